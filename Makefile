@@ -1,0 +1,33 @@
+# Each target builds what it needs: an environment in .venv, made anew when pyproject.toml changes.
+PYTHON ?= python3
+VENV   ?= .venv
+SEED   ?= 20000011
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q torch torchvision
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.core
+	$(BIN)/mmcam demo --seed $(SEED) --out out
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info

@@ -1,0 +1,30 @@
+"""Which part of a picture made a model choose a class, say a word of a caption, or answer a question."""
+
+from mmcam.engine import Evidence, ExplainError
+from mmcam.explain import attribute, explain_answer, explain_caption, explain_class
+from mmcam.explanation import CaptionExplanation, Explanation
+from mmcam.image import Geometry, PictureError, Preprocess, load_image
+from mmcam.methods import METHODS, register
+from mmcam.tasks.captioning import Captioner
+from mmcam.tasks.vqa import VQAModel
+from mmcam.version import __version__
+
+__all__ = [
+    "METHODS",
+    "CaptionExplanation",
+    "Captioner",
+    "Evidence",
+    "ExplainError",
+    "Explanation",
+    "Geometry",
+    "PictureError",
+    "Preprocess",
+    "VQAModel",
+    "__version__",
+    "attribute",
+    "explain_answer",
+    "explain_caption",
+    "explain_class",
+    "load_image",
+    "register",
+]

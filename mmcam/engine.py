@@ -1,0 +1,420 @@
+"""Run a model once and collect what every map is made of: activations, gradients and scores.
+
+The encoder runs without a graph up to the chosen layer. There its output becomes a leaf, repeated once per target, and
+gradients are recorded from it on: one forward and one backward give the exact gradients of all targets, nothing
+before the layer is kept, and no parameter receives a gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Target = Callable[[Any], Tensor]
+"""Turns the model's output for N pictures into N scores."""
+
+Forward = Callable[[Tensor, int], Any]
+"""(pictures (N,C,H,W), copies) → the model's output; from the layer on, every tensor has fan·copies·N rows."""
+
+ROWS = 64
+"""Rows (targets × pictures) sent through the layers after the chosen one at a time, unless told otherwise."""
+
+
+class ExplainError(ValueError):
+    """Something asked of the engine cannot be done; the message is one sentence that names the remedy."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a target's map is computed from, on the model's device and in its dtype.
+
+    Attributes:
+        activations: A (N, K, h, w), the layer's output.
+        gradients: dS/dA (T, N, K, h, w).
+        scores: S (T, N).
+    """
+
+    activations: Tensor
+    gradients: Tensor
+    scores: Tensor
+
+
+def run(
+    model: nn.Module,
+    forward: Forward,
+    x: Tensor,
+    targets: Sequence[Target],
+    layer: str,
+    *,
+    call: int | None = None,
+    fan: int = 1,
+    rows: int = ROWS,
+) -> Evidence:
+    """Activations at a layer and the gradient of every target with respect to them.
+
+    Args:
+        model: the module that holds `layer`; left exactly as found, also after an exception.
+        forward: runs the model on the pictures, its text side (if any) on ``copies`` times as many rows.
+        x: (N, C, H, W) on the model's device.
+        targets: T functions from the output for N pictures to their N scores.
+        layer: dotted name, as in ``model.named_modules()``.
+        call: which call of a layer that runs several times in one forward, from 0.
+        fan: rows of text for each picture, where a target compares versions of a text; targets then see fan·N rows.
+        rows: bound on the rows T·N that the layers after `layer` see at once; more targets reuse the same graph.
+
+    Raises:
+        ExplainError: the layer is unknown, never runs, runs several times, is no spatial map, or no target depends on
+            it; a target returns the wrong shape.
+    """
+    tap = Tap(layer, call, fan=fan)
+    copies = max(1, min(len(targets), rows // (fan * len(x))))
+    with as_found(model), tap.on(model):
+        output = _expanded(tap, forward, x, copies) if copies > 1 else None
+        refused = copies > 1 and output is None
+        if output is None:
+            output = _forward(tap, forward, x, 1)
+        leaf = tap.leaf
+        copies = tap.copies
+        with torch.enable_grad():
+            blocks = [_block(output, i, copies, len(x), fan) for i in range(copies)]
+            scores = torch.stack([_score(target, blocks[i % copies], len(x)) for i, target in enumerate(targets)])
+            if not scores.requires_grad:
+                raise ExplainError(_independent(layer))
+            gradients = _batched(scores, leaf) if refused else _chunked(scores, leaf, copies)
+        if gradients is None or not gradients.any():
+            raise ExplainError(_independent(layer))
+    return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
+
+
+@contextlib.contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model without leaving a trace: eval mode, no graph, then flags and random state as they were.
+
+    `torch.compile`d models run eagerly meanwhile, because a compiled graph never calls new hooks.
+    """
+    training = [module for module in model.modules() if module.training]
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        if "torch._dynamo" in sys.modules:  # importing it takes seconds, and without it nothing is compiled
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_rnn_without_cudnn(model))
+        try:
+            for module in training:
+                module.training = False
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+class Tap:
+    """The hook on a layer: hands out its output as a fresh leaf and switches gradients on behind it.
+
+    With ``detach=False`` (pixel methods), the output is only recorded: the graph already began at the pixels.
+    """
+
+    def __init__(self, layer: str, call: int | None = None, *, fan: int = 1, detach: bool = True) -> None:
+        self.layer = layer
+        self.call = call
+        self.fan = fan
+        self.detach = detach
+        self.copies = 1
+        self.calls = 0
+        self._leaf: Tensor | None = None
+
+    @property
+    def leaf(self) -> Tensor:
+        """The layer's activations (copies·N, K, h, w) of the last forward."""
+        assert self._leaf is not None
+        return self._leaf
+
+    @contextlib.contextmanager
+    def on(self, model: nn.Module) -> Iterator[None]:
+        """Keep the hook on the layer for the length of a with-block."""
+        handle: RemovableHandle = find_module(model, self.layer).register_forward_hook(self._hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def reset(self, copies: int) -> None:
+        """Get ready for one forward pass."""
+        self.copies, self.calls, self._leaf = copies, 0, None
+
+    def check(self) -> None:
+        """Raise unless the last forward called the layer just once, or the chosen call happened."""
+        if self.calls == 0:
+            raise ExplainError(f"Layer {self.layer!r} is never run by this model's forward; choose one that is.")
+        if self.call is None and self.calls > 1:
+            raise ExplainError(
+                f"Layer {self.layer!r} runs {self.calls} times in one forward; say which with call=0…{self.calls - 1}."
+            )
+        if self._leaf is None:
+            raise ExplainError(f"Layer {self.layer!r} runs only {self.calls} times, so there is no call={self.call}.")
+
+    def _hook(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        self.calls += 1
+        if self.calls - 1 != (self.call or 0):
+            return None
+        activations = first_tensor(output)
+        if activations is None or activations.ndim != 4 or not activations.is_floating_point():
+            form = "no tensor" if activations is None else f"{tuple(activations.shape)} of {activations.dtype}"
+            raise ExplainError(
+                f"Layer {self.layer!r} gives {form}, not a spatial map (N,K,h,w); `mmcam layers` lists those that do."
+            )
+        if self.detach:
+            self._leaf = activations.detach().repeat(self.copies, 1, 1, 1).requires_grad_()
+            # Grad mode outlives the hook: everything after the layer is recorded, nothing before it.
+            torch.set_grad_enabled(True)
+            # The model gets a copy, so an in-place operation after the layer cannot change what we explain.
+            return replace_tensor(output, self._leaf.repeat(self.fan, 1, 1, 1))
+        self._leaf = activations
+        return replace_tensor(output, activations.clone())
+
+
+def _forward(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any:
+    """One forward that records a graph behind the layer."""
+    for grad in (False, True):
+        tap.reset(copies)
+        with torch.set_grad_enabled(grad):
+            output = forward(x.clone() if x.is_inference() else x, copies)
+        tap.check()
+        # A model that runs its encoder in its own no_grad block switches gradients off again when the block ends.
+        # Then they have to be on before it starts: the same maps, for the memory of the encoder's widest layer.
+        if (tensor := first_tensor(output)) is None or tensor.requires_grad:
+            break
+    return output
+
+
+def _expanded(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any | None:
+    """The output with every row after the layer repeated, None where the model cannot take that.
+
+    Some models insist on the pictures' own number of rows behind the encoder; they either raise or lose the copies.
+    """
+    try:
+        output = _forward(tap, forward, x, copies)
+    except ExplainError:
+        raise
+    except (RuntimeError, ValueError, IndexError, AssertionError):
+        return None
+    return output if rows_of(output) == tap.fan * copies * len(x) else None
+
+
+def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
+    """All targets' gradients (T, N, K, h, w): as many a backward pass as the leaf has copies, the graph reused."""
+    blocks = []
+    for start in range(0, len(scores), copies):
+        part = scores[start : start + copies]
+        more = start + copies < len(scores)
+        (gradient,) = torch.autograd.grad(part.sum(), leaf, retain_graph=more, allow_unused=True)
+        if gradient is None:
+            return None
+        blocks.append(gradient.unflatten(0, (copies, -1))[: len(part)])
+    return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _batched(scores: Tensor, leaf: Tensor) -> Tensor | None:
+    """All targets' gradients through one un-expanded graph, vectorised where every operation allows it."""
+    one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
+        -1, -1, scores.shape[1]
+    )
+    try:
+        (gradients,) = torch.autograd.grad(
+            scores, leaf, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True
+        )
+    except RuntimeError:  # an operation without a batching rule: one backward a target is exact too
+        rows = [torch.autograd.grad(s.sum(), leaf, retain_graph=True, allow_unused=True)[0] for s in scores]
+        if all(row is None for row in rows):
+            return None
+        gradients = torch.stack([torch.zeros_like(leaf) if row is None else row for row in rows])
+    return gradients
+
+
+def _independent(layer: str) -> str:
+    return (
+        f"The target does not depend on layer {layer!r}: its gradient there is zero; choose another layer (`mmcam layers` "
+        "lists them) or another target."
+    )
+
+
+def _score(target: Target, output: Any, n: int) -> Tensor:
+    score = target(output)
+    if not isinstance(score, Tensor) or score.shape not in ((n,), ()) or (score.ndim == 0 and n > 1):
+        form = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+        raise ExplainError(f"A target must turn the output for {n} pictures into shape ({n},); this one gives {form}.")
+    return score.reshape(n)
+
+
+def _block(output: Any, index: int, copies: int, n: int, fan: int) -> Any:
+    """The fan·N rows of one copy, through whatever structure of tensors the model returns."""
+    if copies == 1:
+        return output
+
+    def pick(tensor: Tensor) -> Tensor:
+        if tensor.ndim == 0 or len(tensor) != fan * copies * n:
+            return tensor
+        return tensor.unflatten(0, (fan, copies, n))[:, index].flatten(0, 1)
+
+    return map_tensors(output, pick)
+
+
+def input_gradients(
+    model: nn.Module,
+    forward: Forward,
+    x: Tensor,
+    targets: Sequence[Target],
+    *,
+    switch: Callable[[bool], contextlib.AbstractContextManager[None]] | None = None,
+    layer: str | None = None,
+    call: int | None = None,
+    fan: int = 1,
+) -> tuple[Tensor, Tensor, Evidence | None]:
+    """Gradients of every target with respect to the pictures, and optionally the evidence at a layer beside them.
+
+    Args:
+        model, forward, x, targets, call, fan: as in `run`.
+        switch: context of the backward pass; called with True around the pass to the pixels and with False around the
+            pass to the layer, so that one forward serves a modified and a plain backward.
+        layer: also return plain evidence there (what Guided Grad-CAM needs), from the same forward.
+
+    Returns:
+        (gradients (T, N, C, H, W), scores (T, N), evidence or None).
+    """
+    tap = Tap(layer, call, detach=False) if layer else None
+    around = switch or (lambda on: contextlib.nullcontext())
+    with as_found(model), tap.on(model) if tap else contextlib.nullcontext():
+        pixels = x.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            if tap:
+                tap.reset(1)
+            output = forward(pixels.repeat(fan, 1, 1, 1) if fan > 1 else pixels, 1)
+            scores = [_score(target, output, len(x)) for target in targets]
+        if tap:
+            tap.check()
+        if not all(score.requires_grad for score in scores):
+            raise ExplainError("The target does not depend on the picture: it has no gradient at the pixels.")
+        at_layer, at_pixels = [], []
+        for i, score in enumerate(scores):
+            if tap:
+                with around(False):
+                    (gradient,) = torch.autograd.grad(
+                        score, tap.leaf, torch.ones_like(score), retain_graph=True, allow_unused=True
+                    )
+                if gradient is None:
+                    raise ExplainError(_independent(tap.layer))
+                at_layer.append(gradient.unflatten(0, (fan, len(x))).sum(0))
+            with around(True):
+                (gradient,) = torch.autograd.grad(
+                    score, pixels, torch.ones_like(score), retain_graph=i + 1 < len(scores), allow_unused=True
+                )
+            if gradient is None:
+                raise ExplainError("The target does not depend on the picture: it has no gradient at the pixels.")
+            at_pixels.append(gradient)
+    values = torch.stack(scores).detach()
+    evidence = Evidence(tap.leaf.detach()[: len(x)], torch.stack(at_layer), values) if tap else None
+    return torch.stack(at_pixels), values, evidence
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """The submodule of a dotted name.
+
+    Raises:
+        ExplainError: there is none; the message lists the closest names.
+    """
+    modules = dict(model.named_modules())
+    if name not in modules or not name:
+        near = difflib.get_close_matches(name, [n for n in modules if n], n=4, cutoff=0.3)
+        hint = f"did you mean {', '.join(near)}?" if near else "`mmcam layers` lists them."
+        raise ExplainError(f"There is no layer {name!r} in {type(model).__name__}; {hint}")
+    return modules[name]
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The module inside DataParallel, DistributedDataParallel and torch.compile wrappers.
+
+    Raises:
+        ExplainError: TorchScript and quantised modules, whose layers give no gradients.
+    """
+    while isinstance(inner := getattr(model, "_orig_mod", None) or _parallel(model), nn.Module):
+        model = inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ExplainError("TorchScript models take no hooks on their layers; pass the Python module it was made from.")
+    if any("quantized" in type(module).__module__ for module in model.modules()):
+        raise ExplainError("Quantised layers have no gradients; pass the float model it was made from.")
+    return model
+
+
+def _parallel(model: nn.Module) -> nn.Module | None:
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, wrappers) else None
+
+
+@contextlib.contextmanager
+def _rnn_without_cudnn(model: nn.Module) -> Iterator[None]:
+    """cuDNN refuses an RNN's backward in eval mode (pytorch#15788), so RNNs on CUDA use the native kernels meanwhile.
+
+    Only while an RNN runs: the convolutions keep cuDNN.
+    """
+    found = torch.backends.cudnn.enabled
+    handles: list[RemovableHandle] = []
+
+    def off(module: nn.Module, inputs: Any) -> None:
+        torch.backends.cudnn.enabled = False
+
+    def back(module: nn.Module, inputs: Any, output: Any) -> None:
+        torch.backends.cudnn.enabled = found
+
+    try:
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase) and any(p.is_cuda for p in module.parameters()):
+                handles += [module.register_forward_pre_hook(off), module.register_forward_hook(back)]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        torch.backends.cudnn.enabled = found
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of a layer's or model's output: itself, or in a tuple, list or mapping."""
+    if isinstance(output, Tensor):
+        return output
+    values = output.values() if hasattr(output, "values") else output if isinstance(output, (tuple, list)) else ()
+    return next((t for value in values if (t := first_tensor(value)) is not None), None)
+
+
+def rows_of(output: Any) -> int | None:
+    """Length of the first tensor of an output, None where there is no tensor with rows."""
+    tensor = first_tensor(output)
+    return None if tensor is None or tensor.ndim == 0 else len(tensor)
+
+
+def replace_tensor(output: Any, new: Tensor) -> Any:
+    """The same structure with its first tensor replaced."""
+    old = first_tensor(output)
+    return map_tensors(output, lambda t: new if t is old else t)
+
+
+def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to every tensor of a nested tuple, list or mapping, keeping its types."""
+    if isinstance(output, Tensor):
+        return change(output)
+    if isinstance(output, tuple):
+        parts = [map_tensors(value, change) for value in output]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+    if isinstance(output, list):
+        return [map_tensors(value, change) for value in output]
+    if hasattr(output, "items"):
+        return type(output)(**{key: map_tensors(value, change) for key, value in output.items()})
+    return output

@@ -1,0 +1,261 @@
+"""The result: a map with everything needed to read, check, draw and keep it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, overload
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from mmcam.image import Geometry
+from mmcam.report.overlay import draw_overlay, draw_signed
+from mmcam.report.strip import draw_strip
+from mmcam.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which part of a picture spoke for one target.
+
+    Attributes:
+        target: what was explained, in words: a class, a word of a caption, an answer, or a contrast of two.
+        score: the target's value: a logit, a log-probability, a difference.
+        values: the method's map, un-normalised, on the model's device: a cam (h,w), or a pixel map (C,H,W).
+        weights: α (K), one per channel of the layer, on the model's device; None where the method has none.
+        layer: where activations were read.
+        method: the name of the method.
+        model: the class name of the model.
+        image: the picture as it was opened, RGB, upright.
+        geometry: how it lies in the model's input.
+        context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
+        note: a sentence about this map a reader should know, e.g. why it is empty; "" if there is none.
+        version: of mmcam.
+    """
+
+    target: str
+    score: float
+    values: Tensor
+    weights: Tensor | None
+    layer: str
+    method: str
+    model: str
+    image: Image.Image
+    geometry: Geometry
+    context: str = ""
+    note: str = ""
+    version: str = field(default=__version__)
+
+    @property
+    def cam(self) -> Tensor:
+        """The map (h,w) at its own resolution; of a pixel map, the largest magnitude over the channels."""
+        return self.values if self.values.ndim == 2 else self.values.abs().amax(0)
+
+    @cached_property
+    def heatmap(self) -> np.ndarray:
+        """The map over the original picture: float32 (H,W), un-normalised; 0 where the model saw nothing."""
+        return self.geometry.to_original(self.cam).cpu().numpy()
+
+    @property
+    def empty(self) -> bool:
+        """The map is positive nowhere, so nothing in it points anywhere; `note` says why."""
+        return not bool((self.cam > 0).any())
+
+    def box(self, threshold: float = 0.15) -> tuple[int, int, int, int] | None:
+        """The box of the largest connected segment above a share of the maximum (the Grad-CAM paper's 15 %).
+
+        Returns:
+            (left, top, right, bottom) in pixels of the original picture, right and bottom exclusive as in Pillow; None
+            for an empty map. Segments connect over the eight neighbours.
+        """
+        if self.empty:
+            return None
+        from scipy import ndimage
+
+        segments, _ = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
+        largest = int(np.bincount(segments.ravel())[1:].argmax())
+        rows, columns = ndimage.find_objects(segments)[largest]
+        return columns.start, rows.start, columns.stop, rows.stop
+
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the maximum in the original picture; None for an empty map."""
+        if self.empty:
+            return None
+        y, x = np.unravel_index(int(self.heatmap.argmax()), self.heatmap.shape)
+        return int(x), int(y)
+
+    def overlay(self, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
+        """The map over the picture, at the picture's own size.
+
+        Args:
+            alpha: opacity (0..1) where the map is at its maximum; it fades with the map. Pixel maps are drawn alone,
+                as a signed picture on grey.
+            cmap: a matplotlib colour map.
+        """
+        if self.values.ndim == 3:
+            return draw_signed(self.geometry.to_original(self.values).cpu().numpy())
+        return draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
+
+    def show(self) -> None:
+        """Draw picture and overlay with matplotlib: in a notebook below the cell, elsewhere in a window."""
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+        for axis, picture in zip(axes, (self.image, self.overlay()), strict=True):
+            axis.imshow(picture)
+            axis.axis("off")
+        figure.suptitle(f"{self.context}\n{self._title()}".strip() + (f"\n{self.note}" if self.note else ""))
+        plt.show()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the overlay (``.png``) or the data (``.npz``); the file appears whole or not at all.
+
+        The ``.npz`` holds ``heatmap`` (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        path = Path(path)
+        if path.suffix == ".png":
+            return write_whole(path, lambda file: self.overlay().save(file, "PNG"))
+        if path.suffix == ".npz":
+            arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
+            if self.weights is not None:
+                arrays["weights"] = self.weights.float().cpu().numpy()
+            arrays["meta"] = np.array(json.dumps(self.summary(), ensure_ascii=False))
+            return write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        raise ValueError(f"Cannot write {path.name!r}: use .png for the overlay or .npz for the data.")
+
+    def summary(self) -> dict[str, object]:
+        """The explanation without its arrays, ready for JSON."""
+        return {
+            "target": self.target,
+            "context": self.context,
+            "score": self.score,
+            "peak": self.peak(),
+            "box": self.box(),
+            "method": self.method,
+            "layer": self.layer,
+            "model": self.model,
+            "size": list(self.image.size),
+            "note": self.note,
+            "version": self.version,
+        }
+
+    def _title(self) -> str:
+        return f"{self.target}  ({self.score:.2f})"
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.overlay())
+
+    def __repr__(self) -> str:
+        width, height = self.image.size
+        context = f" in {self.context!r}" if self.context else ""
+        empty = ", empty" if self.empty else ""
+        return (
+            f"Explanation({self.target!r}{context}, score {self.score:.3f}, {self.method} at {self.layer} "
+            f"of {self.model}, {width}×{height}{empty})"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptionExplanation(Sequence[Explanation]):
+    """A caption and one Explanation for each of its words.
+
+    Attributes:
+        caption: the whole sentence.
+        words: one Explanation a word, in order.
+        whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
+    """
+
+    caption: str
+    words: tuple[Explanation, ...]
+    whole: Explanation
+
+    @overload
+    def __getitem__(self, index: int) -> Explanation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Explanation]: ...
+    def __getitem__(self, index: int | slice) -> Explanation | Sequence[Explanation]:
+        return self.words[index]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self.words)
+
+    def strip(self, columns: int = 6) -> Image.Image:
+        """The picture and one overlay per word, with the word and its log-probability below, in reading order."""
+        panels = [(self.whole.image, "")] + [(exp.overlay(), exp.target) for exp in self.words]
+        notes = [""] + [f"{exp.score:.2f}" for exp in self.words]
+        return draw_strip(panels, notes, columns=columns)
+
+    def show(self) -> None:
+        """Draw the strip with matplotlib."""
+        from matplotlib import pyplot as plt
+
+        strip = self.strip()
+        figure = plt.figure(figsize=(strip.width / 100, strip.height / 100))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.imshow(strip)
+        axis.axis("off")
+        plt.show()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the strip as ``.png``; the file appears whole or not at all.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        path = Path(path)
+        if path.suffix != ".png":
+            raise ValueError(f"Cannot write {path.name!r}: a caption's strip is a .png; words save their own .npz.")
+        return write_whole(path, lambda file: self.strip().save(file, "PNG"))
+
+    def summary(self) -> dict[str, object]:
+        """Caption and words without their arrays, ready for JSON."""
+        return {
+            "caption": self.caption,
+            "score": self.whole.score,
+            "words": [exp.summary() for exp in self.words],
+        }
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.strip())
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{exp.target} {exp.score:.2f}" for exp in self.words)
+        return f"CaptionExplanation({self.caption!r}: {words})"
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    """Write a file beside its place and rename it when it is complete; parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        # mkstemp makes private files; the result gets the rights any new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

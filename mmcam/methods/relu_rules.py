@@ -1,0 +1,110 @@
+"""Other rules for the backward pass of a ReLU, without touching a single module of the network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from mmcam.engine import ExplainError
+
+Rule = Literal["plain", "guided", "deconv"]
+
+# Every way PyTorch code spells a ReLU, with its arguments: torch.relu, relu_, Tensor.relu, F.relu (which nn.ReLU calls),
+# F.relu6 and F.hardtanh (which nn.ReLU6 calls).
+_PLAIN = ("input", "inplace")
+_CLIPPED = ("input", "min_val", "max_val", "inplace")
+_FORMS: dict[Callable[..., Any], tuple[str, ...]] = {
+    torch.relu: _PLAIN, Tensor.relu: _PLAIN, F.relu: _PLAIN, F.relu6: _PLAIN, F.hardtanh: _CLIPPED,
+    torch.relu_: _PLAIN, Tensor.relu_: _PLAIN, F.relu_: _PLAIN, F.hardtanh_: _CLIPPED,
+}  # fmt: skip
+_SMOOTH = {
+    F.gelu: "GELU", F.silu: "SiLU", F.mish: "Mish", F.elu: "ELU", F.celu: "CELU", F.selu: "SELU",
+    F.leaky_relu: "LeakyReLU", F.prelu: "PReLU", F.rrelu: "RReLU", F.hardswish: "Hardswish", F.softplus: "Softplus",
+}  # fmt: skip
+
+
+class ReluRule(TorchFunctionMode):
+    """While active, every ReLU that runs gets a backward pass whose rule can be chosen later.
+
+    Rules, for gradient g arriving at ReLU(x): plain ``g·[x>0]``; deconv ``g·[g>0]`` (Zeiler & Fergus, arXiv 1311.2901);
+    guided ``g·[x>0]·[g>0]`` (Springenberg et al., arXiv 1412.6806, fig. 1). ReLU6 counts as a ReLU that is also flat
+    above 6.
+
+    Raises:
+        ExplainError: on the forward pass, where the network uses an activation the rules are not defined for.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.active = False
+
+    @contextlib.contextmanager
+    def switch(self, on: bool) -> Iterator[None]:
+        """Backward passes inside use the rule (on) or the plain derivative (off)."""
+        self.active = on
+        try:
+            yield
+        finally:
+            self.active = False
+
+    def current(self) -> Rule:
+        """The rule a backward pass running now obeys."""
+        return self.rule if self.active else "plain"
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _SMOOTH:
+            raise ExplainError(
+                f"The {self.rule} rule is defined for ReLU networks, and this one uses {_SMOOTH[func]}; "
+                "use method='gradcam', which works for any activation."
+            )
+        if func in _FORMS:
+            given = dict(zip(_FORMS[func], args, strict=False)) | kwargs
+            clipped = _FORMS[func] is _CLIPPED
+            x, floor = given["input"], given.get("min_val", -1.0) if clipped else 0.0
+            if x.requires_grad and floor == 0:
+                ceiling = given.get("max_val", 1.0) if clipped else 6.0 if func is F.relu6 else None
+                in_place = given.get("inplace", False) or func.__name__.endswith("_")
+                return _Relu.apply(x, self.current, ceiling, in_place)
+        return func(*args, **kwargs)
+
+
+class _Relu(torch.autograd.Function):
+    """ReLU that asks for its rule when the gradient arrives."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: Callable[[], Rule], ceiling: float | None, in_place: bool) -> Tensor:
+        if in_place:
+            ctx.mark_dirty(x)
+            y = x.relu_() if ceiling is None else x.clamp_(0, ceiling)
+        else:
+            y = x.relu() if ceiling is None else x.clamp(0, ceiling)
+        ctx.save_for_backward(y)
+        ctx.rule, ctx.ceiling = rule, ceiling
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
+        (y,), (g,) = ctx.saved_tensors, gradients
+        rule = ctx.rule()
+        if rule != "plain":
+            g = g.clamp(min=0)
+        if rule != "deconv":
+            # The output is positive just where the input was, so only the output is kept.
+            g = torch.ops.aten.threshold_backward(g, y, 0)
+            if ctx.ceiling is not None:
+                g = g * (y < ctx.ceiling)
+        return g, None, None, None

@@ -1,0 +1,47 @@
+"""Lay captioned pictures out in rows: the words of a caption, a sheet of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+_INK, _FAINT, _PAPER = (28, 32, 38), (120, 126, 134), (255, 255, 255)
+
+
+def draw_strip(
+    panels: Sequence[tuple[Image.Image, str]], notes: Sequence[str], *, columns: int = 6, side: int = 224
+) -> Image.Image:
+    """Panels in rows, each fitted into a square of `side` pixels, with a title below and a fainter note beside it.
+
+    Args:
+        panels: pictures and their titles.
+        notes: one short text a panel, drawn small and grey after the title; "" for none.
+
+    Raises:
+        ValueError: no panel, or not one note a panel.
+    """
+    if not panels or len(notes) != len(panels):
+        raise ValueError(f"A strip needs panels and as many notes; there are {len(panels)} and {len(notes)}.")
+    gap, text = side // 28, side // 7
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    # The tallest picture sets the row height, so that wide photographs leave no empty band.
+    fitted = [_fit(picture, side) for picture, _ in panels]
+    height = max(picture.height for picture in fitted)
+    sheet = Image.new("RGB", (columns * (side + gap) + gap, rows * (height + text + gap) + gap), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    large, small = ImageFont.load_default(text * 0.62), ImageFont.load_default(text * 0.42)
+    for i, (picture, (_, title), note) in enumerate(zip(fitted, panels, notes, strict=True)):
+        left, top = gap + (i % columns) * (side + gap), gap + (i // columns) * (height + text + gap)
+        sheet.paste(picture, (left + (side - picture.width) // 2, top + (height - picture.height) // 2))
+        baseline = top + height + text * 0.72
+        pen.text((left, baseline), title, _INK, large, anchor="ls")
+        pen.text((left + side, baseline), note, _FAINT, small, anchor="rs")
+    return sheet
+
+
+def _fit(picture: Image.Image, side: int) -> Image.Image:
+    ratio = side / max(picture.size)
+    size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+    return picture.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,123 @@
+"""Captioning: the protocol of a captioner, and words of a caption as targets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from mmcam.engine import ExplainError, Target
+
+Span = range
+"""Positions of neighbouring words in a caption."""
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """What a captioner offers, besides being an ``nn.Module``. Tokens are ints; the end token is never among them.
+
+    An optional ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made.
+    """
+
+    def generate(self, x: Tensor) -> list[list[int]]:
+        """The tokens of one caption for each picture of x (N,C,H,W)."""
+
+    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """log p(token | picture, tokens before it), teacher-forced: tokens (R,L) → (R,L).
+
+        R is a multiple of N: the engine repeats the encoder's rows to match, so nothing behind the encoder may take its
+        number of rows from x. Captions shorter than L are padded with 0 and their padding is ignored.
+        """
+
+    def encode(self, caption: str) -> list[int]:
+        """The tokens of a caption; ValueError for what the model cannot say."""
+
+    def words(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """The words the tokens spell, in order, each with the positions of its tokens."""
+
+
+def check_captioner(model: Any) -> None:
+    """Raise ExplainError unless the model offers the protocol."""
+    missing = [name for name in ("generate", "token_log_probs", "encode", "words") if not hasattr(model, name)]
+    if missing:
+        raise ExplainError(
+            f"{type(model).__name__} is no captioner: it lacks {', '.join(missing)} (see mmcam.Captioner, about 30 lines)."
+        )
+
+
+def find_span(words: Sequence[str], wanted: str | int, position: int | None = None) -> Span | None:
+    """Where a word or phrase stands in a caption.
+
+    Args:
+        words: the words of the caption.
+        wanted: a word, a phrase of neighbouring words, or a position (negative from the end). Spelling comes first, then
+            the stem (Porter's, through NLTK), so that "dogs" finds "dog".
+        position: which occurrence, by the position of its first word; default the first.
+
+    Returns:
+        The positions, or None if the words are not there.
+
+    Raises:
+        ExplainError: a position outside the caption; an empty word.
+    """
+    if isinstance(wanted, int):
+        return range(p := _inside(wanted, words), p + 1)
+    query = wanted.split()
+    if not query:
+        raise ExplainError(f"An empty word cannot be explained; the caption is {' '.join(words)!r}.")
+    first = None if position is None else _inside(position, words)
+    for form in (str.casefold, _stem):
+        for start in range(len(words) - len(query) + 1):
+            same = [form(w) for w in words[start : start + len(query)]] == [form(q) for q in query]
+            if same and first in (None, start):
+                return range(start, start + len(query))
+    return None
+
+
+def word_missing(words: Sequence[str], wanted: str) -> ExplainError:
+    """The error for a word the caption does not hold: it shows the caption and the nearest of its words."""
+    near = difflib.get_close_matches(wanted.casefold(), [w.casefold() for w in words], n=3, cutoff=0.5)
+    hint = f"the nearest of its words: {', '.join(near)}" if near else f"its words: {', '.join(dict.fromkeys(words))}"
+    return ExplainError(
+        f"The caption {' '.join(words)!r} has no {wanted!r} ({hint}); choose one of them, or say with position= "
+        f"where {wanted!r} is to be scored."
+    )
+
+
+def log_prob_target(mask: Tensor, minus: Tensor | None = None) -> Target:
+    """The sum of the log-probabilities of chosen tokens, or its difference to those of a second version of the text.
+
+    Args:
+        mask: (N, L), 1 at the tokens of the word, phrase or caption.
+        minus: (N, L), 1 at the tokens of the contrast; then the output holds the rows of both versions, (2N, L).
+    """
+
+    def score(output: Tensor) -> Tensor:
+        if minus is None:
+            return (output[: len(mask)] * mask).sum(1)
+        return (output[: len(mask)] * mask).sum(1) - (output[len(mask) :] * minus).sum(1)
+
+    return score
+
+
+def pad(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Token lists as one LongTensor (N, L), padded with 0."""
+    length = max(map(len, rows))
+    return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], dtype=torch.long, device=device)
+
+
+def _inside(position: int, words: Sequence[str]) -> int:
+    if not -len(words) <= position < len(words):
+        raise ExplainError(
+            f"The caption {' '.join(words)!r} has positions 0…{len(words) - 1}; there is no position {position}."
+        )
+    return position % len(words)
+
+
+def _stem(word: str) -> str:
+    from nltk.stem.porter import PorterStemmer
+
+    return PorterStemmer().stem(word)

@@ -1,0 +1,116 @@
+"""Classification: any module from pictures (N,C,H,W) to logits (N, classes), single- or multi-label."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcam.engine import ExplainError, Target, first_tensor
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits (N, classes) in a model's output: the tensor itself, ``.logits``, or the first tensor of a tuple.
+
+    Raises:
+        ExplainError: there is none of that shape.
+    """
+    logits = getattr(output, "logits", None)
+    logits = logits if isinstance(logits, Tensor) else first_tensor(output)
+    if logits is None or logits.ndim != 2:
+        form = "no tensor" if logits is None else f"shape {tuple(logits.shape)}"
+        raise ExplainError(
+            f"A classifier gives logits (N, classes); this model gives {form}. Pass a function output → (N,) as target."
+        )
+    return logits
+
+
+def index_target(index: int | Tensor) -> Target:
+    """The logit of one class for all pictures, or of one class a picture (LongTensor (N,)).
+
+    The target raises ExplainError for an index the model has no class for.
+    """
+
+    def score(output: Any) -> Tensor:
+        logits = logits_of(output)
+        classes = logits.shape[1]
+        indices = torch.as_tensor(index, device=logits.device).expand(len(logits))
+        if ((indices < -classes) | (indices >= classes)).any():
+            raise ExplainError(f"There is no class {int(indices.max())}: the model has classes 0…{classes - 1}.")
+        return logits.gather(1, (indices % classes)[:, None])[:, 0]
+
+    return score
+
+
+def predicted_target(chosen: list[Tensor]) -> Target:
+    """The highest logit of each picture; the classes it fell on, (N,), are appended to `chosen`."""
+
+    def score(output: Any) -> Tensor:
+        top = logits_of(output).max(dim=1)
+        chosen.append(top.indices)
+        return top.values
+
+    return score
+
+
+def class_names(model: nn.Module, names: Sequence[str] | None) -> Sequence[str] | None:
+    """The names of a model's classes, in order: as given, the model's own ``classes``, its ``config.id2label``, or
+    ImageNet's for a torchvision classifier with its 1000 outputs; None where nothing says.
+    """
+    if names is not None:
+        return names
+    if isinstance(own := getattr(model, "classes", None), Sequence):
+        return own
+    labels = getattr(getattr(model, "config", None), "id2label", None)
+    if labels:
+        return [labels[i] for i in range(len(labels))]
+    if type(model).__module__.startswith("torchvision.models.") and _outputs(model) == 1000:
+        from torchvision.models import ResNet50_Weights
+
+        return ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
+    return None
+
+
+def class_index(name: str, names: Sequence[str] | None) -> int:
+    """The index of a class by its name, whatever the case; ``"cat, tiger cat"`` is also found as ``"cat"``.
+
+    Raises:
+        ExplainError: unknown or ambiguous; the message lists the closest names.
+    """
+    if names is None:
+        raise ExplainError(f"The classes of this model have no names, so {name!r} cannot be found; pass names=[…].")
+    return nearest(name, names, "class")
+
+
+def nearest(wanted: str, known: Sequence[str], what: str) -> int:
+    """Index of a string among known ones: exact, then without case, then one of its comma-separated synonyms.
+
+    Raises:
+        ExplainError: not there; the message lists the closest.
+    """
+    if wanted in known:
+        return list(known).index(wanted)
+    folded = wanted.strip().casefold()
+    forms: list[Callable[[str], list[str]]] = [
+        lambda text: [text.casefold()],
+        lambda text: [part.strip().casefold() for part in text.split(",")],
+    ]
+    for form in forms:
+        hits = [i for i, text in enumerate(known) if folded in form(text)]
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            raise ExplainError(f"There are {len(hits)} {what}es named {wanted!r}: {hits}; pass the index.")
+    near = difflib.get_close_matches(folded, [text.casefold() for text in known], n=4, cutoff=0.5)
+    near += [text for text in known if folded in text.casefold() and text.casefold() not in near]
+    hint = f"the closest are {', '.join(near[:4])}." if near else f"there are {', '.join(list(known)[:8])} …"
+    raise ExplainError(f"There is no {what} {wanted!r}; {hint}")
+
+
+def _outputs(model: nn.Module) -> int | None:
+    widths = [m.out_features if isinstance(m, nn.Linear) else m.out_channels
+              for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]  # fmt: skip
+    return widths[-1] if widths else None

@@ -1,0 +1,59 @@
+"""The bundled models: small, plain PyTorch, trained on vignettes, ready offline.
+
+```python
+from models import load
+
+captioner = load("vignette-captioner")
+captioner.words(captioner.generate(x)[0])
+```
+
+Each has a file of half-precision weights in `models/weights/` and a card beside it: what it was trained on, by which
+command, and what it scores.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from models.captioner import Captioner
+from models.classifier import Classifier
+from models.vqa import VQA
+
+__all__ = ["VQA", "WEIGHTS", "Captioner", "Classifier", "load", "names"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
+    """The names `load` knows, in alphabetical order."""
+    return tuple(sorted(card.stem for card in folder.glob("*.json")))
+
+
+def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHTS) -> nn.Module:
+    """A bundled model in eval mode and full precision on `device`; `folder` holds the weights and their cards."""
+    if name not in names(folder):
+        raise ValueError(f"There is no bundled model {name!r}; there are {', '.join(names(folder)) or 'none yet'}.")
+    card = json.loads((folder / f"{name}.json").read_text())
+    weights = (folder / f"{name}.safetensors").read_bytes()
+    if hashlib.sha256(weights).hexdigest() != card["sha256"]:
+        raise ValueError(
+            f"The file {name}.safetensors is not the one its card describes (another sha256): check it out again."
+        )
+    state = safetensors.torch.load(weights)
+    model = build(card)
+    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    return model.eval().to(device)
+
+
+def build(card: dict[str, Any]) -> nn.Module:
+    """The model a card describes, with random weights."""
+    if card["name"] == "vignette-captioner":
+        return Captioner(card["vocabulary"], **card["architecture"])
+    if card["name"] == "vignette-vqa":
+        return VQA(card["vocabulary"], card["answers"], **card["architecture"])
+    return Classifier(card["classes"])

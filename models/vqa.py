@@ -1,0 +1,102 @@
+"""`vignette-vqa`: the answer to a question about a picture, in the scheme of "deeper LSTM Q + norm I" (Lu et al. 2015).
+
+The last cell and hidden states of a two-layer LSTM stand for the question, the length-normalised fc7 for the picture;
+each is brought to one common space, and their product is classified. See github.com/GT-Vision-Lab/VQA_LSTM_CNN.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.encoder import PREPROCESS, Encoder
+
+PAD, UNKNOWN = 0, 1  # token i + 2 is vocabulary[i]
+
+
+class VQA(nn.Module):
+    """Encoder and question LSTM → two vectors → their product → scores of the answers."""
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        answers: Sequence[str],
+        *,
+        word: int = 200,
+        state: int = 512,
+        common: int = 1024,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.preprocess = PREPROCESS
+        self.vocabulary = tuple(vocabulary)
+        self.answers = tuple(answers)
+        self.encoder = Encoder()
+        self.embedding = nn.Embedding(len(self.vocabulary) + 2, word)
+        # cells, since cuDNN's LSTM has no backward in eval mode
+        self.cells = nn.ModuleList([nn.LSTMCell(word, state), nn.LSTMCell(state, state)])
+        self.picture = nn.Linear(self.encoder.width, common)
+        self.question = nn.Linear(4 * state, common)
+        self.output = nn.Linear(common, len(self.answers))
+        self.dropout = nn.Dropout(dropout)
+        self._token = {word: token for token, word in enumerate(self.vocabulary, start=2)}
+
+    def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Pictures (N, 3, 224, 224), padded questions (R, L) and their lengths (R,) → scores (R, answers).
+
+        R is the number of rows the encoder gave: N, unless a caller multiplied the rows inside it.
+        """
+        return self.score(self.encoder(x), self.read(tokens, lengths))
+
+    def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
+        """Pre-softmax scores (R, answers) of R questions, one for each row the encoder gives for `x`."""
+        tokens = [torch.tensor(self.tokenise(question)) for question in questions]
+        lengths = torch.tensor([len(row) for row in tokens])
+        padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=PAD)
+        return self(x, padded.to(x.device), lengths)
+
+    def tokenise(self, question: str) -> list[int]:
+        """The tokens of a question; case and punctuation do not matter, and a word never seen becomes UNKNOWN."""
+        tokens = [self._token.get(word, UNKNOWN) for word in re.findall(r"[a-z0-9'-]+", question.lower())]
+        if all(token == UNKNOWN for token in tokens):
+            raise ValueError(
+                f"The question {question!r} holds no word the model knows; it knows words such as "
+                f"{', '.join(self.vocabulary[:8])}."
+            )
+        return tokens
+
+    def read(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Padded questions (R, L) and their lengths (R,) → (R, 4 × state): the last c and h of both layers.
+
+        The questions are run longest first, and each leaves the batch after its last word, so padding costs nothing.
+        """
+        lengths, order = lengths.cpu().sort(descending=True, stable=True)
+        words = self.dropout(torch.tanh(self.embedding(tokens[order.to(tokens.device)])))  # (R, L, word)
+        state: list[tuple[Tensor, Tensor] | None] = [None for _ in self.cells]
+        finished = []  # the states of the questions that ended, the shortest first
+        for t in range(int(lengths[0])):
+            running = int((lengths > t).sum())
+            if t and running < len(inputs):
+                finished.append(torch.cat([part[running:] for pair in state for part in pair], dim=1))  # type: ignore[union-attr]
+                state = [(h[:running], c[:running]) for h, c in state]  # type: ignore[misc]
+            inputs = words[:running, t]
+            for layer, cell in enumerate(self.cells):
+                state[layer] = cell(inputs, state[layer])
+                inputs = state[layer][0]  # type: ignore[index]
+        finished.append(torch.cat([part for pair in state for part in pair], dim=1))  # type: ignore[union-attr]
+        return torch.cat(finished[::-1])[order.argsort().to(tokens.device)]
+
+    def score(self, picture: Tensor, question: Tensor) -> Tensor:
+        """Encoded pictures (R, fc7) and questions (R, 4 × state) → scores (R, answers); one picture serves any number."""
+        if len(picture) not in (1, len(question)):
+            raise ValueError(
+                f"{len(question)} questions cannot be put to {len(picture)} encoded pictures: give one each."
+            )
+        # Lu et al. give the picture length 1; √width makes its entries of order 1, where tanh learns at a common rate.
+        picture = F.normalize(picture, dim=1) * math.sqrt(picture.shape[1])
+        picture = torch.tanh(self.picture(self.dropout(picture)))
+        question = torch.tanh(self.question(self.dropout(question)))
+        return self.output(self.dropout(picture * question))
