@@ -1,6 +1,6 @@
-"""Render vignettes once into files the training scripts read: pictures as one memory map, truth and texts as JSON lines.
+"""Render vignettes once into files the training scripts read: a memory map of pictures, their truth and texts.
 
-python -m experiments.render                      # all four splits, under runs/vignettes/
+    python -m experiments.render                      # all four splits, under runs/vignettes/
 python -m experiments.render --train 2000 --test 500
 """
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from mmcam.datasets.vignettes.truth import Truth
 from models import WEIGHTS, Captioner, load
 from models.captioner import END
 
-NAME = "vignette-captioner"
+NAME: Final = "vignette-captioner"
 
 
 def main(

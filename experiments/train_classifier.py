@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from experiments.training import (
 from mmcam.datasets.vignettes import world
 from models import Classifier, load
 
-NAME = "vignette-classifier"
+NAME: Final = "vignette-classifier"
 CLASSES = world.KINDS + world.SCENES
 
 
@@ -94,7 +94,8 @@ def main(
         "data": {"pictures": len(pixels), "split": "train", "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": None,
         "auxiliary_head": "image-level facts: colour, texture, scale, optional part, number and centre of each kind, "
-        "numbers of each colour and texture; held-out pairs of kind and colour left out of its loss; dropped",
+        "the outermost kinds, number and centre of each colour, number of each texture; held-out pairs of kind and "
+        "colour left out of its loss; dropped after training",
         "command": "python -m experiments.train_classifier " + " ".join(sys.argv[1:]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": "bfloat16 autocast"
@@ -116,7 +117,7 @@ def truth_of(record: dict[str, Any]) -> tuple[np.ndarray, ...]:
     kinds = Counter(thing["kind"] for thing in things)
     labels = [kind in kinds for kind in world.KINDS] + [scene == name for name in world.SCENES]
 
-    values = {"colour": world.COLOURS, "texture": world.TEXTURES, "scale": world.SCALES}
+    values: dict[str, tuple[str, ...]] = {"colour": world.COLOURS, "texture": world.TEXTURES, "scale": world.SCALES}
     facts = [kinds[kind] > n for kind in world.KINDS for n in (1, 2)] + [len(things) > n for n in (1, 2, 3)]
     known = [True] * len(facts)
     for of, names in values.items():
@@ -128,14 +129,20 @@ def truth_of(record: dict[str, Any]) -> tuple[np.ndarray, ...]:
         known += [True] * (3 * len(names))
     looks = {(thing["colour"], thing["texture"]) for thing in things}
     facts += [(colour, texture) in looks for colour in world.COLOURS for texture in world.TEXTURES]
+    for axis in (0, 1):
+        ends = [end(things, key=lambda thing: thing["centre"][axis])["kind"] for end in (min, max)]
+        facts += [kind == end for kind in world.KINDS for end in ends]
     parts = {(thing["kind"], part) for thing in things for part in thing["parts"]}
     facts += [(kind, part) in parts for kind, part in world.OPTIONAL_PARTS.items()]
     known += [True] * (len(facts) - len(known))
 
-    # a kind seen twice has no one place
+    # a kind or colour seen twice has no one place
+    colours = Counter(thing["colour"] for thing in things)
     centres = {thing["kind"]: thing["centre"] for thing in things if kinds[thing["kind"]] == 1}
-    places = [place / 112 - 1 for kind in world.KINDS for place in centres.get(kind, (112.0, 112.0))]
-    placed = [kind in centres for kind in world.KINDS for _ in "xy"]
+    centres |= {thing["colour"]: thing["centre"] for thing in things if colours[thing["colour"]] == 1}
+    names = world.KINDS + world.COLOURS
+    places = [place / 112 - 1 for name in names for place in centres.get(name, (112.0, 112.0))]
+    placed = [name in centres for name in names for _ in "xy"]
     return tuple(np.array(row, np.float32) for row in (labels, facts, known, places, placed))
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from mmcam.datasets.vignettes import questions
 from models import VQA, WEIGHTS, load
 from models.vqa import PAD, UNKNOWN
 
-NAME = "vignette-vqa"
+NAME: Final = "vignette-vqa"
 FORGET = 0.01  # share of the words replaced by UNKNOWN, so that an unknown word does no harm
 
 
@@ -67,7 +67,9 @@ def main(
     classifier = load("vignette-classifier", folder=start_from)
     model.encoder.load_state_dict(classifier.encoder.state_dict())
     model.to(memory_format=torch.channels_last).train()
-    tokens, lengths, answers = asked_of(model, records)
+    tokens, answers = asked_of(model, [question for record in records for question in record["questions"]])
+    numbers = np.array([len(record["questions"]) for record in records])  # of questions; few things, few questions
+    firsts = np.concatenate([[0], numbers.cumsum()[:-1]])
     optimiser = optimiser_of(model, decay)
     start, before = load_checkpoint(work / "checkpoint.pt", model, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
@@ -75,13 +77,11 @@ def main(
     def batch_of(step: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((seed, step, 1))
         rows = rows_of(step, len(pixels), batch, seed)
-        chosen = np.stack([rng.permutation(tokens.shape[1])[:asked] for _ in rows])
-        text, of_text = np.unique(
-            tokens[rows[:, None], chosen].reshape(-1, tokens.shape[2]), axis=0, return_inverse=True
-        )
+        chosen = np.concatenate([firsts[row] + np.resize(rng.permutation(numbers[row]), asked) for row in rows])
+        text, of_text = np.unique(tokens[chosen], axis=0, return_inverse=True)
         length = (text != PAD).sum(1)
         text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
-        truths = (text, length, of_text.ravel(), answers[rows[:, None], chosen].ravel())
+        truths = (text, length, of_text.ravel(), answers[chosen])
         return pictures_of(pixels, rows, rng), *(torch.from_numpy(truth.astype(np.int64)) for truth in truths)
 
     for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
@@ -98,7 +98,7 @@ def main(
     card: dict[str, Any] = {
         "name": NAME,
         "task": "visual question answering",
-        "data": {"pictures": len(pixels), "questions": int(lengths.size), "split": "train",
+        "data": {"pictures": len(pixels), "questions": len(tokens), "split": "train",
                  "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": "the encoder of vignette-classifier",
         "command": "python -m experiments.train_vqa " + " ".join(sys.argv[1:]),
@@ -119,17 +119,15 @@ def main(
     print(json.dumps(card["scores"], indent=1))
 
 
-def asked_of(model: VQA, records: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens (pictures, questions, longest) padded, lengths and answers (pictures, questions) of a split."""
+def asked_of(model: VQA, asked: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (Q, longest), padded, and answers (Q,) of questions (text, type, answer)."""
     number = {answer: i for i, answer in enumerate(model.answers)}
     tokenise = functools.cache(model.tokenise)  # many pictures are asked the same
-    rows = [[(tokenise(text), number[answer]) for text, _, answer in record["questions"]] for record in records]
-    lengths = np.array([[len(text) for text, _ in row] for row in rows], np.int16)
-    tokens = np.full((*lengths.shape, lengths.max()), PAD, np.int16)
+    rows = [tokenise(text) for text, _, _ in asked]
+    tokens = np.full((len(rows), max(map(len, rows))), PAD, np.int16)
     for i, row in enumerate(rows):
-        for j, (text, _) in enumerate(row):
-            tokens[i, j, : len(text)] = text
-    return tokens, lengths, np.array([[answer for _, answer in row] for row in rows], np.int16)
+        tokens[i, : len(row)] = row
+    return tokens, np.array([number[answer] for _, _, answer in asked], np.int16)
 
 
 class Blind:
@@ -157,32 +155,25 @@ class Blind:
 def measure(
     model: VQA, pixels: np.ndarray, records: list[dict[str, Any]], blind: Blind | None = None
 ) -> dict[str, Any]:
-    """Accuracy over all questions of a split and over those of each type, beside the baseline's."""
+    """Accuracy over all questions of a split and over those of each type, beside the baseline's if one is given."""
     right: defaultdict[str, list[bool]] = defaultdict(list)
     guessed: defaultdict[str, list[bool]] = defaultdict(list)
     for rows, pictures in in_batches(pixels):
-        fc7 = model.encoder(plain_pictures(pictures))
-        tokens, lengths, answers = (torch.from_numpy(a.astype(np.int64)) for a in asked_of(model, records[rows]))
-        scores = model.score(
-            fc7.repeat_interleave(tokens.shape[1], 0), model.read(tokens.flatten(0, 1), lengths.flatten())
-        )
-        correct = iter((scores.argmax(1) == answers.flatten()).tolist())
-        for text, of_type, answer in (question for record in records[rows] for question in record["questions"]):
-            right[of_type].append(next(correct))
-            guessed[of_type].append(blind is not None and blind(text, of_type) == answer)
-    each = {
-        of_type: {
-            "accuracy": float(np.mean(marks)),
-            "question_only": float(np.mean(guessed[of_type])),
-            "questions": len(marks),
-        }
-        for of_type, marks in sorted(right.items())
-    }
-    overall = float(np.mean(sum(right.values(), [])))
-    baseline = float(np.mean(sum(guessed.values(), [])))
-    if blind is None:
-        return {"pictures": len(records), "accuracy": overall}
-    return {"pictures": len(records), "accuracy": overall, "question_only": baseline, "types": each}
+        asked = [question for record in records[rows] for question in record["questions"]]
+        tokens, answers = (torch.from_numpy(table.astype(np.int64)) for table in asked_of(model, asked))
+        numbers = torch.tensor([len(record["questions"]) for record in records[rows]])
+        fc7 = model.encoder(plain_pictures(pictures)).repeat_interleave(numbers, 0)
+        scores = model.score(fc7, model.read(tokens, tokens.ne(PAD).sum(1)))
+        for (text, of_type, answer), correct in zip(asked, scores.argmax(1).eq(answers).tolist(), strict=True):
+            for name in ("all", of_type):
+                right[name].append(correct)
+                guessed[name].append(blind is not None and blind(text, of_type) == answer)
+    types = {}
+    for name, marks in right.items():
+        types[name] = {"accuracy": float(np.mean(marks)), "questions": len(marks)}
+        if blind is not None:
+            types[name]["question_only"] = float(np.mean(guessed[name]))
+    return {"pictures": len(records), **types.pop("all"), "types": types}
 
 
 if __name__ == "__main__":

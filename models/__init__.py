@@ -14,7 +14,7 @@ command, and what it scores.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import safetensors.torch
 import torch
@@ -34,6 +34,16 @@ def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
     return tuple(sorted(card.stem for card in folder.glob("*.json")))
 
 
+@overload
+def load(name: Literal["vignette-captioner"], *, device: str | torch.device = ..., folder: Path = ...) -> Captioner: ...
+@overload
+def load(
+    name: Literal["vignette-classifier"], *, device: str | torch.device = ..., folder: Path = ...
+) -> Classifier: ...
+@overload
+def load(name: Literal["vignette-vqa"], *, device: str | torch.device = ..., folder: Path = ...) -> VQA: ...
+@overload
+def load(name: str, *, device: str | torch.device = ..., folder: Path = ...) -> nn.Module: ...
 def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHTS) -> nn.Module:
     """A bundled model in eval mode and full precision on `device`; `folder` holds the weights and their cards."""
     if name not in names(folder):

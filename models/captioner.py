@@ -1,4 +1,4 @@
-"""`vignette-captioner`: a caption from a picture, in the scheme of neuraltalk2 (Karpathy & Fei-Fei 2015, arXiv:1412.2306).
+"""`vignette-captioner`: a caption from a picture, as neuraltalk2 does it (Karpathy & Fei-Fei 2015, arXiv:1412.2306).
 
 The picture's vector is the LSTM's first input, the START token its second, then the words. There is no attention:
 whatever a word needs to know about the picture went through the one vector. Token 0 is START and END alike, token

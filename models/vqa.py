@@ -75,22 +75,23 @@ class VQA(nn.Module):
         """
         lengths, order = lengths.cpu().sort(descending=True, stable=True)
         words = self.dropout(torch.tanh(self.embedding(tokens[order.to(tokens.device)])))  # (R, L, word)
-        state: list[tuple[Tensor, Tensor] | None] = [None for _ in self.cells]
+        zeros = words.new_zeros(len(words), self.cells[0].hidden_size)
+        state = [(zeros, zeros) for _ in self.cells]
         finished = []  # the states of the questions that ended, the shortest first
         for t in range(int(lengths[0])):
             running = int((lengths > t).sum())
-            if t and running < len(inputs):
-                finished.append(torch.cat([part[running:] for pair in state for part in pair], dim=1))  # type: ignore[union-attr]
-                state = [(h[:running], c[:running]) for h, c in state]  # type: ignore[misc]
+            if running < len(state[0][0]):
+                finished.append(torch.cat([part[running:] for pair in state for part in pair], dim=1))
+                state = [(h[:running], c[:running]) for h, c in state]
             inputs = words[:running, t]
             for layer, cell in enumerate(self.cells):
                 state[layer] = cell(inputs, state[layer])
-                inputs = state[layer][0]  # type: ignore[index]
-        finished.append(torch.cat([part for pair in state for part in pair], dim=1))  # type: ignore[union-attr]
+                inputs = state[layer][0]
+        finished.append(torch.cat([part for pair in state for part in pair], dim=1))
         return torch.cat(finished[::-1])[order.argsort().to(tokens.device)]
 
     def score(self, picture: Tensor, question: Tensor) -> Tensor:
-        """Encoded pictures (R, fc7) and questions (R, 4 × state) → scores (R, answers); one picture serves any number."""
+        """Encoded pictures (R or 1, fc7) and questions (R, 4 × state) → scores (R, answers)."""
         if len(picture) not in (1, len(question)):
             raise ValueError(
                 f"{len(question)} questions cannot be put to {len(picture)} encoded pictures: give one each."

@@ -87,15 +87,18 @@ def failing_at_step(n: int, descend: Callable[..., None]) -> Callable[..., None]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_resumed_run_ends_where_an_unbroken_one_does(name: str, small: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def train(out: str, **options: object) -> None:
         start = {} if name == "vignette-classifier" else {"start_from": WEIGHTS}
         SCRIPTS[name].main(data=small, work=tmp_path / f"work-{out}", out=tmp_path / out, batch=8, **start, **options)
 
     train("whole", steps=4)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(SCRIPTS[name], "descend", failing_at_step(4, SCRIPTS[name].descend))
+    monkeypatch.setattr(SCRIPTS[name], "descend", failing_at_step(4, SCRIPTS[name].descend))
+    with pytest.raises(KeyboardInterrupt):
         train("broken", steps=4, save_every=2)
+    monkeypatch.undo()
     train("broken", steps=4, resume=True)
     whole, broken = (safetensors.torch.load_file(tmp_path / out / f"{name}.safetensors") for out in ("whole", "broken"))
     assert all((whole[key] == broken[key]).all() for key in whole)

@@ -55,10 +55,11 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     "colour": ("what colour is the T", "which colour does the T have"),
     "texture": ("what pattern does the T have", "what is the pattern of the T"),
     "kind": ("what is the T thing", "what kind of thing is T", "which thing is T"),
+    "kind two": ("what is the T thing", "what kind of thing is the T one"),
     "part": ("does the T have P", "is there P on the T"),
     "left_right": ("is the T left or right of the U", "on which side of the U is the T"),
     "left_right middle": ("is the T left or right of the middle", "on which side of the picture is the T"),
-    "above_below": ("is the T above or below the U", "is the T higher or lower than the U"),
+    "above_below": ("is the T above or below the U",),
     "above_below middle": ("is the T above or below the middle",),
     "relation": ("what is D the T", "which thing is D the T"),
     "relation extreme": ("which thing is furthest D", "what is furthest D"),
@@ -223,7 +224,8 @@ def _kind(truth: Truth, dice: Dice) -> Question | None:
         ways = [way for way in ways if _matching(truth, None, **way) == (index,)]
         if ways:
             way = ways[0] if dice.chance(0.5) else dice.pick(ways)
-            return Question(_say("kind", dice, T=" ".join(way.values())), "kind", thing.kind, (index,))
+            form = "kind" if len(way) == 1 else "kind two"
+            return Question(_say(form, dice, T=" ".join(way.values())), "kind", thing.kind, (index,))
     return None
 
 
@@ -266,7 +268,7 @@ def _relation(truth: Truth, dice: Dice) -> Question | None:
         return None
     if dice.chance(0.35):
         side = dice.pick(tuple(_EXTREMES))
-        axis, sign = ("left", "above").index(side) if side in ("left", "above") else ("right", "below").index(side), 0
+        axis = 0 if side in ("left", "right") else 1
         sign = 1 if side in ("left", "above") else -1
         order = sorted(range(len(truth.things)), key=lambda i: sign * truth.things[i].centre[axis])
         first, second = (truth.things[i] for i in order[:2])

@@ -106,5 +106,6 @@ class Shape:
 def placed(points: Points, size: float, angle: float, mirrored: bool, x: float, y: float) -> Points:
     """`points` of a shape in pixels: mirrored, made `size` long, turned by `angle` degrees, moved."""
     c, s = math.cos(math.radians(angle)) * size, math.sin(math.radians(angle)) * size
-    flip = -1.0 if mirrored else 1.0
-    return points @ np.array([[flip * c, flip * s], [-s, c]]) + (x, y)
+    across, down = points[:, 0] * (-1.0 if mirrored else 1.0), points[:, 1]
+    # Written out: a matrix product may round differently from machine to machine.
+    return np.stack([across * c - down * s + x, across * s + down * c + y], axis=1)

@@ -1,0 +1,214 @@
+"""The command line: explain a picture, try the demo, list layers, draw vignettes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import mmcam
+from mmcam import layers as layer_finder
+from mmcam.model_spec import BUNDLED, load_model
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
+console = Console()
+complaints = Console(stderr=True)
+
+Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.safetensors, .pth).")]
+Model = Annotated[str | None, typer.Option("--model", help="Bundled name, torchvision:NAME or module:factory.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+@app.callback()
+def main() -> None:
+    """Which part of a picture made a model choose a class, say a word, or answer a question."""
+
+
+@app.command()
+def explain(
+    pictures: Annotated[list[Path], typer.Argument(help="One or more picture files.")],
+    class_: Annotated[str | None, typer.Option("--class", help="A class, by name or index.")] = None,
+    word: Annotated[str | None, typer.Option(help="A word or phrase of the caption.")] = None,
+    caption: Annotated[bool, typer.Option("--caption", help="Every word of the caption.")] = False,
+    text: Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")] = None,
+    question: Annotated[str | None, typer.Option(help="A question about the picture.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Its answer; default the model's own.")] = None,
+    contrast: Annotated[str | None, typer.Option(help="Rather than this class, word or answer.")] = None,
+    position: Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")] = None,
+    model: Model = None,
+    weights: Weights = None,
+    layer: Annotated[str | None, typer.Option(help="Where to read activations; `mmcam layers` lists them.")] = None,
+    method: Annotated[str, typer.Option(help="gradcam, cam, guided_backprop or guided_gradcam.")] = "gradcam",
+    out: Annotated[Path, typer.Option(help="Folder for the overlay and the data.")] = Path("out"),
+    device: Device = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Explain a class, a word, a whole caption or an answer; write PICTURE-TARGET.png and .npz."""
+    tasks = {
+        "class": class_ is not None,
+        "caption": caption or word is not None or text is not None,
+        "answer": question is not None,
+    }
+    if sum(tasks.values()) > 1:
+        raise typer.BadParameter("choose one of --class, --word/--caption/--text, and --question")
+    if answer is not None and question is None:
+        raise typer.BadParameter("--answer needs its --question")
+    task = next((name for name, asked in tasks.items() if asked), "class")
+    with one_sentence():
+        loaded, preprocess = load_model(model or BUNDLED[task], weights, device)
+    shared: dict[str, Any] = {"layer": layer, "method": method, "preprocess": preprocess, "contrast": contrast}
+
+    def one(picture: Path) -> Any:
+        if task == "caption":
+            return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, **shared)
+        if task == "answer":
+            return mmcam.explain_answer(loaded, picture, question or "", answer, **shared)
+        wanted = int(class_) if class_ is not None and class_.lstrip("-").isdigit() else class_
+        if contrast is not None and contrast.isdigit():
+            shared["contrast"] = int(contrast)
+        return mmcam.explain_class(loaded, picture, wanted, **shared)
+
+    reports, failed = [], 0
+    for picture in track(pictures, "Explaining", console=complaints, disable=len(pictures) == 1, transient=True):
+        try:
+            exp = one(picture)
+            files = write(exp, out, picture.stem)
+            reports.append({"picture": str(picture), "files": [str(f) for f in files], **exp.summary()})
+            if not as_json:
+                tell(exp, files)
+        except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
+            failed += 1
+            reports.append({"picture": str(picture), "error": str(error)})
+            complaints.print(f"[red]{picture.name}:[/] {error}", highlight=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+    elif model is None and not failed:
+        console.print(
+            f"[dim]{BUNDLED[task]} knows drawn scenes only; for photographs name a model, e.g. "
+            "--model torchvision:resnet50.[/]",
+            highlight=False,
+        )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Which vignette to draw; test ones begin at 20000000.")] = 20000011,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
+) -> None:
+    """Draw a vignette and explain it by all three bundled models: a class, a caption, an answer."""
+    from mmcam.demo import run_demo
+
+    with one_sentence():
+        run_demo(seed, out, console)
+
+
+@app.command()
+def layers(
+    model: Annotated[str, typer.Argument(help="Bundled name, torchvision:NAME or module:factory.")],
+    weights: Weights = None,
+    random: Annotated[bool, typer.Option("--random", help="torchvision: random weights, nothing to download.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the layers a map can be drawn at, with their shapes; the default is marked."""
+    with one_sentence():
+        loaded, preprocess = _untrained(model) if random else load_model(model, weights)
+        preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
+        x = torch.rand(1, 3, *preprocess.size)
+
+        def forward() -> Any:
+            if hasattr(loaded, "answer_scores"):
+                return loaded.answer_scores(x, ["what is this"])
+            return loaded.generate(x) if hasattr(loaded, "token_log_probs") else loaded(x)
+
+        found = layer_finder.spatial(layer_finder.trace(loaded, forward))
+        default = layer_finder.find_layer(loaded, forward)
+    if as_json:
+        rows = [{"name": c.name, "kind": c.kind, "shape": c.shape[1:], "default": c.name == default} for c in found]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("layer", "kind", "K × h × w", "")
+    for call in found:
+        mark = "← default" if call.name == default else ""
+        table.add_row(call.name, call.kind, " × ".join(map(str, call.shape[1:])), mark)
+    console.print(table)
+
+
+@app.command()
+def vignettes(
+    out: Annotated[Path, typer.Option(help="A new folder for pictures, masks and annotations.")],
+    n: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1000,
+    split: Annotated[str, typer.Option(help="train, val, test or heldout.")] = "train",
+) -> None:
+    """Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers."""
+    from rich.progress import Progress
+
+    from mmcam.datasets.vignettes import export
+
+    with one_sentence(), Progress(console=complaints, transient=True) as bar:
+        task = bar.add_task("Drawing", total=n)
+        export(out, split=split, n=n, progress=lambda done: bar.update(task, completed=done))
+    console.print(f"{n} {split} vignettes in {out}")
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what a person did wrong into one sentence and exit code 1, without a traceback."""
+    try:
+        yield
+    except (mmcam.ExplainError, mmcam.PictureError, FileExistsError, ValueError) as error:
+        complaints.print(f"[red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def write(exp: mmcam.Explanation | mmcam.CaptionExplanation, out: Path, stem: str) -> list[Path]:
+    """Write picture and data of an explanation; the files' names say what was explained."""
+    if isinstance(exp, mmcam.CaptionExplanation):
+        words = [word.save(out / f"{stem}-{i:02d}-{slug(word.target)}.npz") for i, word in enumerate(exp)]
+        return [exp.save(out / f"{stem}-caption.png"), *words]
+    name = f"{stem}-{slug(exp.target)}"
+    return [exp.save(out / f"{name}.png"), exp.save(out / f"{name}.npz")]
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name."""
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:60] or "target"
+
+
+def tell(exp: mmcam.Explanation | mmcam.CaptionExplanation, files: list[Path]) -> None:
+    """Say in words what was found and where it lies."""
+    if isinstance(exp, mmcam.CaptionExplanation):
+        console.print(f"[bold]{exp.caption}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
+        table = Table("word", "log-probability", "looked at (x, y)")
+        for word in exp:
+            table.add_row(word.target, f"{word.score:.2f}", str(word.peak() or "nowhere: the map is empty"))
+        console.print(table)
+    else:
+        context = f" in “{exp.context}”" if exp.context else ""
+        console.print(f"[bold]{exp.target}[/]{context}: score {exp.score:.3f}", highlight=False)
+        if exp.note:
+            console.print(exp.note, highlight=False)
+        else:
+            console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
+    for file in files[:2]:
+        console.print(f"  {file}", highlight=False, soft_wrap=True)
+
+
+def _untrained(spec: str) -> tuple[torch.nn.Module, mmcam.Preprocess | None]:
+    if not spec.startswith("torchvision:"):
+        raise mmcam.ExplainError("--random is for torchvision:NAME models; others load without it.")
+    from torchvision import models as zoo
+
+    name = spec.partition(":")[2]
+    if name not in zoo.list_models(module=zoo):
+        raise mmcam.ExplainError(f"torchvision has no classifier {name!r}.")
+    return zoo.get_model(name, weights=None).eval(), None

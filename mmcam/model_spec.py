@@ -1,0 +1,133 @@
+"""From what a person types to a model: a bundled name, ``torchvision:NAME``, or ``module:factory``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcam.engine import ExplainError
+from mmcam.image import Preprocess, preprocess_of
+
+BUNDLED = {"class": "vignette-classifier", "caption": "vignette-captioner", "answer": "vignette-vqa"}
+"""The model that answers where none is named, by task. They ship with the checkout and know vignettes only."""
+
+
+def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> tuple[nn.Module, Preprocess | None]:
+    """The model of a specification, in eval mode on a device, and how its pictures are made if that is known.
+
+    Args:
+        spec: the name of a bundled model; ``torchvision:NAME``; or ``module:factory``, a function without arguments (or
+            with one, the weights file, if that is given) in an importable module or a file of the current folder.
+        weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``).
+        device: where to put it.
+
+    Raises:
+        ExplainError: nothing of that name, weights that do not fit, a download that failed; one sentence each.
+    """
+    kind, _, name = spec.partition(":")
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ExplainError(f"There is no device {device!r}; cpu or cuda would do.") from error
+    if kind == "torchvision":
+        model, preprocess = _torchvision(name, weights)
+    elif name:
+        model, preprocess = _factory(kind, name, weights), None
+    else:
+        model, preprocess = _bundled(spec), None
+    return model.to(device).eval(), preprocess
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict in float32 from ``.safetensors`` or a ``torch.save`` file, without running code from it.
+
+    A ``state_dict`` inside a checkpoint is found, and the ``module.`` that DataParallel puts before names is taken away.
+
+    Raises:
+        ExplainError: no such file, or nothing in it can be read that way.
+    """
+    if not path.is_file():
+        raise ExplainError(f"There is no weights file at {path}; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds for a broken file
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExplainError(f"{path} cannot be read as weights ({first}); save it as a plain state dict.") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise ExplainError(f"{path} holds no state dict; save it with torch.save(model.state_dict(), path).")
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+
+
+def _bundled(name: str) -> nn.Module:
+    # The library knows no model: the bundled ones live beside it in the checkout and are looked up only by name.
+    try:
+        models = importlib.import_module("models")
+    except ModuleNotFoundError as error:
+        raise ExplainError(
+            f"The model {name!r} comes with a checkout of the repository, not with the installed package; "
+            "name one as torchvision:NAME or module:factory."
+        ) from error
+    try:
+        return models.load(name)
+    except ValueError as error:
+        raise ExplainError(f"{error} Others are named torchvision:NAME or module:factory.") from error
+
+
+def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
+    from torchvision import models as zoo
+
+    known = zoo.list_models(module=zoo)
+    if name not in known:
+        import difflib
+
+        near = difflib.get_close_matches(name, known, n=4) or known[:6]
+        raise ExplainError(f"torchvision has no classifier {name!r}; the closest are {', '.join(near)}.")
+    preset = zoo.get_model_weights(name)["DEFAULT"]
+    preprocess = preprocess_of(preset.transforms())
+    if weights is not None:
+        state = read_state(weights)
+        classes = list(state.values())[-1].shape[0]
+        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        model = zoo.get_model(name, weights=None, num_classes=classes, **options)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            lines = str(error).strip().splitlines()
+            first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
+            raise ExplainError(f"The weights in {weights} do not fit torchvision's {name}: {first}") from error
+        return model, preprocess
+    try:
+        return zoo.get_model(name, weights=preset), preprocess
+    except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
+        raise ExplainError(
+            f"The weights of torchvision:{name} could not be downloaded ({error}); on a machine with a network save "
+            f"{preset.url.rsplit('/', 1)[-1]}, copy it here and pass it with --weights."
+        ) from error
+
+
+def _factory(module: str, name: str, weights: Path | None) -> nn.Module:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ExplainError(f"There is no module {error.name!r} to import; start where {module}.py lies.") from error
+    except AttributeError as error:
+        raise ExplainError(f"The module {module!r} has no {name!r}; name a function that returns the model.") from error
+    finally:
+        sys.path.pop(0)
+    model = factory(weights) if weights is not None else factory()
+    if not isinstance(model, nn.Module):
+        raise ExplainError(f"{module}:{name} gave {type(model).__name__}; it has to return a torch.nn.Module.")
+    return model
