@@ -122,7 +122,7 @@ def measure(model: Captioner, pixels: np.ndarray, records: list[dict[str, Any]])
 
     said: list[str] = []
     for _, pictures in in_batches(pixels):
-        said += [" ".join(model.words(tokens)) for tokens in model.generate(plain_pictures(pictures))]
+        said += [model.spell(tokens) for tokens in model.generate(plain_pictures(pictures))]
     right: Counter[str] = Counter()
     checked: Counter[str] = Counter()
     whole = []
@@ -131,7 +131,7 @@ def measure(model: Captioner, pixels: np.ndarray, records: list[dict[str, Any]])
         checked.update(word.category for word in words)
         right.update(word.category for word in words if word.correct)
         whole.append(all(word.correct for word in words))
-    written = [[" ".join(model.words(model.encode(text))) for text in record["captions"]] for record in records]
+    written = [[model.spell(model.encode(text)) for text in record["captions"]] for record in records]
     references, hypotheses = [[text.split() for text in texts] for texts in written], [text.split() for text in said]
     bleu = corpus_bleu(references, hypotheses, weights=[(1 / n,) * n for n in (1, 2, 3, 4)])
     cider, _ = Cider().compute_score(dict(enumerate(written)), {i: [text] for i, text in enumerate(said)})

@@ -121,6 +121,7 @@ def layers(
 ) -> None:
     """List the layers a map can be drawn at, with their shapes; the default is marked."""
     with one_sentence():
+        loaded: Any
         loaded, preprocess = _untrained(model) if random else load_model(model, weights)
         preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
         x = torch.rand(1, 3, *preprocess.size)

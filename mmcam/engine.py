@@ -243,8 +243,8 @@ def _batched(scores: Tensor, leaf: Tensor) -> Tensor | None:
 
 def _independent(layer: str) -> str:
     return (
-        f"The target does not depend on layer {layer!r}: its gradient there is zero; choose another layer (`mmcam layers` "
-        "lists them) or another target."
+        f"The target does not depend on layer {layer!r}: its gradient there is zero; choose another layer "
+        "(`mmcam layers` lists them) or another target."
     )
 
 

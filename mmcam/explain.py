@@ -81,8 +81,8 @@ def explain_class(
         contrast: a second class; the score becomes the difference, "why this rather than that".
         layer, method, call: as in `attribute`.
         names: the class names in order; default what the model or torchvision says.
-        preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``, else
-            ImageNet's resize to 256, crop to 224.
+        preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
+            else ImageNet's resize to 256, crop to 224.
 
     Returns:
         An Explanation; a list where a list of pictures or of targets was given, nested if both.
@@ -148,8 +148,8 @@ def explain_caption(
         preprocess: as in `explain_class`.
 
     Returns:
-        An Explanation of the word, or a CaptionExplanation if `word` is None; a list of them for a list of pictures. All
-        words of a caption share one pass through the encoder.
+        An Explanation of the word, or a CaptionExplanation if `word` is None; a list of them for a list of pictures.
+        All words of a caption share one pass through the encoder.
 
     Raises:
         ExplainError: a word that is not in the caption (the message shows the caption and its nearest words).

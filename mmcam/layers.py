@@ -105,7 +105,8 @@ def find_layer(model: nn.Module, forward: Callable[[], Any]) -> str:
     after = calls[calls.index(last) + 1 :]
     if any(len(call.shape) == 3 and call.shape[1] >= last.shape[2] * last.shape[3] for call in after):
         raise ExplainError(
-            f"{type(model).__name__} turns its picture into tokens after {last.name!r}; name a spatial layer with layer=."
+            f"{type(model).__name__} turns its picture into tokens after {last.name!r}; "
+            "name a spatial layer with layer=."
         )
     _found[model] = last.name
     return last.name

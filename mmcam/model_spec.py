@@ -46,7 +46,7 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
 def read_state(path: Path) -> dict[str, Tensor]:
     """A state dict in float32 from ``.safetensors`` or a ``torch.save`` file, without running code from it.
 
-    A ``state_dict`` inside a checkpoint is found, and the ``module.`` that DataParallel puts before names is taken away.
+    A ``state_dict`` inside a checkpoint is found, and the ``module.`` of DataParallel's names is taken away.
 
     Raises:
         ExplainError: no such file, or nothing in it can be read that way.

@@ -4,7 +4,7 @@
 from models import load
 
 captioner = load("vignette-captioner")
-captioner.words(captioner.generate(x)[0])
+captioner.spell(captioner.generate(x)[0])
 ```
 
 Each has a file of half-precision weights in `models/weights/` and a card beside it: what it was trained on, by which

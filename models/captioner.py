@@ -122,6 +122,10 @@ class Captioner(nn.Module):
             raise ValueError(f"The caption {caption!r} holds no word.")
         return tokens
 
-    def words(self, tokens: Sequence[int]) -> list[str]:
-        """One string for each token; END is "" ."""
-        return ["" if token == END else self.vocabulary[token - 1] for token in tokens]
+    def words(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """The words that tokens spell, each with the positions of its tokens (here one a word); END is no word."""
+        return [(self.vocabulary[token - 1], [i]) for i, token in enumerate(tokens) if token != END]
+
+    def spell(self, tokens: Sequence[int]) -> str:
+        """The caption as text."""
+        return " ".join(word for word, _ in self.words(tokens))

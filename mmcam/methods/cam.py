@@ -22,7 +22,7 @@ def gradcam(evidence: Evidence) -> tuple[Tensor, Tensor]:
 
 
 def cam(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """CAM: ``M = Σ_k w_k A^k`` with the weights of the one linear layer behind a global average pool (arXiv 1512.04150).
+    """CAM: ``M = Σ_k w_k A^k`` with the weights of the linear layer behind a global average pool (arXiv 1512.04150).
 
     There dS/dA is w_k / Z at every cell, so its sum over the cells gives w_k for any linear target, contrasts included.
 

@@ -28,7 +28,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Question:
-    """Everything a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`)."""
+    """What a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`)."""
 
     model: nn.Module
     forward: Forward

@@ -15,7 +15,7 @@ from mmcam.engine import ExplainError
 
 Rule = Literal["plain", "guided", "deconv"]
 
-# Every way PyTorch code spells a ReLU, with its arguments: torch.relu, relu_, Tensor.relu, F.relu (which nn.ReLU calls),
+# Every way PyTorch code spells a ReLU, with its arguments: torch.relu, relu_, Tensor.relu, F.relu (nn.ReLU calls it),
 # F.relu6 and F.hardtanh (which nn.ReLU6 calls).
 _PLAIN = ("input", "inplace")
 _CLIPPED = ("input", "min_val", "max_val", "inplace")

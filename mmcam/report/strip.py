@@ -34,7 +34,7 @@ def draw_strip(
     large, small = ImageFont.load_default(text * 0.62), ImageFont.load_default(text * 0.42)
     for i, (picture, (_, title), note) in enumerate(zip(fitted, panels, notes, strict=True)):
         left, top = gap + (i % columns) * (side + gap), gap + (i // columns) * (height + text + gap)
-        sheet.paste(picture, (left + (side - picture.width) // 2, top + (height - picture.height) // 2))
+        sheet.paste(picture, (left + (side - picture.width) // 2, top + height - picture.height))
         baseline = top + height + text * 0.72
         pen.text((left, baseline), title, _INK, large, anchor="ls")
         pen.text((left + side, baseline), note, _FAINT, small, anchor="rs")

@@ -44,7 +44,8 @@ def check_captioner(model: Any) -> None:
     missing = [name for name in ("generate", "token_log_probs", "encode", "words") if not hasattr(model, name)]
     if missing:
         raise ExplainError(
-            f"{type(model).__name__} is no captioner: it lacks {', '.join(missing)} (see mmcam.Captioner, about 30 lines)."
+            f"{type(model).__name__} is no captioner: it lacks {', '.join(missing)} "
+            "(see mmcam.Captioner, about 30 lines)."
         )
 
 
@@ -53,8 +54,8 @@ def find_span(words: Sequence[str], wanted: str | int, position: int | None = No
 
     Args:
         words: the words of the caption.
-        wanted: a word, a phrase of neighbouring words, or a position (negative from the end). Spelling comes first, then
-            the stem (Porter's, through NLTK), so that "dogs" finds "dog".
+        wanted: a word, a phrase of neighbouring words, or a position (negative from the end). Spelling comes first,
+            then the stem (Porter's, through NLTK), so that "dogs" finds "dog".
         position: which occurrence, by the position of its first word; default the first.
 
     Returns:

@@ -32,5 +32,6 @@ def check_vqa(model: Any) -> None:
     missing = [name for name in ("answer_scores", "answers") if not hasattr(model, name)]
     if missing:
         raise ExplainError(
-            f"{type(model).__name__} is no VQA model: it lacks {', '.join(missing)} (see mmcam.VQAModel, about 10 lines)."
+            f"{type(model).__name__} is no VQA model: it lacks {', '.join(missing)} "
+            "(see mmcam.VQAModel, about 10 lines)."
         )

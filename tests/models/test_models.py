@@ -118,8 +118,8 @@ def test_classes_can_be_explained_on_multiplied_rows(classifier: Classifier, pic
 def test_a_caption_is_encoded_and_read_back(captioner: Captioner, pictures: Tensor) -> None:
     for tokens in captioner.generate(pictures):
         assert 0 < len(tokens) <= LONGEST
-        assert captioner.encode(" ".join(captioner.words(tokens))) == tokens
-    words = captioner.words(captioner.generate(pictures[:1])[0])
+        assert captioner.encode(captioner.spell(tokens)) == tokens
+    words = captioner.spell(captioner.generate(pictures[:1])[0]).split()
     assert captioner.encode(" ".join(words).capitalize() + " .") == captioner.encode(" ".join(words))
 
 

@@ -310,9 +310,7 @@ def _check_relation(
 ) -> Checked:
     if before is None or after is None:
         return Checked(position, word, "relation", False, ())
-    pairs = [
-        (i, j) for i in before.fits for j in after.fits if i != j and stands(things[i], word, things[j])
-    ]
+    pairs = [(i, j) for i in before.fits for j in after.fits if i != j and stands(things[i], word, things[j])]
     if not pairs:
         return Checked(position, word, "relation", False, ())
     # "a dog left of a car" is about the dog that is there, not about another one.

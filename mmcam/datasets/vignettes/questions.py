@@ -378,4 +378,3 @@ def _vocabulary() -> tuple[str, ...]:
 
 VOCABULARY = _vocabulary()
 """Every word a question can have."""
-

@@ -130,13 +130,18 @@ def _sea(draw: ImageDraw.ImageDraw, dice: Dice, horizon: float) -> None:
         _cloud(draw, dice, horizon * 0.7, (248, 250, 252))
     if dice.chance(0.5):
         x = dice.uniform(20, W - 120)
-        draw.polygon([(x, horizon), (x + 34, horizon - 26), (x + 60, horizon - 14), (x + 92, horizon - 34), (x + 140, horizon)], fill=(150, 178, 186))
+        draw.polygon(
+            [(x, horizon), (x + 34, horizon - 26), (x + 60, horizon - 14), (x + 92, horizon - 34), (x + 140, horizon)],
+            fill=(150, 178, 186),
+        )
     for i in range(9 + dice.below(6)):
         depth = dice.unit()
         y, w = horizon + 10 + depth * (W - horizon - 14), 10 + 16 * depth
         x, tone = dice.uniform(-10, W - 30), dice.pick(((150, 206, 222), (190, 226, 234), (70, 146, 184)))
         for k in range(1 + i % 3):
-            draw.arc((x + k * w * 1.7, y - w * 0.5, x + w * 1.9 + k * w * 1.7, y + w * 0.5), 20, 160, fill=tone, width=3)
+            draw.arc(
+                (x + k * w * 1.7, y - w * 0.5, x + w * 1.9 + k * w * 1.7, y + w * 0.5), 20, 160, fill=tone, width=3
+            )
     for _ in range(dice.below(3)):
         _stone(draw, dice, dice.uniform(horizon + 20, W - 20), (104, 120, 132))
 
@@ -159,7 +164,9 @@ def _street(draw: ImageDraw.ImageDraw, dice: Dice, horizon: float) -> None:
         draw.line((sx, horizon + 2, sx - 14, kerb), fill=(172, 168, 166), width=2)
     middle = (kerb + W) / 2 + dice.uniform(-10, 10)
     for sx in range(-dice.below(60), W, 84):
-        draw.polygon([(sx, middle), (sx + 46, middle), (sx + 40, middle + 9), (sx - 6, middle + 9)], fill=(224, 222, 212))
+        draw.polygon(
+            [(sx, middle), (sx + 46, middle), (sx + 40, middle + 9), (sx - 6, middle + 9)], fill=(224, 222, 212)
+        )
     for _ in range(1 + dice.below(3)):
         x, top = dice.uniform(20, W - 40), horizon - dice.uniform(70, 110)
         draw.line((x, kerb - 8, x, top, x + 26, top), fill=(92, 98, 110), width=6)
@@ -199,7 +206,9 @@ def _night(draw: ImageDraw.ImageDraw, dice: Dice, horizon: float) -> None:
         draw.ellipse((x - r, y - r, x + r, y + r), fill=dice.pick(((255, 246, 214), (206, 214, 246))))
     x, y, r = dice.uniform(50, W - 50), dice.uniform(36, max(40, horizon * 0.5)), dice.uniform(18, 26)
     moon = [(x + r * math.cos(t), y + r * math.sin(t)) for t in np.linspace(0.9, 5.4, 16).tolist()]
-    cut = [(x + r * (0.48 + 0.72 * math.cos(t)), y + r * 0.9 * math.sin(t)) for t in np.linspace(4.6, 1.68, 12).tolist()]
+    cut = [
+        (x + r * (0.48 + 0.72 * math.cos(t)), y + r * 0.9 * math.sin(t)) for t in np.linspace(4.6, 1.68, 12).tolist()
+    ]
     draw.polygon(moon + cut, fill=(252, 238, 188))
     _ridge(draw, dice, horizon + 6, 80, (54, 58, 104), horizon + 8)
     _ridge(draw, dice, horizon + 10, 34, (44, 60, 80), horizon + 12)
@@ -216,7 +225,10 @@ def _night(draw: ImageDraw.ImageDraw, dice: Dice, horizon: float) -> None:
 def _desert(draw: ImageDraw.ImageDraw, dice: Dice, horizon: float) -> None:
     if dice.chance(0.6):
         x, w, h = dice.uniform(-20, W - 100), dice.uniform(80, 150), dice.uniform(40, 80)
-        draw.polygon([(x, horizon + 2), (x + 18, horizon - h), (x + w - 22, horizon - h + 4), (x + w, horizon + 2)], fill=(222, 160, 122))
+        draw.polygon(
+            [(x, horizon + 2), (x + 18, horizon - h), (x + w - 22, horizon - h + 4), (x + w, horizon + 2)],
+            fill=(222, 160, 122),
+        )
     _ridge(draw, dice, horizon + 8, 50, (240, 200, 140), horizon + 10)
     for _ in range(2):
         y = dice.uniform(horizon + 60, W)

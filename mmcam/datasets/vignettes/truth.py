@@ -63,17 +63,18 @@ class Truth:
         Raises:
             ValueError: if a field is missing or unknown.
         """
-        names = {field.name for field in fields(Thing)}
         try:
-            for thing in record["things"]:
-                if set(thing) != names:
-                    raise KeyError(*(set(thing) ^ names))
-            things = tuple(
-                Thing(**{name: tuple(v) if isinstance(v, list) else v for name, v in thing.items()})
-                for thing in record["things"]
-            )
+            things = tuple(_thing(thing) for thing in record["things"])
             return cls(int(record["seed"]), str(record["scene"]), things)
         except KeyError as error:
             raise ValueError(
-                f"Not the truth of a vignette: field {error} is missing or unknown; write it with to_json()."
+                f"In the truth of a vignette {error} is missing or unknown; write it with to_json()."
             ) from None
+
+
+def _thing(record: dict[str, Any]) -> Thing:
+    odd = record.keys() ^ {field.name for field in fields(Thing)}
+    if odd:
+        raise KeyError(", ".join(sorted(odd)))
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+    return Thing(**values)

@@ -99,7 +99,7 @@ def held_out(kind: str, colour: str, scene: str) -> bool:
     return (kind, colour) in HELD_OUT_COLOURS or (kind, scene) in HELD_OUT_SCENES
 
 
-def describe(seed: int, world: World = World()) -> Truth:  # noqa: B008 - frozen
+def describe(seed: int, world: World = World()) -> Truth:
     """What the picture with this seed shows, without drawing it (about 0.2 ms).
 
     The seed's split matters only for the held-out pairs: train, val and test never have one, every
@@ -129,9 +129,7 @@ def describe(seed: int, world: World = World()) -> Truth:  # noqa: B008 - frozen
 def _kinds(dice: Dice, scene: str, first: str | None, world: World, novel: bool) -> list[str]:
     bias = dict(world.bias)
     allowed = [
-        kind
-        for kind in KINDS
-        if bias.get(kind, scene) == scene and (novel or (kind, scene) not in HELD_OUT_SCENES)
+        kind for kind in KINDS if bias.get(kind, scene) == scene and (novel or (kind, scene) not in HELD_OUT_SCENES)
     ]
     expected = [kind for kind, place in world.bias if place == scene]
     if first is None and expected and dice.chance(_BIASED_SHARE):
@@ -193,9 +191,7 @@ def _arrange(dice: Dice, wishes: list[tuple[str, str]]) -> tuple[Thing, ...] | N
         badges.append(badge)
         parts = SHAPES[kind].parts + ((accessory,) if accessory else ())
         centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        things.append(
-            Thing(kind, colour, texture, scale, parts, box, centre, (x, y), size, angle, mirrored, look)
-        )
+        things.append(Thing(kind, colour, texture, scale, parts, box, centre, (x, y), size, angle, mirrored, look))
     return tuple(things)
 
 

@@ -2,9 +2,9 @@
 
 from mmcam.datasets.vignettes.shapes.animals import BIRD, CAT, DOG, FISH
 from mmcam.datasets.vignettes.shapes.objects import BALL, HOUSE, UMBRELLA
-from mmcam.datasets.vignettes.shapes.plants import FLOWER, TREE
 from mmcam.datasets.vignettes.shapes.people import PERSON
 from mmcam.datasets.vignettes.shapes.piece import Outlines, Piece, Shape
+from mmcam.datasets.vignettes.shapes.plants import FLOWER, TREE
 from mmcam.datasets.vignettes.shapes.vehicles import BOAT, BUS, CAR, PLANE
 
 SHAPES: dict[str, Shape] = {

@@ -70,4 +70,3 @@ UMBRELLA = Shape(
         Piece("canopy", SHADE, stroke(0.018, (0, -0.43), (0.0, 0.0)), False),
     ),
 )
-

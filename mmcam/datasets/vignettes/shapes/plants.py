@@ -8,7 +8,9 @@ from mmcam.datasets.vignettes.shapes.piece import BROWN, GOLD, LEAF, MAIN, PINK,
 TREE = Shape(
     "tree",
     (
-        Piece("trunk", BROWN, polygon((-0.08, 0.05), (0.08, 0.05), (0.1, 0.42), (0.16, 0.5), (-0.16, 0.5), (-0.1, 0.42))),
+        Piece(
+            "trunk", BROWN, polygon((-0.08, 0.05), (0.08, 0.05), (0.1, 0.42), (0.16, 0.5), (-0.16, 0.5), (-0.1, 0.42))
+        ),
         Piece("crown", MAIN, bumpy(0, -0.15, 0.38, 0.34, bumps=8, depth=0.07)),
         *(
             Piece("fruit", PINK, oval(x, y, 0.072))

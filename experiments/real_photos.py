@@ -1,0 +1,181 @@
+"""Real photographs, real ImageNet networks: are they classified rightly, and do the maps point at the thing?
+
+Needs the folder named by MMCAM_REAL_DATA (see data/README.md). Two networks in torchvision's architectures: MobileNetV2
+(original aspect, shorter side 256, centre crop 225) and SqueezeNet (squashed to 227). Pointing follows the pointing
+game without tolerance: the maximum of the map for the true class, in original pixels, lies in one of its boxes.
+
+    MMCAM_REAL_DATA=… python -m experiments.real_photos
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import nn
+from torchvision import models as zoo
+from torchvision.models import ResNet50_Weights
+
+import mmcam
+from mmcam.evaluation.pointing import centre, chance, inside
+from mmcam.explanation import write_whole
+from mmcam.model_spec import read_state
+from mmcam.report.strip import draw_strip
+
+CLASSES = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
+FREE_WITH_CREDIT = 4  # COCO's id of CC BY 2.0, which allows changed copies to be shown with credit
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, how its pictures are made, and the layer the literature explains."""
+
+    name: str
+    model: nn.Module
+    preprocess: mmcam.Preprocess
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A validation photograph in its original proportions, its class, and boxes (left, top, right, bottom)."""
+
+    picture: Image.Image
+    label: int
+    boxes: tuple[tuple[int, int, int, int], ...]
+
+
+def networks(root: Path) -> list[Network]:
+    """The two networks whose weights lie in the folder."""
+    mobilenet, squeezenet = zoo.mobilenet_v2(weights=None), zoo.squeezenet1_0(weights=None)
+    mobilenet.load_state_dict(read_state(root / "weights" / "mobilenet_v2_tfquant_fp16.pth"))
+    squeezenet.load_state_dict(read_state(root / "weights" / "squeezenet1_0_dc_fp16.pth"))
+    return [
+        Network("MobileNetV2", mobilenet.eval(), mmcam.Preprocess(size=(225, 225), mode="crop", resize=256)),
+        Network("SqueezeNet 1.0", squeezenet.eval(), mmcam.Preprocess(size=(227, 227), mode="squash")),
+    ]
+
+
+def validation(root: Path) -> Iterator[Photo]:
+    """The ILSVRC validation photographs, un-squashed to their original size."""
+    folder = root / "imagenet_val"
+    boxes: dict[str, list[tuple[int, int, int, int]]] = defaultdict(list)
+    with (folder / "boxes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            left, top, right, bottom = (int(row[f"orig_{side}"]) for side in ("x0", "y0", "x1", "y1"))
+            boxes[row["file"]].append((left, top, right, bottom))
+    with (folder / "labels.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            size = int(row["orig_width"]), int(row["orig_height"])
+            picture = mmcam.load_image(folder / "images" / row["file"]).resize(size, Image.Resampling.BICUBIC)
+            yield Photo(picture, int(row["class_index"]), tuple(boxes[row["file"]]))
+
+
+def box_mask(photo: Photo) -> np.ndarray:
+    """True inside any box; the boxes' right and bottom pixels belong to them."""
+    mask = np.zeros(photo.picture.size[::-1], dtype=bool)
+    for left, top, right, bottom in photo.boxes:
+        mask[top : bottom + 1, left : right + 1] = True
+    return mask
+
+
+def measure(network: Network, root: Path, limit: int | None = None) -> dict[str, Any]:
+    """Accuracy and pointing of one network over the photographs (or the first `limit`)."""
+    top1, top5, rows = [], [], []
+    for i, photo in enumerate(track(validation(root), network.name, total=limit)):
+        if limit is not None and i >= limit:
+            break
+        x, _ = network.preprocess(photo.picture)
+        with torch.no_grad():
+            best = network.model(x[None])[0].topk(5).indices.tolist()
+        top1.append(best[0] == photo.label)
+        top5.append(photo.label in best)
+        if not photo.boxes:
+            continue
+        exp = mmcam.explain_class(network.model, photo.picture, photo.label, preprocess=network.preprocess)
+        mask = box_mask(photo)
+        rows.append((inside(exp.peak(), mask), inside(centre(mask), mask), chance(mask)))
+    hits = np.array(rows, dtype=float)
+    small = hits[hits[:, 2] < 0.25]
+    return {
+        "network": network.name,
+        "photographs": len(top1),
+        "top-1 %": 100 * float(np.mean(top1)),
+        "top-5 %": 100 * float(np.mean(top5)),
+        "with boxes": len(hits),
+        **shares("all", hits),
+        "small boxes": len(small),
+        **shares("small", small),
+    }
+
+
+def shares(name: str, hits: np.ndarray) -> dict[str, float]:
+    """Pointing of the map, of the centre and of a random pixel, in percent, with the standard error of the first."""
+    if not len(hits):
+        return {}
+    return {
+        f"pointing {name} %": 100 * float(hits[:, 0].mean()),
+        f"± s.e. {name}": 100 * float(hits[:, 0].std() / np.sqrt(len(hits))),
+        f"centre {name} %": 100 * float(hits[:, 1].mean()),
+        f"random {name} %": 100 * float(hits[:, 2].mean()),
+    }
+
+
+def sheet(network: Network, root: Path, count: int = 20) -> tuple[Image.Image, list[str]]:
+    """Predicted classes and overlays for COCO photographs under CC BY 2.0, and the credit line of each."""
+    index = json.loads((root / "coco" / "instances.json").read_text())
+    free = [image for image in index["images"] if image["license"] == FREE_WITH_CREDIT][:count]
+    files = [root / "coco" / "images" / image["file_name"] for image in free]
+    panels, notes, credits = [], [], []
+    for image, exp in zip(
+        free, mmcam.explain_class(network.model, files, preprocess=network.preprocess, names=CLASSES), strict=True
+    ):
+        panels += [(exp.image, ""), (exp.overlay(), exp.target)]
+        notes += ["", f"{exp.score:.1f}"]
+        credits.append(f"COCO {image['id']}, {image['flickr_url']}, CC BY 2.0 ({exp.target})")
+    return draw_strip(panels, notes, columns=8), credits
+
+
+def main(
+    root: Annotated[Path, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of real photographs and weights.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first so many photographs.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the sheet.")] = Path("experiments/results"),
+) -> None:
+    """Measure both networks on the validation photographs and draw a sheet of freely licensed ones."""
+    found = networks(root)
+    report: dict[str, Any] = {
+        "command": "MMCAM_REAL_DATA=… python -m experiments.real_photos" + (f" --limit {limit}" if limit else ""),
+        "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
+        "rows": [measure(network, root, limit) for network in found],
+    }
+    table = Table("", *(row["network"] for row in report["rows"]))
+    lines = [f"`{report['command']}`", "", "| | " + " | ".join(row["network"] for row in report["rows"]) + " |"]
+    lines.append("|---" * (len(report["rows"]) + 1) + "|")
+    for key in report["rows"][0]:
+        if key != "network":
+            values = [row.get(key, "") for row in report["rows"]]
+            cells = [f"{value:.1f}" if isinstance(value, float) else str(value) for value in values]
+            table.add_row(key, *cells)
+            lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    Console().print(table)
+    picture, credits = sheet(found[1], root)
+    write_whole(out / "real-photos.jpg", lambda file: picture.save(file, "JPEG", quality=85))
+    lines += ["", "![Twenty photographs and their maps](real-photos.jpg)", ""]
+    lines += ["SqueezeNet's predicted class and its Grad-CAM. Photographs:", "", *(f"- {line}" for line in credits)]
+    write_whole(out / "real-photos.md", lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    write_whole(out / "real-photos.json", lambda file: file.write(json.dumps(report, indent=1).encode()))
+
+
+if __name__ == "__main__":
+    typer.run(main)
