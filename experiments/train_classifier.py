@@ -5,8 +5,9 @@
 
 The kinds and the scene alone would teach fc7 nothing about colours or places, which the captioner and the VQA model
 start from. So a second head, dropped afterwards, learns what is true of the whole picture: the colours, textures and
-scales of each kind, how many there are, and where its centre is. No mask is used, and of a kind and a colour that meet
-only in the held-out split nothing is learned.
+scales of each kind, how many there are, and where its centre is. A third, dropped too, reads what some place of the
+14×14 map must show from each place alone, so that the convolutions learn to see a thing wherever it stands. No mask is
+used, and of a kind and a colour that meet only in the held-out split nothing is learned.
 """
 
 import json
@@ -41,6 +42,11 @@ from models import Classifier, load
 
 NAME: Final = "vignette-classifier"
 CLASSES = world.KINDS + world.SCENES
+LOCAL = (
+    len(world.KINDS) * (len(world.COLOURS) + len(world.TEXTURES) + len(world.SCALES))
+    + len(world.COLOURS) * len(world.TEXTURES)
+    + len(world.OPTIONAL_PARTS)
+)  # facts that one place of the picture can show; they come first
 
 
 def main(
@@ -63,7 +69,9 @@ def main(
     torch.manual_seed(seed)
     model = Classifier(CLASSES)
     auxiliary = nn.Linear(model.encoder.width, facts.shape[1] + places.shape[1])
-    both = nn.ModuleList([model, auxiliary]).to(memory_format=torch.channels_last).train()
+    local = nn.Conv2d(128, len(CLASSES) + LOCAL, 1)
+    nn.init.constant_(local.bias, -6.0)  # of 196 places, few show it
+    both = nn.ModuleList([model, auxiliary, local]).to(memory_format=torch.channels_last).train()
     optimiser = optimiser_of(both, decay)
     start, before = load_checkpoint(work / "checkpoint.pt", both, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
@@ -76,15 +84,21 @@ def main(
     for step, (x, label, fact, knows, place, has_place) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            fc7 = model.encoder(x)
-            logits, guesses = model.output(fc7), auxiliary(fc7)
+            features = model.encoder.features(x)
+            fc7 = model.encoder.fc7(model.encoder.pool(features))
+            logits, guesses, sights = model.output(fc7), auxiliary(fc7), local(features)
+        seen = sights.float().flatten(2).logsumexp(2)  # the greatest over the places, softly
         guessed_facts, guessed_places = guesses.float().split([fact.shape[1], place.shape[1]], dim=1)
         main_loss = F.binary_cross_entropy_with_logits(logits.float(), label)
         fact_loss = F.binary_cross_entropy_with_logits(guessed_facts, fact, weight=knows)
         place_loss = ((guessed_places - place).abs() * has_place).sum() / has_place.sum().clamp(min=1)
-        loss = main_loss + 5 * fact_loss + place_loss  # there are an order more facts than classes
+        seen_label, seen_fact = seen.split([len(CLASSES), LOCAL], dim=1)
+        local_loss = F.binary_cross_entropy_with_logits(seen_label, label) + 5 * F.binary_cross_entropy_with_logits(
+            seen_fact, fact[:, :LOCAL], weight=knows[:, :LOCAL]
+        )
+        loss = main_loss + 5 * fact_loss + place_loss + local_loss  # there are an order more facts than classes
         descend(both, optimiser, loss, learning_rate(step, steps, rate))
-        log(step, loss=loss, classes=main_loss, facts=fact_loss, places=place_loss)
+        log(step, loss=loss, classes=main_loss, facts=fact_loss, places=place_loss, local=local_loss)
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_checkpoint(work / "checkpoint.pt", both, optimiser, step + 1, time.monotonic() - begun)
 
@@ -93,9 +107,10 @@ def main(
         "task": "multi-label classification",
         "data": {"pictures": len(pixels), "split": "train", "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": None,
-        "auxiliary_head": "image-level facts: colour, texture, scale, optional part, number and centre of each kind, "
-        "the outermost kinds, number and centre of each colour, number of each texture; held-out pairs of kind and "
-        "colour left out of its loss; dropped after training",
+        "auxiliary_heads": "image-level facts, no masks, on fc7: colour, texture, scale, optional part, number and "
+        "centre of each kind, the outermost kinds, number and centre of each colour, number of each texture and scale; "
+        "on the 14×14 map, by log-sum-exp over its places: classes, colour, texture, scale and optional part of each "
+        "kind, pairs of colour and texture; held-out pairs of kind and colour left out of the losses; heads dropped",
         "command": "python -m experiments.train_classifier " + " ".join(sys.argv[1:]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": "bfloat16 autocast"
@@ -118,22 +133,24 @@ def truth_of(record: dict[str, Any]) -> tuple[np.ndarray, ...]:
     labels = [kind in kinds for kind in world.KINDS] + [scene == name for name in world.SCENES]
 
     values: dict[str, tuple[str, ...]] = {"colour": world.COLOURS, "texture": world.TEXTURES, "scale": world.SCALES}
-    facts = [kinds[kind] > n for kind in world.KINDS for n in (1, 2)] + [len(things) > n for n in (1, 2, 3)]
-    known = [True] * len(facts)
+    facts: list[bool] = []
+    known: list[bool] = []  # whether a fact counts
     for of, names in values.items():
         pairs = {(thing["kind"], thing[of]) for thing in things}
         facts += [(kind, name) in pairs for kind in world.KINDS for name in names]
         known += [(kind, name) not in world.HELD_OUT_COLOURS for kind in world.KINDS for name in names]
-        counts = Counter(thing[of] for thing in things)
-        facts += [counts[name] > n for name in names for n in (0, 1, 2)]
-        known += [True] * (3 * len(names))
     looks = {(thing["colour"], thing["texture"]) for thing in things}
     facts += [(colour, texture) in looks for colour in world.COLOURS for texture in world.TEXTURES]
+    parts = {(thing["kind"], part) for thing in things for part in thing["parts"]}
+    facts += [(kind, part) in parts for kind, part in world.OPTIONAL_PARTS.items()]
+    assert len(facts) == LOCAL
+    facts += [kinds[kind] > n for kind in world.KINDS for n in (1, 2)] + [len(things) > n for n in (1, 2, 3)]
+    for of, names in values.items():
+        counts = Counter(thing[of] for thing in things)
+        facts += [counts[name] > n for name in names for n in (0, 1, 2)]
     for axis in (0, 1):
         ends = [end(things, key=lambda thing: thing["centre"][axis])["kind"] for end in (min, max)]
         facts += [kind == end for kind in world.KINDS for end in ends]
-    parts = {(thing["kind"], part) for thing in things for part in thing["parts"]}
-    facts += [(kind, part) in parts for kind, part in world.OPTIONAL_PARTS.items()]
     known += [True] * (len(facts) - len(known))
 
     # a kind or colour seen twice has no one place

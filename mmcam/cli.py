@@ -17,6 +17,7 @@ from rich.table import Table
 
 import mmcam
 from mmcam import layers as layer_finder
+from mmcam.explanation import write_whole
 from mmcam.model_spec import BUNDLED, load_model
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
@@ -153,12 +154,16 @@ def vignettes(
     """Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers."""
     from rich.progress import Progress
 
-    from mmcam.datasets.vignettes import export
+    from mmcam.datasets import vignettes as world
+    from mmcam.datasets.vignettes.export import export
+    from mmcam.datasets.vignettes.sheet import contact_sheet
 
     with one_sentence(), Progress(console=complaints, transient=True) as bar:
         task = bar.add_task("Drawing", total=n)
-        export(out, split=split, n=n, progress=lambda done: bar.update(task, completed=done))
-    console.print(f"{n} {split} vignettes in {out}")
+        export(out, split=split, n=n, progress=lambda done, total: bar.update(task, completed=done))
+        first = [world.draw(world.seed(split, i)) for i in range(min(n, 25))]
+        write_whole(out / "contact-sheet.png", lambda file: contact_sheet(first).save(file, "PNG"))
+    console.print(f"{n} {split} vignettes in {out}; contact-sheet.png shows the first {len(first)}", highlight=False)
 
 
 @contextmanager

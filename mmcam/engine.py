@@ -85,9 +85,10 @@ def run(
         copies = tap.copies
         with torch.enable_grad():
             blocks = [_block(output, i, copies, len(x), fan) for i in range(copies)]
-            scores = torch.stack([_score(target, blocks[i % copies], len(x)) for i, target in enumerate(targets)])
-            if not scores.requires_grad:
+            each = [_score(target, blocks[i % copies], len(x)) for i, target in enumerate(targets)]
+            if not all(score.requires_grad for score in each):
                 raise ExplainError(_independent(layer))
+            scores = torch.stack(each)
             gradients = _batched(scores, leaf) if refused else _chunked(scores, leaf, copies)
         if gradients is None or not gradients.any():
             raise ExplainError(_independent(layer))
@@ -188,7 +189,8 @@ def _forward(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any:
     for grad in (False, True):
         tap.reset(copies)
         with torch.set_grad_enabled(grad):
-            output = forward(x.clone() if x.is_inference() else x, copies)
+            # A copy: the model may work in place on its input, and inference tensors cannot be recorded.
+            output = forward(x.clone(), copies)
         tap.check()
         # A model that runs its encoder in its own no_grad block switches gradients off again when the block ends.
         # Then they have to be on before it starts: the same maps, for the memory of the encoder's widest layer.
@@ -298,7 +300,7 @@ def input_gradients(
         with torch.enable_grad():
             if tap:
                 tap.reset(1)
-            output = forward(pixels.repeat(fan, 1, 1, 1) if fan > 1 else pixels, 1)
+            output = forward(pixels.repeat(fan, 1, 1, 1), 1)  # also for fan=1: the model may work in place on its input
             scores = [_score(target, output, len(x)) for target in targets]
         if tap:
             tap.check()
@@ -323,6 +325,8 @@ def input_gradients(
             at_pixels.append(gradient)
     values = torch.stack(scores).detach()
     evidence = Evidence(tap.leaf.detach()[: len(x)], torch.stack(at_layer), values) if tap else None
+    if tap and evidence and not evidence.gradients.any():
+        raise ExplainError(_independent(tap.layer))
     return torch.stack(at_pixels), values, evidence
 
 

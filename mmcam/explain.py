@@ -50,8 +50,10 @@ def attribute(
         >>> mmcam.attribute(net, torch.rand(2, 3, 224, 224), [281, 207]).shape
         torch.Size([2, 2, 7, 7])
     """
-    if not targets:
-        raise ExplainError("There is no target in the list; pass at least one.")
+    if not isinstance(targets, Sequence) or not targets:
+        raise ExplainError("The targets are a list of at least one: class indices, LongTensors (N,) or functions.")
+    if x.ndim != 4:
+        raise ExplainError(f"The pictures are one tensor (N,C,H,W); this one is {tuple(x.shape)}.")
     module = unwrap(model)
     functions = [t if callable(t) and not isinstance(t, Tensor) else classification.index_target(t) for t in targets]
     maps, _ = _compute(module, lambda pictures, copies: module(pictures), x, functions, layer, method, call)

@@ -36,10 +36,14 @@ def index_target(index: int | Tensor) -> Target:
 
     def score(output: Any) -> Tensor:
         logits = logits_of(output)
-        classes = logits.shape[1]
-        indices = torch.as_tensor(index, device=logits.device).expand(len(logits))
-        if ((indices < -classes) | (indices >= classes)).any():
-            raise ExplainError(f"There is no class {int(indices.max())}: the model has classes 0…{classes - 1}.")
+        pictures, classes = logits.shape
+        indices = torch.as_tensor(index, device=logits.device)
+        if indices.ndim and indices.shape != (pictures,):
+            raise ExplainError(f"There are {indices.numel()} classes for {pictures} pictures; give one a picture.")
+        indices = indices.expand(pictures)
+        unknown = indices[(indices < -classes) | (indices >= classes)]
+        if len(unknown):
+            raise ExplainError(f"There is no class {int(unknown[0])}: the model has classes 0…{classes - 1}.")
         return logits.gather(1, (indices % classes)[:, None])[:, 0]
 
     return score

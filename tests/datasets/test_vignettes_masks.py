@@ -80,7 +80,7 @@ def test_pixels_have_the_colour_they_are_said_to_have(drawn: list[V.Vignette]) -
     names = list(TONES)
     tones = np.array([TONES[name] for name in names])
     for v in drawn:
-        for i, thing in enumerate(v.truth.things):
+        for thing in v.truth.things:
             if thing.texture != "plain" or sum(t.colour == thing.colour for t in v.truth.things) > 1:
                 continue
             pixels = np.asarray(v.image)[v.colour_mask(thing.colour)]

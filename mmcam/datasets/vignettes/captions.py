@@ -113,7 +113,13 @@ VOCABULARY = _vocabulary()
 
 
 def write(truth: Truth, n: int = 5) -> list[Caption]:
-    """`n` true captions of a picture, differently worded as long as there are templates; the same every time."""
+    """`n` true captions of a picture, differently worded as long as there are templates; the same every time.
+
+    Raises:
+        ValueError: if there is nothing in the picture.
+    """
+    if not truth.things:
+        raise ValueError("A picture without things has no captions; give it at least one.")
     dice = Dice("captions", truth.seed)
     return [_fill(template, truth, dice) for template in _choose(truth, n, dice)]
 
@@ -142,7 +148,7 @@ def _groups(truth: Truth) -> list[tuple[int, ...]]:
     """The things of every kind that occurs more than once."""
     kinds = dict.fromkeys(thing.kind for thing in truth.things)
     groups = [tuple(i for i, t in enumerate(truth.things) if t.kind == kind) for kind in kinds]
-    return [group for group in groups if len(group) > 1]
+    return [group for group in groups if len(group) in NUMBERS.values()]
 
 
 def _fill(template: str, truth: Truth, dice: Dice) -> Caption:
@@ -151,11 +157,10 @@ def _fill(template: str, truth: Truth, dice: Dice) -> Caption:
     order = dice.shuffled([i for i in range(len(truth.things)) if i not in many])
     if "R" in slots:
         pairs = [(i, j) for i in order for j in order if i != j and direction(truth.things[i], truth.things[j])]
-        if pairs:
-            a, b = dice.pick(pairs)
-            order = [a, b] + [i for i in order if i not in (a, b)]
-        else:
-            slots[slots.index("R")] = "and"
+        if not pairs:  # so close that neither is left of or above the other
+            return _fill("A and B S", truth, dice)
+        a, b = dice.pick(pairs)
+        order = [a, b] + [i for i in order if i not in (a, b)]
     words = _render(slots, order, many, truth, dice, 1.0)
     while len(words) > LONGEST:
         words = _render(slots, order, many, truth, dice, 0.4)
@@ -235,11 +240,12 @@ def check(caption: str | Sequence[str], truth: Truth) -> list[Checked]:
     """Which words of any caption are true of a picture.
 
     Adjectives and numbers belong to the next noun, unless a relation or scene word comes between (then, and
-    at the end, they are wrong). A noun is right if such a thing exists. Of the things of its kind, the ones
-    which most of its adjectives describe are meant; an adjective is right if it describes them. A relation
-    joins the noun before with the noun after and is right if two different things meant by them stand so. A
-    number is right if exactly so many things fit the noun and its adjectives. Words that claim nothing, or
-    that the world does not know, are passed over.
+    at the end, they are wrong). A noun is right if such a thing exists. Of the things of its kind, those are
+    meant which most of its adjectives describe (among equals, the adjectives nearest to the noun); an
+    adjective is right if it describes them. A relation joins the noun before with the noun after; it is right
+    if two different things meant by them stand so, and then only such things are meant. A number is right if
+    exactly so many are meant and described by all adjectives. Words that claim nothing, or that the world does
+    not know, are passed over.
 
     Args:
         caption: words, or text with words between spaces.
@@ -297,12 +303,15 @@ def _parse(words: Iterable[str], truth: Truth) -> tuple[list[_Phrase], list[_Rel
 
 def _fits(phrase: _Phrase, things: Sequence[Thing]) -> list[int]:
     kind = NOUNS[phrase.noun]
-    score = {
-        i: sum(getattr(thing, ADJECTIVES[word]) == word for _, word in phrase.adjectives)
+    # Of two things with equally many of the adjectives, the one with the word nearest to the noun is meant.
+    spoken = [word for _, word in reversed(phrase.adjectives)]
+    true = {
+        i: [getattr(thing, ADJECTIVES[word]) == word for word in spoken]
         for i, thing in enumerate(things)
         if thing.kind == kind
     }
-    return [i for i, s in score.items() if s == max(score.values())]
+    best = max(true.values(), key=lambda flags: (sum(flags), flags), default=[])
+    return [i for i, flags in true.items() if flags == best]
 
 
 def _check_relation(

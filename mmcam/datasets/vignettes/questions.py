@@ -82,7 +82,12 @@ def ask(truth: Truth, n: int = 12, draw: int = 0) -> list[Question]:
         truth: of the picture; also one that no seed has.
         n: how many; fewer come back where a picture has no more to ask.
         draw: another number gives other questions, for training on many of them.
+
+    Raises:
+        ValueError: if there is nothing in the picture.
     """
+    if not truth.things:
+        raise ValueError("There is nothing to ask about a picture without things; give it at least one.")
     dice = Dice("questions", truth.seed, draw) if draw else Dice("questions", truth.seed)
     questions: dict[str, Question] = {}
     for _ in range(4 + n // 2):

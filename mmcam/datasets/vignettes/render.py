@@ -33,7 +33,10 @@ def picture(truth: Truth) -> NDArray[np.uint8]:
 
 
 def codes(truth: Truth) -> NDArray[np.uint8]:
-    """(224, 224): 0 where the scene shows, else `code` of the thing's index and the index in its ``parts``."""
+    """(224, 224): 0 where the scene shows, else `code` of the thing's index and the index in its ``parts``.
+
+    There is room for 15 things.
+    """
     canvas = Image.new("L", (2 * SIZE, 2 * SIZE))
     draw = ImageDraw.Draw(canvas)
     for index, thing in enumerate(truth.things):

@@ -50,7 +50,7 @@ class Vignette:
     def instances(self) -> Mask:
         """(n, 224, 224): the visible pixels of every thing, outline included."""
         owner = self._owner
-        return np.stack([owner == i for i in range(len(self.truth.things))])
+        return owner[None] == np.arange(len(self.truth.things))[:, None, None]
 
     @property
     def scene_mask(self) -> Mask:

@@ -100,7 +100,7 @@ def held_out(kind: str, colour: str, scene: str) -> bool:
 
 
 def describe(seed: int, world: World = World()) -> Truth:
-    """What the picture with this seed shows, without drawing it (about 0.2 ms).
+    """What the picture with this seed shows, without drawing it (about 0.1 ms).
 
     The seed's split matters only for the held-out pairs: train, val and test never have one, every
     picture of heldout has at least one.

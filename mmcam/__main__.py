@@ -1,0 +1,5 @@
+"""``python -m mmcam``: the command line."""
+
+from mmcam.cli import app
+
+app()

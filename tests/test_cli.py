@@ -1,0 +1,132 @@
+"""The command line, run as a person would."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models as zoo
+from typer.testing import CliRunner
+
+from mmcam.cli import app
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph-like picture, wider than high."""
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Random SqueezeNet weights for seven classes, in a file."""
+    torch.manual_seed(0)
+    path = tmp_path / "squeezenet.pth"
+    torch.save(zoo.squeezenet1_1(num_classes=7).state_dict(), path)
+    return path
+
+
+def run(*arguments):
+    """Exit code and output of one command."""
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_explains_a_class_of_the_users_own_network(photo, weights, tmp_path):
+    out = tmp_path / "out"
+    result = run("explain", photo, "--model", "torchvision:squeezenet1_1", "--weights", weights, "--class", 3, "--out", out)
+    assert result.exit_code == 0, result.output
+    with Image.open(out / "photo-class-3.png") as overlay:
+        assert overlay.size == (90, 60)
+    data = np.load(out / "photo-class-3.npz")
+    assert data["heatmap"].shape == (60, 90)
+    assert json.loads(str(data["meta"]))["target"] == "class 3"
+
+
+def test_json_lists_every_picture_and_goes_on_after_a_bad_one(photo, weights, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    result = run(
+        "explain", broken, photo, "--model", "torchvision:squeezenet1_1", "--weights", weights, "--json", "--out", tmp_path
+    )
+    assert result.exit_code == 1
+    first, second = json.loads(result.stdout)
+    assert "cannot be read" in first["error"]
+    assert second["method"] == "gradcam"
+    assert len(second["files"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "torchvision:resnet5"], "the closest are"),
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--model", "nowhere_at_all:make"], "no module"),
+        (["--model", "torchvision:squeezenet1_1", "--weights", "missing.pth"], "There is no weights file"),
+        (["--device", "tpu9", "--model", "torchvision:squeezenet1_1"], "device"),
+    ],
+)
+def test_mistakes_give_one_sentence_and_exit_code_1(photo, arguments, sentence):
+    result = run("explain", photo, *arguments)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
+def test_wrong_layer_method_and_class_name_what_would_do(photo, weights, tmp_path):
+    model = ["--model", "torchvision:squeezenet1_1", "--weights", weights, "--out", tmp_path]
+    assert "did you mean" in run("explain", photo, *model, "--layer", "feature.12").output
+    assert "did you mean 'gradcam'" in run("explain", photo, *model, "--method", "gradcm").output
+    assert "no class 12" in run("explain", photo, *model, "--class", 12).output
+
+
+def test_a_failed_download_says_what_to_do(photo, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(photo.parent / "empty"))
+    result = run("explain", photo, "--model", "torchvision:resnet50")
+    assert result.exit_code == 1
+    assert "could not be downloaded (no network)" in result.output
+    assert "--weights" in result.output
+
+
+def test_one_task_at_a_time(photo):
+    result = run("explain", photo, "--class", "dog", "--question", "what is it")
+    assert result.exit_code == 2
+
+
+def test_factory_in_the_current_folder(photo, tmp_path, monkeypatch):
+    (tmp_path / "own_model.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    result = run("explain", photo, "--model", "own_model:make", "--class", 1)
+    assert result.exit_code == 0, result.output
+
+
+def test_layers_marks_the_default():
+    result = run("layers", "torchvision:resnet18", "--random", "--json")
+    rows = json.loads(result.stdout)
+    assert [row["name"] for row in rows if row["default"]] == ["layer4"]
+    assert next(row for row in rows if row["name"] == "layer3")["shape"] == [256, 14, 14]
+
+
+def test_vignettes_writes_a_folder_once(tmp_path):
+    out = tmp_path / "world"
+    command = [sys.executable, "-m", "mmcam", "vignettes", "--n", "3", "--split", "test", "--out", str(out)]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert (out / "contact-sheet.png").is_file()
+    again = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "Error:" in again.stderr
