@@ -25,6 +25,7 @@ from experiments.render import in_batches, read
 from experiments.training import (
     Log,
     descend,
+    keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,
@@ -59,6 +60,7 @@ def main(
 ) -> None:
     """Train on the train split, measure on test and heldout, write the weights and their card."""
     work.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     pixels, records = read(data, "train")
 
     torch.manual_seed(seed)

@@ -25,6 +25,7 @@ from experiments.render import in_batches, read
 from experiments.training import (
     Log,
     descend,
+    keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,
@@ -60,6 +61,7 @@ def main(
 ) -> None:
     """Train on the train split, `asked` questions a picture and step; measure; write the weights and their card."""
     work.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     pixels, records = read(data, "train")
 
     torch.manual_seed(seed)

@@ -125,15 +125,15 @@ def layers(
         loaded: Any
         loaded, preprocess = _untrained(model) if random else load_model(model, weights)
         preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
-        x = torch.rand(1, 3, *preprocess.size)
+        blank = torch.zeros(1, 3, *preprocess.size)
 
-        def forward() -> Any:
+        def forward(x: torch.Tensor) -> Any:
             if hasattr(loaded, "answer_scores"):
                 return loaded.answer_scores(x, ["what is this"])
             return loaded.generate(x) if hasattr(loaded, "token_log_probs") else loaded(x)
 
-        found = layer_finder.spatial(layer_finder.trace(loaded, forward))
-        default = layer_finder.find_layer(loaded, forward)
+        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank)))
+        default = layer_finder.find_layer(loaded, forward, blank)
     if as_json:
         rows = [{"name": c.name, "kind": c.kind, "shape": c.shape[1:], "default": c.name == default} for c in found]
         typer.echo(json.dumps(rows, indent=2))

@@ -175,11 +175,11 @@ class Tap:
                 f"Layer {self.layer!r} gives {form}, not a spatial map (N,K,h,w); `mmcam layers` lists those that do."
             )
         if self.detach:
-            self._leaf = activations.detach().repeat(self.copies, 1, 1, 1).requires_grad_()
+            self._leaf = torch.cat([activations.detach()] * self.copies).requires_grad_()  # cat keeps channels_last
             # Grad mode outlives the hook: everything after the layer is recorded, nothing before it.
             torch.set_grad_enabled(True)
             # The model gets a copy, so an in-place operation after the layer cannot change what we explain.
-            return replace_tensor(output, self._leaf.repeat(self.fan, 1, 1, 1))
+            return replace_tensor(output, torch.cat([self._leaf] * self.fan))
         self._leaf = activations
         return replace_tensor(output, activations.clone())
 
@@ -300,7 +300,7 @@ def input_gradients(
         with torch.enable_grad():
             if tap:
                 tap.reset(1)
-            output = forward(pixels.repeat(fan, 1, 1, 1), 1)  # also for fan=1: the model may work in place on its input
+            output = forward(torch.cat([pixels] * fan), 1)  # always a copy: the model may work in place on its input
             scores = [_score(target, output, len(x)) for target in targets]
         if tap:
             tap.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +96,7 @@ def explain_class(
     """
     module = unwrap(model)
     batch = _batch(module, images, preprocess)
+    target = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
     known = classification.class_names(module, names)
     asked, several = _per_picture(target, batch)
     resolved = [[_class(t, known) for t in row] for row in asked]
@@ -284,7 +286,7 @@ def _compute(
     how = methods.get(method)
     if layer is None:
         # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
-        layer = layers.find_layer(module, lambda: forward(x.repeat(fan, 1, 1, 1), 1))
+        layer = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
     find_module(module, layer)
     return how.compute(Question(module, forward, x, targets, layer, call, fan)), layer
 

@@ -20,6 +20,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Pillow refuses pictures above twice its own limit; the same bound holds for pictures we would make by resizing.
 MAX_PIXELS = 178_956_970
 
+_NOT_FINITE = "The picture holds NaN or infinite values; pass finite ones."
+
 
 class PictureError(ValueError):
     """A picture that cannot be used; the message names it and says what would work."""
@@ -212,6 +214,8 @@ def prepare(images: Any, preprocess: Preprocess, device: torch.device, dtype: to
                 raise PictureError(
                     f"A prepared input has shape (C,H,W) or, for several, (N,C,H,W); this one is {tuple(source.shape)}."
                 )
+            if not torch.isfinite(source).all():
+                raise PictureError(_NOT_FINITE)
             x, picture = source, _show_input(source, preprocess)
             geometry = Geometry((x.shape[1], x.shape[2]), (x.shape[1], x.shape[2]))
         else:
@@ -267,14 +271,16 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _to_bytes(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
+    if array.dtype.kind not in "iuf":
+        raise PictureError(f"An array of {array.dtype} is no picture; pass uint8, or floats in 0..1.")
     if not np.isfinite(array).all():
-        raise PictureError("The picture holds NaN or infinite values; pass finite ones.")
+        raise PictureError(_NOT_FINITE)
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return (array * 255).round().astype(np.uint8)
-    if array.dtype.kind in "iuf" and low >= 0 and high <= 255 and array.dtype != np.uint16:
+    if low >= 0 and high <= 255 and array.dtype != np.uint16:
         return array.round().astype(np.uint8)
-    if array.dtype.kind in "iuf" and low >= 0 and high <= 65535:
+    if low >= 0 and high <= 65535:
         return (array / 257).round().astype(np.uint8)
     raise PictureError(
         f"The values of the picture ({array.dtype}, {low:g} to {high:g}) are no picture's; pass uint8, or floats in 0..1."

@@ -22,7 +22,7 @@ _POOLING = (
 
 _PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)  # in eval mode they hand their input on
 
-_found: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+_found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,28 @@ def spatial(calls: list[Call]) -> list[Call]:
     ]
 
 
-def find_layer(model: nn.Module, forward: Callable[[], Any]) -> str:
-    """Name of the last spatial layer before pooling, from one traced forward; remembered for the model.
+def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
+    """Name of the last spatial layer before pooling, from one traced forward; remembered for the model and input size.
 
     Raises:
         ExplainError: no layer gives a map (N,K,h,w), or the model goes on with tokens after the last one that does.
     """
-    if model in _found and _found[model] in dict(model.named_modules()):
-        return _found[model]
-    calls = trace(model, forward)
+    known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
+    if size in known:
+        return known[size]
+    calls = trace(model, lambda: forward(x))
     candidates = spatial(calls)
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
     last = candidates[-1]
+    cells = last.shape[2] * last.shape[3]
     after = calls[calls.index(last) + 1 :]
-    if any(len(call.shape) == 3 and call.shape[1] >= last.shape[2] * last.shape[3] for call in after):
+    # A patch embedding followed by as many tokens (and a few more: class, registers) is a transformer's first step.
+    tokens = [call for call in after if len(call.shape) == 3 and cells <= call.shape[1] <= cells + 8]
+    if last.kind == "Conv2d" and tokens:
         raise ExplainError(
             f"{type(model).__name__} turns its picture into tokens after {last.name!r}; "
             "name a spatial layer with layer=."
         )
-    _found[model] = last.name
+    known[size] = last.name
     return last.name

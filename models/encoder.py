@@ -40,8 +40,11 @@ class Encoder(nn.Module):
             *_convolution(d, d),
         )
         self.pool = nn.MaxPool2d(2)
-        self.fc7 = nn.Sequential(nn.Flatten(), nn.Linear(d * 7 * 7, fc7), nn.ReLU())
+        self.fc7 = nn.Sequential(nn.Flatten(), nn.Linear(d * 7 * 7, fc7, bias=False), nn.BatchNorm1d(fc7), nn.ReLU())
         self.width = fc7
+        for module in self.features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, 224, 224) → (N, fc7), not negative."""

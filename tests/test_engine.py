@@ -186,7 +186,7 @@ def test_the_input_is_not_touched():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_maps_equal_ordinary_backpropagation(name):
     model, x = network(name), pictures(2, 64)
-    layer = mmcam.layers.find_layer(model, lambda: model(x))
+    layer = mmcam.layers.find_layer(model, model, x)
     maps = attribute(model, x, [0, 3])
     for t, target in enumerate((0, 3)):
         expected = reference_gradcam(model, layer, lambda: model(x)[:, target].sum())  # noqa: B023

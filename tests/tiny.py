@@ -89,6 +89,7 @@ def plain_tap(model: nn.Module, layer: str, call: int = 0) -> Iterator[list[Tens
     def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
         if next(calls) != call:
             return None
+        output = output if output.requires_grad else output.detach().requires_grad_()
         kept.append(output)
         return output.clone()
 

@@ -26,6 +26,8 @@ _FORMS: dict[Callable[..., Any], tuple[str, ...]] = {
 _SMOOTH = {
     F.gelu: "GELU", F.silu: "SiLU", F.mish: "Mish", F.elu: "ELU", F.celu: "CELU", F.selu: "SELU",
     F.leaky_relu: "LeakyReLU", F.prelu: "PReLU", F.rrelu: "RReLU", F.hardswish: "Hardswish", F.softplus: "Softplus",
+    F.elu_: "ELU", F.celu_: "CELU", F.selu_: "SELU", F.leaky_relu_: "LeakyReLU", F.rrelu_: "RReLU",
+    torch.celu: "CELU", torch.selu: "SELU", torch.prelu: "PReLU", torch.rrelu: "RReLU", Tensor.prelu: "PReLU",
 }  # fmt: skip
 
 

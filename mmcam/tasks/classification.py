@@ -95,10 +95,9 @@ def nearest(wanted: str, known: Sequence[str], what: str) -> int:
     Raises:
         ExplainError: not there; the message lists the closest.
     """
-    if wanted in known:
-        return list(known).index(wanted)
     folded = wanted.strip().casefold()
     forms: list[Callable[[str], list[str]]] = [
+        lambda text: [folded] if text == wanted else [],
         lambda text: [text.casefold()],
         lambda text: [part.strip().casefold() for part in text.split(",")],
     ]

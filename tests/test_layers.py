@@ -1,0 +1,146 @@
+"""The default layer: the last spatial map before it is pooled away."""
+
+import pytest
+import torch
+import torchvision
+from tiny import LAYERS, NETWORKS, Captioner, Gap, network, pictures, seeded
+from torch import nn
+from torch.nn import functional as F
+
+import mmcam
+from mmcam import ExplainError
+from mmcam.layers import find_layer, spatial, trace
+
+
+def default(model, x):
+    return find_layer(model, model, x)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_defaults_of_torchvision(name):
+    assert default(network(name), pictures(1, 64)) == LAYERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("squeezenet1_1", "features"),  # not classifier.1: it holds one channel a class, the answer itself
+        ("shufflenet_v2_x0_5", "conv5"),
+        ("mnasnet0_5", "layers"),
+        ("efficientnet_b0", "features"),
+        ("convnext_tiny", "features"),
+        ("regnet_y_400mf", "trunk_output"),
+    ],
+)
+def test_defaults_of_other_families(name, layer):
+    model = getattr(torchvision.models, name)(weights=None, num_classes=10).eval()
+    assert default(model, pictures(1, 64)) == layer
+
+
+def test_a_small_picture_does_not_decide_for_a_large_one():
+    """At 32 pixels ResNet's last stage is a single cell; the layer found then must not stick."""
+    model = torchvision.models.resnet18(weights=None).eval()
+    assert default(model, pictures(1, 32)) == "layer3"
+    assert default(model, pictures(1, 64)) == "layer4"
+    assert mmcam.attribute(model, pictures(1, 96), [0]).shape == (1, 1, 3, 3)
+    assert mmcam.attribute(model, pictures(1, 32), [0]).shape == (1, 1, 2, 2)
+
+
+def test_the_traced_forward_runs_once_for_a_model():
+    model, x = seeded(Gap), pictures()
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    for _ in range(3):
+        default(model, x)
+    assert len(calls) == 1
+
+
+def test_a_model_is_not_kept_alive():
+    import gc
+    import weakref
+
+    model = seeded(Gap)
+    default(model, pictures())
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+class Pooled(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5))
+        self.end = end
+
+    def forward(self, x):
+        return self.end(self.body(x))
+
+
+def test_pooled_maps_dropout_and_single_cells_are_passed_over():
+    model = seeded(Pooled, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)))
+    assert default(model, pictures()) == "body.1"
+
+
+def test_a_shared_module_is_not_chosen():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.second(self.relu(self.first(x)))).mean((2, 3))
+
+    assert default(seeded(Shared), pictures()) == "second"
+
+
+def test_tokens_need_a_layer_of_their_own():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.block, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8), nn.Linear(8, 5)
+
+        def forward(self, x):
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return self.fc(self.block(tokens)[:, 0])
+
+    model, x = seeded(Tokens), pictures()
+    with pytest.raises(ExplainError, match="turns its picture into tokens after 'patches'; name a spatial layer"):
+        default(model, x)
+
+
+def test_a_model_without_a_map():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    with pytest.raises(ExplainError, match=r"No layer of Sequential gives a spatial map \(N,K,h,w\)"):
+        default(model, pictures())
+
+
+def test_a_captioners_default_is_its_encoder():
+    model = seeded(Captioner)
+    exp = mmcam.explain_caption(model, pictures(1, 32)[0], 0)
+    assert exp.layer == "encoder"
+
+
+def test_trace_lists_outputs_in_order_and_leaves_no_hooks():
+    model = seeded(Gap)
+    calls = trace(model, lambda: model(pictures()))
+    assert [call.name for call in calls][-3:] == ["features", "pool", "fc"]
+    assert calls[-2].pooled
+    assert calls[0].shape == (2, 8, 16, 16)
+    assert [call.name for call in spatial(calls)][-1] == "features"
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_trace_leaves_no_hooks_after_an_exception():
+    model = seeded(Gap)
+    with pytest.raises(RuntimeError):
+        trace(model, lambda: model(torch.zeros(1, 5, 4, 4)))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_functional_pooling_needs_no_module():
+    class Functional(Gap):
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
+
+    assert default(seeded(Functional), pictures()) == "features"
