@@ -5,8 +5,9 @@
 
 The kinds and the scene alone would teach fc7 nothing about colours or places, which the captioner and the VQA model
 start from. So a second head, dropped afterwards, learns what is true of the whole picture: the colours, textures and
-scales of each kind, how many there are, and where its centre is. A third, dropped too, reads what some place of the
-14×14 map must show from each place alone, so that the convolutions learn to see a thing wherever it stands. No mask is
+scales of each kind, how many there are, and where its centre is. And the first units of the last convolution each learn
+to answer, somewhere in the picture, for one class or one such fact: left alone, the units see dogs and see red, and
+once the greatest value of each over the picture is taken nothing says that it was the dog which was red. No mask is
 used, and of a kind and a colour that meet only in the held-out split nothing is learned.
 """
 
@@ -48,6 +49,7 @@ LOCAL = (
     + len(world.COLOURS) * len(world.TEXTURES)
     + len(world.OPTIONAL_PARTS)
 )  # facts that one place of the picture can show; they come first
+DETECTORS = len(CLASSES) + LOCAL  # units of the last convolution
 
 
 def main(
@@ -71,9 +73,8 @@ def main(
     torch.manual_seed(seed)
     model = Classifier(CLASSES)
     auxiliary = nn.Linear(model.encoder.width, facts.shape[1] + places.shape[1])
-    local = nn.Conv2d(128, len(CLASSES) + LOCAL, 1)
-    nn.init.constant_(local.bias, -4.0)  # most facts are seen nowhere
-    both = nn.ModuleList([model, auxiliary, local]).to(memory_format=torch.channels_last).train()
+    nn.init.constant_(model.encoder.features[-2].get_parameter("bias")[:DETECTORS], -4.0)  # most facts are seen nowhere
+    both = nn.ModuleList([model, auxiliary]).to(memory_format=torch.channels_last).train()
     optimiser = optimiser_of(both, decay)
     start, before = load_checkpoint(work / "checkpoint.pt", both, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
@@ -86,18 +87,18 @@ def main(
     for step, (x, label, fact, knows, place, has_place) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            features = model.encoder.features(x)
-            fc7 = model.encoder.fc7(model.encoder.pool(features))
-            logits, guesses, sights = model.output(fc7), auxiliary(fc7), local(features)
+            map_ = model.encoder.features[:-1](x)  # up to the last ReLU
+            fc7 = model.encoder.summarise(model.encoder.features[-1](map_))
+            logits, guesses = model.output(fc7), auxiliary(fc7)
         # The greatest over the places: a mean or a log-sum-exp spreads the gradient over all places, and things that
         # cover a twentieth of the picture are then not found for many thousands of pictures.
-        seen = sights.float().flatten(2).amax(2)
+        seen = map_[:, :DETECTORS].float().amax((2, 3))
         guessed_facts, guessed_places = guesses.float().split([fact.shape[1], place.shape[1]], dim=1)
         main_loss = F.binary_cross_entropy_with_logits(logits.float(), label)
         fact_loss = F.binary_cross_entropy_with_logits(guessed_facts, fact, weight=knows)
         place_loss = ((guessed_places - place).abs() * has_place).sum() / has_place.sum().clamp(min=1)
         seen_label, seen_fact = seen.split([len(CLASSES), LOCAL], dim=1)
-        local_loss = F.binary_cross_entropy_with_logits(seen_label, label) + 5 * F.binary_cross_entropy_with_logits(
+        local_loss = F.binary_cross_entropy_with_logits(seen_label, label) + 10 * F.binary_cross_entropy_with_logits(
             seen_fact, fact[:, :LOCAL], weight=knows[:, :LOCAL]
         )
         loss = main_loss + 5 * fact_loss + place_loss + local_loss  # there are an order more facts than classes
@@ -111,10 +112,11 @@ def main(
         "task": "multi-label classification",
         "data": {"pictures": len(pixels), "split": "train", "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": None,
-        "auxiliary_heads": "image-level facts, no masks, on fc7: colour, texture, scale, optional part, number and "
-        "centre of each kind, the outermost kinds, number and centre of each colour, number of each texture and scale; "
-        "on the 14×14 map, by the greatest value over its places: classes, colour, texture, scale and optional part of each "
-        "kind, pairs of colour and texture; held-out pairs of kind and colour left out of the losses; heads dropped",
+        "auxiliary_losses": "image-level facts, no masks; a linear layer on fc7, dropped after training: colour, texture, "
+        "scale, optional part, number and centre of each kind, the outermost kinds, number and centre of each colour, "
+        f"number of each texture and scale; the greatest value of each of the first {DETECTORS} units of the last "
+        "convolution: one class, or colour, texture, scale or part of a kind, or colour with texture; held-out pairs of "
+        "kind and colour left out",
         "command": "python -m experiments.train_classifier " + " ".join(sys.argv[1:]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": "bfloat16 autocast"

@@ -3,8 +3,10 @@
     python -m experiments.train_classifier
     python -m experiments.train_vqa                   # --resume goes on after an interruption
 
-The encoder starts as the classifier's and is trained on. A step encodes each picture once and puts many questions to
-it; a question asked of several pictures is read once.
+The encoder starts as the classifier's. The question side first learns alone: every picture is encoded once, and a step
+puts each of its questions to all of up to `TOGETHER` pictures of which it was asked, so that reading a question, the
+dear part, serves many answers. Then everything is trained on together: a step encodes each picture once and puts many
+questions to it; a question asked of several pictures is read once.
 """
 
 import functools
@@ -19,7 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from torch import Tensor
+from rich.progress import track
+from torch import Tensor, nn
 
 from experiments.render import in_batches, read
 from experiments.training import (
@@ -41,6 +44,7 @@ from models import VQA, WEIGHTS, load
 from models.vqa import PAD, UNKNOWN
 
 NAME: Final = "vignette-vqa"
+TOGETHER = 24  # pictures a question is put to at once while the question side learns alone
 FORGET = 0.01  # share of the words replaced by UNKNOWN, so that an unknown word does no harm
 
 
@@ -49,17 +53,22 @@ def main(
     work: Path = Path("runs/vqa"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
-    steps: int = 4_000,
-    batch: int = 64,
+    steps: int = 5_000,
+    batch: int = 32,
     asked: int = 12,
-    rate: float = 1e-3,
+    rate: float = 4e-4,
+    alone: int = 3,
+    alone_rate: float = 1e-3,
     decay: float = 0.02,
     dropout: float = 0.1,
     seed: int = 0,
     save_every: int = 500,
     resume: bool = False,
 ) -> None:
-    """Train on the train split, `asked` questions a picture and step; measure; write the weights and their card."""
+    """Train on the train split, `asked` questions a picture and step; measure; write the weights and their card.
+
+    Before that, the question side sees all questions `alone` times.
+    """
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     pixels, records = read(data, "train")
@@ -75,6 +84,10 @@ def main(
     optimiser = optimiser_of(model, decay)
     start, before = load_checkpoint(work / "checkpoint.pt", model, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
+    if not resume:
+        owners = np.repeat(np.arange(len(records)), numbers)
+        learn_alone(model, encoded(model, pixels), tokens, answers, owners, alone, alone_rate, decay, seed, log)
+        save_checkpoint(work / "checkpoint.pt", model, optimiser, 0, time.monotonic() - begun)
 
     def batch_of(step: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((seed, step, 1))
@@ -89,8 +102,8 @@ def main(
     for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = model.encoder(x).repeat_interleave(len(answer) // len(x), 0)
-            scores = model.score(pictures, model.read(text, length)[of_text])
+            pictures = model.look(model.encoder(x)).repeat_interleave(len(answer) // len(x), 0)
+            scores = model.answer(pictures, model.read(text, length)[of_text])
         loss = F.cross_entropy(scores.float(), answer)
         descend(model, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss, right=(scores.argmax(1) == answer).float().mean())
@@ -105,7 +118,8 @@ def main(
         "initialised_from": "the encoder of vignette-classifier",
         "command": "python -m experiments.train_vqa " + " ".join(sys.argv[1:]),
         "hyperparameters": {
-            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay, "seed": seed,
+            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay,
+            "seed": seed, "question side alone": {"epochs": alone, "rate": alone_rate},
             "precision": "bfloat16 autocast",
         },
         "seconds": round(time.monotonic() - begun),
@@ -119,6 +133,64 @@ def main(
     card["scores"] = {split: measure(rounded, *read(data, split), blind) for split in ("test", "heldout")}
     publish(rounded, card, out)
     print(json.dumps(card["scores"], indent=1))
+
+
+@torch.no_grad()
+def encoded(model: VQA, pixels: np.ndarray) -> Tensor:
+    """The fc7 vectors of all pictures (N, fc7)."""
+    model.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        batches = track(in_batches(pixels), "encoding", total=-(-len(pixels) // 100))
+        fc7 = [model.encoder(plain_pictures(pictures)).float() for _, pictures in batches]
+    model.train()
+    return torch.cat(fc7)
+
+
+def learn_alone(
+    model: VQA,
+    fc7: Tensor,
+    tokens: np.ndarray,
+    answers: np.ndarray,
+    owners: np.ndarray,
+    epochs: int,
+    rate: float,
+    decay: float,
+    seed: int,
+    log: Log,
+) -> None:
+    """Train all but the encoder on the vectors `fc7` of the pictures; question q was asked of picture `owners[q]`."""
+    rest = nn.ModuleList([part for name, part in model.named_children() if name != "encoder"])
+    optimiser = optimiser_of(rest, decay)
+    texts, of_text = np.unique(tokens, axis=0, return_inverse=True)
+    of_text, lengths = of_text.ravel(), (texts != PAD).sum(1)
+    plans = []
+    for epoch in range(epochs):
+        rng = np.random.default_rng((seed, epoch, 2))
+        shuffled = rng.permutation(len(of_text))
+        order = shuffled[of_text[shuffled].argsort(kind="stable")]  # by text, in random order within
+        first = np.r_[True, np.diff(of_text[order]) > 0]
+        place = np.arange(len(order)) - np.flatnonzero(first)[first.cumsum() - 1]
+        groups = np.split(order, np.flatnonzero(place % TOGETHER == 0)[1:])
+        shuffle = rng.permutation(len(groups))
+        plans += [[groups[i] for i in part] for part in np.split(shuffle, range(256, len(groups), 256))]
+
+    def batch_of(step: int) -> tuple[Tensor, ...]:
+        groups = plans[step]
+        chosen = np.concatenate(groups)
+        heads = of_text[[group[0] for group in groups]]
+        of_group = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        rng, text = np.random.default_rng((seed, step, 3)), texts[heads].copy()
+        text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
+        tables = (text, lengths[heads], of_group, answers[chosen], owners[chosen])
+        return tuple(torch.from_numpy(table.astype(np.int64)) for table in tables)
+
+    for step, (text, length, of_group, answer, owner) in loaded(batch_of, 0, len(plans)):
+        torch.manual_seed(seed + step)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = model.answer(model.look(fc7[owner]), model.read(text, length)[of_group])
+        loss = F.cross_entropy(scores.float(), answer)
+        descend(rest, optimiser, loss, learning_rate(step, len(plans), rate))
+        log(step, alone=loss, right=(scores.argmax(1) == answer).float().mean())
 
 
 def asked_of(model: VQA, asked: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -164,8 +236,8 @@ def measure(
         asked = [question for record in records[rows] for question in record["questions"]]
         tokens, answers = (torch.from_numpy(table.astype(np.int64)) for table in asked_of(model, asked))
         numbers = torch.tensor([len(record["questions"]) for record in records[rows]])
-        fc7 = model.encoder(plain_pictures(pictures)).repeat_interleave(numbers, 0)
-        scores = model.score(fc7, model.read(tokens, tokens.ne(PAD).sum(1)))
+        seen = model.look(model.encoder(plain_pictures(pictures))).repeat_interleave(numbers, 0)
+        scores = model.answer(seen, model.read(tokens, tokens.ne(PAD).sum(1)))
         for (text, of_type, answer), correct in zip(asked, scores.argmax(1).eq(answers).tolist(), strict=True):
             for name in ("all", of_type):
                 right[name].append(correct)

@@ -77,10 +77,12 @@ def run(
     tap = Tap(layer, call, fan=fan)
     copies = max(1, min(len(targets), rows // (fan * len(x))))
     with as_found(model), tap.on(model):
-        output = _expanded(tap, forward, x, copies) if copies > 1 else None
-        refused = copies > 1 and output is None
-        if output is None:
-            output = _forward(tap, forward, x, 1)
+        added = fan * copies > 1
+        output = _expanded(tap, forward, x, copies) if added else _forward(tap, forward, x, 1)
+        refused = added and output is None
+        if refused:
+            tap.fan = 1  # rows from the beginning: the encoder sees each picture once for each version of its text
+            output = _forward(tap, forward, torch.cat([x] * fan), 1)
         leaf = tap.leaf
         copies = tap.copies
         with torch.enable_grad():
@@ -89,7 +91,7 @@ def run(
             if not all(score.requires_grad for score in each):
                 raise ExplainError(_independent(layer))
             scores = torch.stack(each)
-            gradients = _batched(scores, leaf) if refused else _chunked(scores, leaf, copies)
+            gradients = _batched(scores, leaf, fan) if refused else _chunked(scores, leaf, copies)
         if gradients is None or not gradients.any():
             raise ExplainError(_independent(layer))
     return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
@@ -226,8 +228,11 @@ def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
-def _batched(scores: Tensor, leaf: Tensor) -> Tensor | None:
-    """All targets' gradients through one un-expanded graph, vectorised where every operation allows it."""
+def _batched(scores: Tensor, leaf: Tensor, fan: int) -> Tensor | None:
+    """All targets' gradients through one un-expanded graph, vectorised where every operation allows it.
+
+    The leaf holds the rows of `fan` equal batches of pictures, whose gradients add up.
+    """
     one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
         -1, -1, scores.shape[1]
     )
@@ -240,7 +245,7 @@ def _batched(scores: Tensor, leaf: Tensor) -> Tensor | None:
         if all(row is None for row in rows):
             return None
         gradients = torch.stack([torch.zeros_like(leaf) if row is None else row for row in rows])
-    return gradients
+    return None if gradients is None else gradients.unflatten(1, (fan, -1)).sum(1)
 
 
 def _independent(layer: str) -> str:

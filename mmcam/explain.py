@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmcam import layers, methods
 from mmcam.engine import ExplainError, Forward, Target, as_found, find_module, unwrap
 from mmcam.explanation import CaptionExplanation, Explanation
-from mmcam.image import Batch, Preprocess, prepare, preprocess_of
+from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
 from mmcam.methods import Maps, Question
 from mmcam.tasks import captioning, classification, vqa
 
@@ -61,6 +61,7 @@ def attribute(
     return maps.values
 
 
+@torch.inference_mode(False)  # tensors made in inference mode cannot be recorded
 def explain_class(
     model: nn.Module,
     images: Any,
@@ -123,6 +124,7 @@ def explain_class(
     return results[0] if batch.single else results
 
 
+@torch.inference_mode(False)
 def explain_caption(
     model: Any,
     images: Any,
@@ -221,6 +223,7 @@ def explain_caption(
     return results[0] if batch.single else results
 
 
+@torch.inference_mode(False)
 def explain_answer(
     model: Any,
     images: Any,
@@ -303,11 +306,6 @@ def _explanation(
     context: str = "",
 ) -> Explanation:
     values = maps.values[t, n]
-    note = ""
-    if not bool((values > 0).any()):
-        note = f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}" + (
-            "." if bool(torch.isfinite(values).all()) else ", and it holds values that are not finite."
-        )
     weights = None if maps.weights is None else maps.weights[t, n]
     return Explanation(
         target=title,
@@ -320,8 +318,22 @@ def _explanation(
         image=batch.pictures[n],
         geometry=batch.geometries[n],
         context=context,
-        note=note,
+        note=_note(values, batch.geometries[n], layer, title),
     )
+
+
+def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
+    """Why a map points nowhere; "" where it does."""
+    if not torch.isfinite(values).all():
+        return f"The map of {title!r} holds values that are not finite: the score or its gradient overflows."
+    cam = values if values.ndim == 2 else values.abs().amax(0)
+    if not (cam > 0).any():
+        return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
+    # Only padding, or a picture smaller than its map, can hide what is positive.
+    hiding = max(geometry.offset) > 0 or min(geometry.original) < max(cam.shape)
+    if hiding and not (geometry.to_original(cam) > 0).any():
+        return f"The map of {title!r} is empty over the picture: it is positive on the padding or between pixels only."
+    return ""
 
 
 def _batch(module: nn.Module, images: Any, preprocess: Any) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -66,8 +67,8 @@ class Explanation:
 
     @property
     def empty(self) -> bool:
-        """The map is positive nowhere, so nothing in it points anywhere; `note` says why."""
-        return not bool((self.cam > 0).any())
+        """The map is positive nowhere in the picture, or not finite, so it points nowhere; `note` says why."""
+        return not 0 < float(self.heatmap.max()) < math.inf
 
     def box(self, threshold: float = 0.15) -> tuple[int, int, int, int] | None:
         """The box of the largest connected segment above a share of the maximum (the Grad-CAM paper's 15 %).

@@ -283,7 +283,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
     if low >= 0 and high <= 65535:
         return (array / 257).round().astype(np.uint8)
     raise PictureError(
-        f"The values of the picture ({array.dtype}, {low:g} to {high:g}) are no picture's; pass uint8, or floats in 0..1."
+        f"The values of the array ({array.dtype}, {low:g} to {high:g}) are no picture's; pass uint8, or floats in 0..1."
     )
 
 

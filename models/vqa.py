@@ -49,7 +49,7 @@ class VQA(nn.Module):
 
         R is the number of rows the encoder gave: N, unless a caller multiplied the rows inside it.
         """
-        return self.score(self.encoder(x), self.read(tokens, lengths))
+        return self.answer(self.look(self.encoder(x)), self.read(tokens, lengths))
 
     def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
         """Pre-softmax scores (R, answers) of R questions, one for each row the encoder gives for `x`."""
@@ -69,7 +69,7 @@ class VQA(nn.Module):
         return tokens
 
     def read(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Padded questions (R, L) and their lengths (R,) → (R, 4 × state): the last c and h of both layers.
+        """Padded questions (R, L) and their lengths (R,) → (R, common), from the last c and h of both layers.
 
         The questions are run longest first, and each leaves the batch after its last word, so padding costs nothing.
         """
@@ -88,16 +88,19 @@ class VQA(nn.Module):
                 state[layer] = cell(inputs, state[layer])
                 inputs = state[layer][0]
         finished.append(torch.cat([part for pair in state for part in pair], dim=1))
-        return torch.cat(finished[::-1])[order.argsort().to(tokens.device)]
+        states = torch.cat(finished[::-1])[order.argsort().to(tokens.device)]
+        return torch.tanh(self.question(self.dropout(states)))
 
-    def score(self, picture: Tensor, question: Tensor) -> Tensor:
-        """Encoded pictures (R or 1, fc7) and questions (R, 4 × state) → scores (R, answers)."""
+    def look(self, fc7: Tensor) -> Tensor:
+        """Encoded pictures (N, fc7) → (N, common)."""
+        # Lu et al. give fc7 length 1; √width makes its entries of order 1, where tanh learns at a common rate.
+        fc7 = F.normalize(fc7, dim=1) * math.sqrt(fc7.shape[1])
+        return torch.tanh(self.picture(self.dropout(fc7)))
+
+    def answer(self, picture: Tensor, question: Tensor) -> Tensor:
+        """What `look` and `read` gave, (R or 1, common) and (R, common) → scores (R, answers)."""
         if len(picture) not in (1, len(question)):
             raise ValueError(
                 f"{len(question)} questions cannot be put to {len(picture)} encoded pictures: give one each."
             )
-        # Lu et al. give the picture length 1; √width makes its entries of order 1, where tanh learns at a common rate.
-        picture = F.normalize(picture, dim=1) * math.sqrt(picture.shape[1])
-        picture = torch.tanh(self.picture(self.dropout(picture)))
-        question = torch.tanh(self.question(self.dropout(question)))
         return self.output(self.dropout(picture * question))

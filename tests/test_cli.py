@@ -41,7 +41,9 @@ def run(*arguments):
 
 def test_explains_a_class_of_the_users_own_network(photo, weights, tmp_path):
     out = tmp_path / "out"
-    result = run("explain", photo, "--model", "torchvision:squeezenet1_1", "--weights", weights, "--class", 3, "--out", out)
+    result = run(
+        "explain", photo, "--model", "torchvision:squeezenet1_1", "--weights", weights, "--class", 3, "--out", out
+    )
     assert result.exit_code == 0, result.output
     with Image.open(out / "photo-class-3.png") as overlay:
         assert overlay.size == (90, 60)
@@ -54,7 +56,16 @@ def test_json_lists_every_picture_and_goes_on_after_a_bad_one(photo, weights, tm
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     result = run(
-        "explain", broken, photo, "--model", "torchvision:squeezenet1_1", "--weights", weights, "--json", "--out", tmp_path
+        "explain",
+        broken,
+        photo,
+        "--model",
+        "torchvision:squeezenet1_1",
+        "--weights",
+        weights,
+        "--json",
+        "--out",
+        tmp_path,
     )
     assert result.exit_code == 1
     first, second = json.loads(result.stdout)

@@ -89,7 +89,7 @@ def test_not_one_question_a_picture(vqa):
         explain_answer(vqa, picture(), ["a", "b"])
 
 
-@pytest.mark.parametrize("method", ("guided_backprop", "guided_gradcam"))
+@pytest.mark.parametrize("method", ["guided_backprop", "guided_gradcam"])
 def test_pixel_methods(vqa, method):
     exp = explain_answer(vqa, picture(), QUESTION, "red", method=method)
     assert exp.values.shape == (3, 32, 32)

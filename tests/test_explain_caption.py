@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import SMALL, Captioner, Stubborn, reference_gradcam, seeded
+from tiny import SMALL, Captioner, Stubborn, reference_evidence, reference_gradcam, seeded
 
 import mmcam
 from mmcam import CaptionExplanation, ExplainError, Explanation, explain_caption
@@ -47,8 +47,6 @@ def manual(model, image, caption, positions, minus=()):
         tokens = [model.encode(text) for text in (caption, minus[0])]
         rows = model.token_log_probs(x2, torch.tensor([[*row, *[0] * (width - len(row))] for row in tokens]))
         return rows[0, list(positions)].sum() - rows[1, list(minus[1])].sum()
-
-    from tiny import reference_evidence
 
     activations, gradients = reference_evidence(model, LAYER, both)
     weights = gradients.sum(0).mean((1, 2))
@@ -141,13 +139,13 @@ def test_a_caption_of_the_users_own(model):
 def test_an_absent_word_shows_the_caption_and_its_nearest_words(captioner):
     with pytest.raises(ExplainError, match=f"The caption '{CAPTION}' has no 'doge' .*nearest of its words: dog"):
         explain_caption(captioner, picture(), "doge")
-    with pytest.raises(ExplainError, match="has no 'water' .*its words: a, dog, runs, on, the, grass.*position="):
-        explain_caption(captioner, picture(), "water")
+    with pytest.raises(ExplainError, match=r"has no 'jumps' .*its words: a, dog, runs, on, the, grass.*position="):
+        explain_caption(captioner, picture(), "jumps")
     with pytest.raises(ExplainError, match="An empty word"):
         explain_caption(captioner, picture(), "  ")
 
 
-@pytest.mark.parametrize("position", (6, -7, 99))
+@pytest.mark.parametrize("position", [6, -7, 99])
 def test_a_position_outside_the_caption(captioner, position):
     with pytest.raises(ExplainError, match=f"has positions 0…5; there is no position {position}"):
         explain_caption(captioner, picture(), position)
@@ -237,7 +235,7 @@ def test_more_words_than_rows():
         torch.testing.assert_close(made[2][i].values, values, rtol=1e-3, atol=1e-4 * float(values.max()) + 1e-12)
 
 
-@pytest.mark.parametrize("method", ("guided_backprop", "guided_gradcam"))
+@pytest.mark.parametrize("method", ["guided_backprop", "guided_gradcam"])
 def test_pixel_methods_of_every_word(model, method):
     made = explain_caption(model, picture(), method=method)
     assert len(made) == 6

@@ -1,8 +1,11 @@
 """Classes by every name and shape a user may ask for."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from tiny import SMALL, Deep, network, pictures, reference_gradcam, seeded
 from torch import nn
@@ -46,7 +49,15 @@ def test_one_class_of_one_picture(model):
 
 @pytest.mark.parametrize(
     ("name", "index"),
-    [("tabby cat", 1), ("TABBY CAT", 1), ("tiger cat", 2), ("tench", 0), ("tinca tinca", 0), (" Hound ", 3), ("boat", 4)],
+    [
+        ("tabby cat", 1),
+        ("TABBY CAT", 1),
+        ("tiger cat", 2),
+        ("tench", 0),
+        ("tinca tinca", 0),
+        (" Hound ", 3),
+        ("boat", 4),
+    ],
 )
 def test_names_whatever_the_case_and_synonyms(model, name, index):
     exp = explain_class(model, picture(), name)
@@ -57,7 +68,7 @@ def test_names_whatever_the_case_and_synonyms(model, name, index):
 def test_an_unknown_name_lists_close_ones(model):
     with pytest.raises(ExplainError, match="There is no class 'tabby'; the closest are tabby cat"):
         explain_class(model, picture(), "tabby")
-    with pytest.raises(ExplainError, match="the closest are .*tiger cat"):
+    with pytest.raises(ExplainError, match=r"the closest are .*tiger cat"):
         explain_class(model, picture(), "tigger cat")
     with pytest.raises(ExplainError, match="There is no class 'xyzzy'; there are tench, Tinca tinca, tabby cat"):
         explain_class(model, picture(), "xyzzy")
@@ -87,11 +98,8 @@ def test_names_are_asked_for_where_there_are_none():
 
 
 def test_names_of_a_config():
-    class Config:
-        id2label = dict(enumerate(NAMES))
-
     net = seeded(Deep, 32)
-    net.config = Config()
+    net.config = SimpleNamespace(id2label=dict(enumerate(NAMES)))
     assert explain_class(net, picture(), "hound", preprocess=SMALL).target == "dog, hound"
 
 
@@ -105,8 +113,6 @@ def test_torchvisions_own_names():
 
 
 def test_torchvisions_names_belong_to_a_thousand_classes():
-    import torchvision
-
     small = torchvision.models.resnet18(weights=None, num_classes=7).eval()
     with pytest.raises(ExplainError, match="have no names"):
         explain_class(small, torch.randn(3, 64, 64), "golden retriever")
@@ -148,7 +154,7 @@ def test_one_class_a_picture(model):
     torch.testing.assert_close(exps[2].values, cam(model, picture(2), predicted))
 
 
-@pytest.mark.parametrize("form", (torch.tensor, np.array, tuple))
+@pytest.mark.parametrize("form", [torch.tensor, np.array, tuple])
 def test_classes_may_come_as_a_tensor_or_an_array(model, form):
     exps = explain_class(model, [picture(0), picture(1)], form([3, 4]))
     assert [exp.target for exp in exps] == [NAMES[3], NAMES[4]]
@@ -156,7 +162,7 @@ def test_classes_may_come_as_a_tensor_or_an_array(model, form):
     assert [exp.target for exp in explain_class(model, picture(0), form([1, 2]))] == [NAMES[1], NAMES[2]]
 
 
-@pytest.mark.parametrize("index", (np.int64(3), torch.tensor(3), np.array(3)))
+@pytest.mark.parametrize("index", [np.int64(3), torch.tensor(3), np.array(3)])
 def test_an_index_may_be_a_number_of_any_kind(model, index):
     assert explain_class(model, picture(), index).target == NAMES[3]
 
@@ -172,7 +178,7 @@ def test_several_classes_a_picture_of_different_number(model):
     torch.testing.assert_close(exps[2][0].values, cam(model, picture(2), 3))
 
 
-@pytest.mark.parametrize("targets", ([1], [1, 2, 3], ["boat"], [[1, 2]]))
+@pytest.mark.parametrize("targets", [[1], [1, 2, 3], ["boat"], [[1, 2]]])
 def test_not_one_class_a_picture(model, targets):
     """Trap 8."""
     with pytest.raises(ExplainError, match=rf"2 pictures and {len(targets)} targets; give one a picture"):
@@ -218,12 +224,21 @@ def test_a_multi_label_model_explains_each_label_by_its_logit(model):
 
 def test_a_class_the_model_has_not(model):
     for bad in (5, -6, [0, 9], 1000):
-        with pytest.raises(ExplainError, match="There is no class .*classes 0…4"):
+        with pytest.raises(ExplainError, match=r"There is no class .*classes 0…4"):
             explain_class(model, picture(), bad)
 
 
 def test_names_shorter_than_the_outputs(model):
     assert explain_class(model, picture(), 4, names=["a", "b"]).target == "class 4"
+
+
+def test_stacked_pictures_give_a_list(model):
+    stack = np.stack([np.asarray(picture(0)), np.asarray(picture(1))])
+    for images in (stack, torch.from_numpy(stack), torch.stack([SMALL(picture(seed))[0] for seed in (0, 1)])):
+        exps = explain_class(model, images, 4)
+        assert isinstance(exps, list)
+        torch.testing.assert_close(exps[1].values, cam(model, picture(1), 4))
+    assert exps[0].heatmap.shape == (32, 32)  # a prepared tensor is its own original
 
 
 def test_pictures_of_different_sizes_each_get_their_own_heatmap(model):
@@ -235,8 +250,6 @@ def test_preprocessing_is_the_models_the_callers_or_imagenets(model):
     x = explain_class(model, picture(), 0, preprocess=mmcam.Preprocess((32, 32), "pad"))
     assert x.geometry.offset != (0.0, 0.0)
     with pytest.raises(TypeError, match="Cannot read where Lambda puts the pixels"):
-        import torchvision
-
         explain_class(model, picture(), 0, preprocess=torchvision.transforms.Lambda(lambda p: p))
     plain = nn.Sequential(nn.Conv2d(3, 4, 9, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     exp = explain_class(plain, picture(), 0)
@@ -244,7 +257,7 @@ def test_preprocessing_is_the_models_the_callers_or_imagenets(model):
     assert exp.geometry.scale == (256 / 30, 341 / 40)
 
 
-@pytest.mark.parametrize("method", ("guided_backprop", "guided_gradcam"))
+@pytest.mark.parametrize("method", ["guided_backprop", "guided_gradcam"])
 def test_pixel_methods(method):
     net = seeded(Gapless, 32)
     exp = explain_class(net, picture(), 1, method=method, preprocess=SMALL)

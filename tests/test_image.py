@@ -1,4 +1,4 @@
-"""Every kind of picture opens upright as 8-bit RGB, is prepared as torchvision does it, and leads back to its pixels."""
+"""Every kind of picture opens upright as 8-bit RGB, is prepared as torchvision does it, and leads back to itself."""
 
 import io
 import warnings
@@ -201,7 +201,7 @@ def test_an_elongated_picture_cannot_be_cropped_but_squashed_or_padded(size):
         assert geometry.to_original(torch.ones(2, 2)).shape == size[::-1]
 
 
-@pytest.mark.parametrize("mode", ("squash", "crop", "pad"))
+@pytest.mark.parametrize("mode", ["squash", "crop", "pad"])
 def test_a_single_pixel(mode):
     x, geometry = Preprocess(mode=mode)(Image.new("RGB", (1, 1), "white"))
     assert torch.isfinite(x).all()
@@ -222,7 +222,7 @@ def test_paths_may_be_strings(tmp_path):
     same(load_image(str(path)), noise(5, 4))
 
 
-@pytest.mark.parametrize("mode", ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"))
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_modes_without_transparency(mode):
     picture = noise(9, 6).convert(mode)
     same(load_image(picture), picture.convert("RGB"))
@@ -297,7 +297,7 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
     assert np.asarray(load_image(dark)).max() <= 1
 
 
-@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.float16))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 def test_floats_in_zero_to_one(dtype):
     values = np.array([[0, 0.5, 1.0]], dtype=dtype)
     assert np.asarray(load_image(values))[0, :, 0].tolist() == [0, 128, 255]
@@ -363,7 +363,7 @@ def test_files_that_are_no_picture(tmp_path):
         with pytest.raises(PictureError, match=rf"{path.name} cannot be read as a picture .*save it again"):
             load_image(path)
     for path in (tmp_path / "gone.jpg", tmp_path):
-        with pytest.raises(PictureError, match="There is no picture at .*check the path"):
+        with pytest.raises(PictureError, match=r"There is no picture at .*check the path"):
             load_image(path)
 
 

@@ -59,13 +59,15 @@ def test_torchcams_grad_cam(name):
     close(ours(model, name), expected)
 
 
-@pytest.mark.parametrize("name", ("resnet18", "googlenet"))
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
 def test_pytorch_grad_cams_grad_cam(name):
-    """It shifts and scales each map to 0..1; ours, positive and with a zero in it or not, follows the same arithmetic."""
+    """It shifts and scales each map to 0..1, resizes it, and does so again; the same is done to ours."""
     model = network(name)
     with pytorch_grad_cam.GradCAM(model, [model.get_submodule(LAYERS[name])]) as peer:
         expected = peer(pictures(2, SIDE), [ClassifierOutputTarget(c) for c in CLASSES])
-    maps = F.interpolate(normalised(ours(model, name))[:, None], (SIDE, SIDE), mode="bilinear", align_corners=False)[:, 0]
+    maps = F.interpolate(normalised(ours(model, name))[:, None], (SIDE, SIDE), mode="bilinear", align_corners=False)[
+        :, 0
+    ]
     close(normalised(maps), torch.from_numpy(expected), 1e-3)
 
 
@@ -79,7 +81,7 @@ def normalised(maps):
 # as the library happens to hold it. With that ReLU out of place all agree.
 
 
-@pytest.mark.parametrize("name", ("captum", "torchcam"))
+@pytest.mark.parametrize("name", ["captum", "torchcam"])
 def test_densenet_agrees_once_its_in_place_relu_is_gone(name):
     model = with_relu_modules("densenet121")
     x = pictures(2, SIDE)

@@ -102,11 +102,12 @@ class _Relu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
         (y,), (g,) = ctx.saved_tensors, gradients
         rule = ctx.rule()
-        if rule != "plain":
-            g = g.clamp(min=0)
-        if rule != "deconv":
-            # The output is positive just where the input was, so only the output is kept.
-            g = torch.ops.aten.threshold_backward(g, y, 0)
-            if ctx.ceiling is not None:
-                g = g * (y < ctx.ceiling)
+        if rule == "deconv":
+            return g.clamp(min=0), None, None, None
+        # The output is positive just where the input was, so only the output is kept.
+        g = torch.ops.aten.threshold_backward(g, y, 0)
+        if ctx.ceiling is not None:
+            g = g * (y < ctx.ceiling)
+        if rule == "guided":
+            g = g.clamp_(min=0)  # in place: this g is ours, unlike the one that arrived
         return g, None, None, None

@@ -13,7 +13,7 @@ def display_scale(heatmap: np.ndarray) -> np.ndarray:
     one looks empty.
     """
     top = float(heatmap.max(initial=0))
-    return np.clip(heatmap, 0, None) / top if top > 0 else np.zeros_like(heatmap)
+    return np.clip(heatmap, 0, None) / top if 0 < top < np.inf else np.zeros_like(heatmap)
 
 
 def draw_overlay(picture: Image.Image, heatmap: np.ndarray, *, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
@@ -35,8 +35,8 @@ def draw_overlay(picture: Image.Image, heatmap: np.ndarray, *, alpha: float = 0.
 
 
 def draw_signed(values: np.ndarray) -> Image.Image:
-    """Draw a signed map (C,H,W) around middle grey, contrast set by the 99.9th percentile of its magnitude."""
-    magnitude = float(np.percentile(np.abs(values), 99.9)) or float(np.abs(values).max())
+    """Draw a signed map (C,H,W) around middle grey, contrast set by the 99th percentile of its magnitude."""
+    magnitude = float(np.percentile(np.abs(values), 99)) or float(np.abs(values).max())
     scaled = values / magnitude if magnitude > 0 else values
     pixels = (127.5 + 127.5 * scaled).clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0)
     return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).convert("RGB")

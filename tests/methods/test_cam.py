@@ -77,6 +77,23 @@ def test_cam_says_in_one_sentence_that_a_network_has_no_global_pool(model, side,
     assert str(error.value).count(". ") == 0
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 5)),
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 5)),
+        lambda: nn.Sequential(nn.Linear(8, 5), nn.Sigmoid()),
+    ],
+    ids=["hidden layer", "two linear layers", "sigmoid"],
+)
+def test_cam_needs_one_linear_layer_though_the_gradient_is_the_same_everywhere(end):
+    """Behind a global pool every head has a constant gradient; only a linear one has weights to be read."""
+    model = seeded(Gap)
+    model.fc = end()
+    with pytest.raises(ExplainError, match="CAM needs a global average pool and one linear layer"):
+        attribute(model, pictures(), [0], layer="features", method="cam")
+
+
 class Paper(nn.Module):
     """Input passes unchanged through `layer`; score 0 is written on paper below."""
 

@@ -35,7 +35,7 @@ def test_guided_grad_cam_is_the_upsampled_plain_map_times_guided_backprop():
     torch.testing.assert_close(got, up[:, :, None] * guided, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("inplace", (False, True))
+@pytest.mark.parametrize("inplace", [False, True])
 def test_the_second_time_gives_the_same(inplace):
     """Trap 2: gradients that add up in x.grad double on the second call; swapped modules lose `inplace`."""
     net = seeded(Net, inplace)
@@ -83,7 +83,7 @@ def test_one_forward_serves_both_halves():
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v2", "densenet121"))
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
 def test_evidence_of_the_pixel_pass_equals_the_engines(name):
     """Activations and gradient at the layer agree with the leaf engine's, whatever in-place ReLU follows."""
     model, x = network(name), pictures(2, 64)

@@ -74,7 +74,7 @@ def gradients(net, x, rule):
         return engine.input_gradients(net, lambda p, _: net(p), x, targets, switch=rules.switch)[0]
 
 
-@pytest.mark.parametrize("rule", ("guided", "deconv", "plain"))
+@pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
 @pytest.mark.parametrize("name", FORMS)
 def test_every_spelling_of_a_relu_obeys_the_rule(name, rule):
     """Trap 3: peers swap modules, so a functional ReLU silently keeps the plain gradient."""
@@ -84,7 +84,7 @@ def test_every_spelling_of_a_relu_obeys_the_rule(name, rule):
         torch.testing.assert_close(got[t], by_hand(net, x, target, rule), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ("guided", "deconv", "plain"))
+@pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
 @pytest.mark.parametrize("name", CLIPPED)
 def test_every_spelling_of_a_relu6_is_flat_above_six_too(name, rule):
     net, x = seeded(Net, CLIPPED[name]), pictures(2, 8)
@@ -116,10 +116,10 @@ SMOOTH = (
 
 
 @pytest.mark.parametrize("activation", SMOOTH, ids=lambda a: getattr(a, "__name__", type(a).__name__))
-@pytest.mark.parametrize("method", ("guided_backprop", "guided_gradcam"))
+@pytest.mark.parametrize("method", ["guided_backprop", "guided_gradcam"])
 def test_other_activations_are_refused_by_name(activation, method):
     net, x = seeded(Net, activation), pictures(1, 8)
-    with pytest.raises(ExplainError, match="defined for ReLU networks, and this one uses .*gradcam"):
+    with pytest.raises(ExplainError, match=r"defined for ReLU networks, and this one uses .*gradcam"):
         attribute(net, x, [0], layer="second", method=method)
     assert attribute(net, x, [0, 1, 2], layer="second").max() > 0
 

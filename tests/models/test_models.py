@@ -97,9 +97,9 @@ def test_the_last_convolution_is_14_by_14_and_feeds_a_relu(name: str, pictures: 
     handle = convolutions[-1].register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape)))
     model.encoder(pictures)
     handle.remove()
-    assert shapes == [(4, 128, 14, 14)]
+    assert shapes == [(4, 384, 14, 14)]
     features = model.encoder.features(pictures)
-    assert features.shape == (4, 128, 14, 14)
+    assert features.shape == (4, 384, 14, 14)
     assert features.min() == 0 < features.max()
     assert model.encoder(pictures).shape == (4, 512)
 
