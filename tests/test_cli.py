@@ -119,7 +119,9 @@ def test_factory_in_the_current_folder(photo, tmp_path, monkeypatch):
     (tmp_path / "own_model.py").write_text(
         "from torch import nn\n"
         "def make():\n"
-        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)\n"
+        "    )\n"
     )
     monkeypatch.chdir(tmp_path)
     result = run("explain", photo, "--model", "own_model:make", "--class", 1)
