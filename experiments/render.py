@@ -22,10 +22,10 @@ CHUNK = 100  # pictures a worker draws at a time
 
 
 def main(
-    train: int = 40_000,
-    val: int = 1_000,
-    test: int = 2_000,
-    heldout: int = 2_000,
+    train: int = 72_000,
+    val: int = 500,
+    test: int = 3_000,
+    heldout: int = 3_000,
     asked: int = 24,
     folder: Path = Path("runs/vignettes"),
     workers: int = os.cpu_count() or 1,

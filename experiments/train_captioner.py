@@ -3,8 +3,8 @@
     python -m experiments.train_vqa
     python -m experiments.train_captioner             # --resume goes on after an interruption
 
-The encoder starts as the VQA model's and is trained on. A step encodes each picture once and reads its five captions
-against it.
+The encoder starts as the VQA model's. The language side first learns alone, every picture encoded once; then everything
+is trained on together. A step reads the five captions of each of its pictures.
 """
 
 import json
@@ -19,12 +19,14 @@ import torch
 import torch.nn.functional as F
 import typer
 from nltk.translate.bleu_score import corpus_bleu
-from torch import Tensor
+from rich.progress import track
+from torch import Tensor, nn
 
 from experiments.render import in_batches, read
 from experiments.training import (
     Log,
     descend,
+    encoded,
     keep_freed_memory,
     learning_rate,
     load_checkpoint,
@@ -49,16 +51,18 @@ def main(
     work: Path = Path("runs/captioner"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
-    steps: int = 4_000,
+    steps: int = 800,
     batch: int = 32,
-    rate: float = 7e-4,
+    rate: float = 4e-4,
+    alone: int = 2_500,
+    alone_rate: float = 1e-3,
     decay: float = 0.02,
     dropout: float = 0.5,
     seed: int = 0,
     save_every: int = 500,
     resume: bool = False,
 ) -> None:
-    """Train on the train split, measure on test and heldout, write the weights and their card."""
+    """Train `alone` steps without the encoder and `steps` with it; measure; write the weights and their card."""
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     pixels, records = read(data, "train")
@@ -73,17 +77,19 @@ def main(
     start, before = load_checkpoint(work / "checkpoint.pt", model, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
 
+    if not resume:
+        learn_alone(model, encoded(model.encoder, pixels), tokens, alone, 2 * batch, alone_rate, decay, seed, log)
+        save_checkpoint(work / "checkpoint.pt", model, optimiser, 0, time.monotonic() - begun)
+
     def batch_of(step: int) -> tuple[Tensor, Tensor]:
         rows = rows_of(step, len(pixels), batch, seed)
-        x = pictures_of(pixels, rows, np.random.default_rng((seed, step, 1)))
-        return x, torch.from_numpy(tokens[rows].astype(np.int64)).flatten(0, 1)
+        return pictures_of(pixels, rows, np.random.default_rng((seed, step, 1))), torch.from_numpy(tokens[rows])
 
     for step, (x, text) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model.decode(model.encoder(x).repeat_interleave(len(text) // len(x), 0), text[:, :-1])
-        counts = torch.arange(text.shape[1]) <= text.ne(END).sum(1, keepdim=True)  # the words and one END
-        loss = F.cross_entropy(logits.float()[counts], text[counts])
+            fc7 = model.encoder(x)
+        loss = surprise(model, fc7, text)
         descend(model, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss)
         if (step + 1) % save_every == 0 or step + 1 == steps:
@@ -98,6 +104,7 @@ def main(
         "command": "python -m experiments.train_captioner " + " ".join(sys.argv[1:]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed,
+            "language side alone": {"steps": alone, "rate": alone_rate},
             "precision": "bfloat16 autocast",
         },
         "seconds": round(time.monotonic() - begun),
@@ -109,6 +116,37 @@ def main(
     card["scores"] = {split: measure(rounded, *read(data, split)) for split in ("test", "heldout")}
     publish(rounded, card, out)
     print(json.dumps(card["scores"], indent=1))
+
+
+def learn_alone(
+    model: Captioner,
+    fc7: Tensor,
+    tokens: np.ndarray,
+    steps: int,
+    batch: int,
+    rate: float,
+    decay: float,
+    seed: int,
+    log: Log,
+) -> None:
+    """Train all but the encoder on the vectors `fc7` of the pictures."""
+    rest = nn.ModuleList([part for name, part in model.named_children() if name != "encoder"])
+    optimiser = optimiser_of(rest, decay)
+    for step in track(range(steps), "language side"):
+        torch.manual_seed(seed + step)
+        rows = rows_of(step, len(fc7), batch, seed + 1)
+        loss = surprise(model, fc7[rows], torch.from_numpy(tokens[rows]))
+        descend(rest, optimiser, loss, learning_rate(step, steps, rate))
+        log(step, alone=loss)
+
+
+def surprise(model: Captioner, fc7: Tensor, tokens: Tensor) -> Tensor:
+    """Mean -log p of every word and END of the captions (N, captions, L) of encoded pictures (N, fc7)."""
+    text = tokens.flatten(0, 1).long()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.decode(fc7.repeat_interleave(tokens.shape[1], 0), text[:, :-1])
+    counts = torch.arange(text.shape[1]) <= text.ne(END).sum(1, keepdim=True)  # the words and one END
+    return F.cross_entropy(logits.float()[counts], text[counts])
 
 
 def captions_of(model: Captioner, records: list[dict[str, Any]]) -> np.ndarray:

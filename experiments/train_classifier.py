@@ -47,6 +47,8 @@ CLASSES = world.KINDS + world.SCENES
 LOCAL = (
     len(world.KINDS) * (len(world.COLOURS) + len(world.TEXTURES) + len(world.SCALES))
     + len(world.COLOURS) * len(world.TEXTURES)
+    + len(world.COLOURS)
+    + len(world.TEXTURES)
     + len(world.OPTIONAL_PARTS)
 )  # facts that one place of the picture can show; they come first
 DETECTORS = len(CLASSES) + LOCAL  # units of the last convolution
@@ -56,7 +58,7 @@ def main(
     data: Path = Path("runs/vignettes"),
     work: Path = Path("runs/classifier"),
     out: Path = Path("models/weights"),
-    steps: int = 4_000,
+    steps: int = 5_000,
     batch: int = 32,
     rate: float = 1e-3,
     decay: float = 0.02,
@@ -101,7 +103,7 @@ def main(
         local_loss = F.binary_cross_entropy_with_logits(seen_label, label) + 10 * F.binary_cross_entropy_with_logits(
             seen_fact, fact[:, :LOCAL], weight=knows[:, :LOCAL]
         )
-        loss = main_loss + 5 * fact_loss + place_loss + local_loss  # there are an order more facts than classes
+        loss = main_loss + 4 * fact_loss + place_loss + local_loss  # there are an order more facts than classes
         descend(both, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss, classes=main_loss, facts=fact_loss, places=place_loss, local=local_loss)
         if (step + 1) % save_every == 0 or step + 1 == steps:
@@ -112,11 +114,11 @@ def main(
         "task": "multi-label classification",
         "data": {"pictures": len(pixels), "split": "train", "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": None,
-        "auxiliary_losses": "image-level facts, no masks; a linear layer on fc7, dropped after training: colour, texture, "
-        "scale, optional part, number and centre of each kind, the outermost kinds, number and centre of each colour, "
-        f"number of each texture and scale; the greatest value of each of the first {DETECTORS} units of the last "
-        "convolution: one class, or colour, texture, scale or part of a kind, or colour with texture; held-out pairs of "
-        "kind and colour left out",
+        "auxiliary_losses": "image-level facts, no masks; a linear layer on fc7, dropped after training: colour, "
+        "texture, scale, optional part, number and centre of each kind, the outermost kinds, number and centre of each "
+        f"colour, number of each texture and scale; the greatest value of each of the first {DETECTORS} units of the "
+        "last convolution: a class, a colour, a texture, colour, texture, scale or part of a kind, or colour with "
+        "texture; held-out pairs of kind and colour left out",
         "command": "python -m experiments.train_classifier " + " ".join(sys.argv[1:]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": "bfloat16 autocast"
@@ -149,11 +151,13 @@ def truth_of(record: dict[str, Any]) -> tuple[np.ndarray, ...]:
     facts += [(colour, texture) in looks for colour in world.COLOURS for texture in world.TEXTURES]
     parts = {(thing["kind"], part) for thing in things for part in thing["parts"]}
     facts += [(kind, part) in parts for kind, part in world.OPTIONAL_PARTS.items()]
+    for of in ("colour", "texture"):
+        facts += [any(thing[of] == name for thing in things) for name in values[of]]
     assert len(facts) == LOCAL
     facts += [kinds[kind] > n for kind in world.KINDS for n in (1, 2)] + [len(things) > n for n in (1, 2, 3)]
     for of, names in values.items():
         counts = Counter(thing[of] for thing in things)
-        facts += [counts[name] > n for name in names for n in (0, 1, 2)]
+        facts += [counts[name] > n for name in names for n in (1, 2)]
     for axis in (0, 1):
         ends = [end(things, key=lambda thing: thing["centre"][axis])["kind"] for end in (min, max)]
         facts += [kind == end for kind in world.KINDS for end in ends]

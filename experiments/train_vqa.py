@@ -21,13 +21,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from rich.progress import track
 from torch import Tensor, nn
 
 from experiments.render import in_batches, read
 from experiments.training import (
     Log,
     descend,
+    encoded,
     keep_freed_memory,
     learning_rate,
     load_checkpoint,
@@ -53,12 +53,12 @@ def main(
     work: Path = Path("runs/vqa"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
-    steps: int = 5_000,
+    steps: int = 1_200,
     batch: int = 32,
     asked: int = 12,
     rate: float = 4e-4,
-    alone: int = 3,
-    alone_rate: float = 1e-3,
+    alone: int = 5,
+    alone_rate: float = 2e-3,
     decay: float = 0.02,
     dropout: float = 0.1,
     seed: int = 0,
@@ -86,7 +86,7 @@ def main(
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
     if not resume:
         owners = np.repeat(np.arange(len(records)), numbers)
-        learn_alone(model, encoded(model, pixels), tokens, answers, owners, alone, alone_rate, decay, seed, log)
+        learn_alone(model, encoded(model.encoder, pixels), tokens, answers, owners, alone, alone_rate, decay, seed, log)
         save_checkpoint(work / "checkpoint.pt", model, optimiser, 0, time.monotonic() - begun)
 
     def batch_of(step: int) -> tuple[Tensor, ...]:
@@ -133,17 +133,6 @@ def main(
     card["scores"] = {split: measure(rounded, *read(data, split), blind) for split in ("test", "heldout")}
     publish(rounded, card, out)
     print(json.dumps(card["scores"], indent=1))
-
-
-@torch.no_grad()
-def encoded(model: VQA, pixels: np.ndarray) -> Tensor:
-    """The fc7 vectors of all pictures (N, fc7)."""
-    model.eval()
-    with torch.autocast("cpu", torch.bfloat16):
-        batches = track(in_batches(pixels), "encoding", total=-(-len(pixels) // 100))
-        fc7 = [model.encoder(plain_pictures(pictures)).float() for _, pictures in batches]
-    model.train()
-    return torch.cat(fc7)
 
 
 def learn_alone(

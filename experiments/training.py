@@ -59,7 +59,19 @@ def pictures_of(pixels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) 
 
 def plain_pictures(pixels: np.ndarray) -> Tensor:
     """Rendered pictures (N, 224, 224, 3) as a model's `preprocess` would give them: (N, 3, 224, 224)."""
-    return PREPROCESS.normalise(torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2))
+    return PREPROCESS.normalise(torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2))
+
+
+@torch.no_grad()
+def encoded(encoder: nn.Module, pixels: np.ndarray) -> Tensor:
+    """The fc7 vectors of all pictures (N, fc7), in eval mode."""
+    was_training = encoder.training
+    encoder.eval()
+    starts = track(range(0, len(pixels), 100), "encoding")
+    with torch.autocast("cpu", torch.bfloat16):
+        fc7 = [encoder(plain_pictures(pixels[start : start + 100])).float() for start in starts]
+    encoder.train(was_training)
+    return torch.cat(fc7)
 
 
 def loaded(load: Callable[[int], Any], start: int, steps: int) -> Iterator[tuple[int, Any]]:

@@ -18,6 +18,11 @@ LONGEST = 18  # tokens of a generated caption
 END = 0
 
 
+def remember(cell: nn.LSTMCell) -> None:
+    """Let the cell forget little at first, so that what it read first still counts at the end of a sentence."""
+    nn.init.constant_(cell.bias_ih[cell.hidden_size : 2 * cell.hidden_size], 2.0)  # gates: input, forget, cell, output
+
+
 class Captioner(nn.Module):
     """Encoder → Linear → ReLU → LSTM → logits over END and the vocabulary."""
 
@@ -29,6 +34,7 @@ class Captioner(nn.Module):
         self.picture = nn.Sequential(nn.Linear(self.encoder.width, state), nn.ReLU())
         self.embedding = nn.Embedding(len(self.vocabulary) + 1, state)
         self.cell = nn.LSTMCell(state, state)  # a cell, since cuDNN's LSTM has no backward in eval mode
+        remember(self.cell)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(state, len(self.vocabulary) + 1)
         self._token = {word: token for token, word in enumerate(self.vocabulary, start=1)}

@@ -4,11 +4,12 @@ The shape follows VGG-16 (Simonyan & Zisserman 2015, arXiv:1409.1556) as the cap
 Grad-CAM paper use it: 3×3 convolutions in pairs, max-pooling between them, a fully connected layer on the last map. It
 is much narrower, and batch normalisation makes it trainable in minutes on a CPU.
 
-VGG flattens the whole last map. A fully connected layer on that must learn every fact anew at every place: after
-130,000 vignettes it named the colour of a thing in 41 % of the cases, while a linear layer on the map's best place
-named it in 99.7 %. So the map is first summarised, in the manner of spatial pyramid pooling (He et al. 2014,
-arXiv:1406.4729): the greatest value of each unit in the whole picture says what is there, those in seven rows and seven
-columns say where.
+VGG connects every place of the last map to every unit of fc7. On vignettes that names the kinds of things quickly, but
+not which of two things is red: each fact must be learned anew at every place, and the rare ones drown. After 130,000
+pictures the colour of a thing could be read from such an fc7 in 41 % of the cases, and from the map's best place in
+99.7 %. So fc7 here has two parts. *What*: the greatest value of each unit in the whole picture (Oquab et al. 2015, "Is
+object localization for free?"). *Where*: a linear layer on the greatest values of each unit in seven rows and seven
+columns, much as in spatial pyramid pooling (He et al. 2014, arXiv:1406.4729).
 """
 
 import torch
@@ -26,12 +27,14 @@ def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> l
 
 
 class Encoder(nn.Module):
-    """Pictures (N, 3, 224, 224) to fc7 vectors (N, `fc7`), by way of `features`, a (N, `units`, 14, 14) map.
+    """Pictures (N, 3, 224, 224) to fc7 vectors (N, `width`), by way of `features`, a (N, `units`, 14, 14) map.
 
     Every row of the output depends on its own row of `features` only (in eval mode), so rows may be multiplied there.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 96, 128), units: int = 384, fc7: int = 512) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int, int] = (24, 48, 96, 128), units: int = 384, where: int = 192
+    ) -> None:
         super().__init__()
         a, b, c, d = widths
         self.features = nn.Sequential(
@@ -46,26 +49,23 @@ class Encoder(nn.Module):
             *_convolution(c, d),  # 14²
             *_convolution(d, d),
             *_convolution(d, units, size=1),
-            *_convolution(units, units, size=1),
+            nn.Conv2d(units, units, 1),
+            nn.ReLU(),
         )
         self.rows, self.columns = nn.MaxPool2d((2, 14)), nn.MaxPool2d((14, 2))
-        self.fc7 = nn.Sequential(nn.Linear(units * 15, fc7, bias=False), nn.BatchNorm1d(fc7), nn.ReLU())
-        # Most of fc7 starts as a copy of the units' greatest values: from random weights, the many rare facts among
-        # them (a red dog: one picture in fifty) reach it last.
-        copied = min(units, fc7)
-        with torch.no_grad():
-            self.fc7[0].weight[:copied] *= 0.1
-            self.fc7[0].weight[:copied, :copied] = torch.eye(copied)
-        self.width = fc7
-        for module in self.features:
+        self.where = nn.Linear(units * 14, where, bias=False)
+        self.fc7 = nn.Sequential(nn.BatchNorm1d(units + where), nn.ReLU())
+        self.width = units + where
+        for module in self.features[:-2]:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, 224, 224) → (N, fc7), not negative."""
+        """(N, 3, 224, 224) → (N, width), not negative."""
         return self.summarise(self.features(x))
 
     def summarise(self, features: Tensor) -> Tensor:
-        """The map (N, units, 14, 14) → fc7 (N, fc7)."""
+        """The map (N, units, 14, 14) → fc7 (N, width)."""
         rows, columns = self.rows(features), self.columns(features)  # (N, units, 7, 1) and (N, units, 1, 7)
-        return self.fc7(torch.cat([rows.amax((2, 3)), rows.flatten(1), columns.flatten(1)], dim=1))
+        where = self.where(torch.cat([rows.flatten(1), columns.flatten(1)], dim=1))
+        return self.fc7(torch.cat([rows.amax((2, 3)), where], dim=1))

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.captioner import remember
 from models.encoder import PREPROCESS, Encoder
 
 PAD, UNKNOWN = 0, 1  # token i + 2 is vocabulary[i]
@@ -37,7 +38,10 @@ class VQA(nn.Module):
         self.encoder = Encoder()
         self.embedding = nn.Embedding(len(self.vocabulary) + 2, word)
         # cells, since cuDNN's LSTM has no backward in eval mode
-        self.cells = nn.ModuleList([nn.LSTMCell(word, state), nn.LSTMCell(state, state)])
+        cells = [nn.LSTMCell(word, state), nn.LSTMCell(state, state)]
+        for cell in cells:
+            remember(cell)
+        self.cells = nn.ModuleList(cells)
         self.picture = nn.Linear(self.encoder.width, common)
         self.question = nn.Linear(4 * state, common)
         self.output = nn.Linear(common, len(self.answers))

@@ -101,7 +101,7 @@ def test_the_last_convolution_is_14_by_14_and_feeds_a_relu(name: str, pictures: 
     features = model.encoder.features(pictures)
     assert features.shape == (4, 384, 14, 14)
     assert features.min() == 0 < features.max()
-    assert model.encoder(pictures).shape == (4, 512)
+    assert model.encoder(pictures).shape == (4, 576)
 
 
 def test_classifier_has_a_logit_for_each_class(classifier: Classifier, pictures: Tensor) -> None:

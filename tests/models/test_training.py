@@ -91,8 +91,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     name: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(out: str, **options: object) -> None:
-        start = {} if name == "vignette-classifier" else {"start_from": WEIGHTS}
-        SCRIPTS[name].main(data=small, work=tmp_path / f"work-{out}", out=tmp_path / out, batch=8, **start, **options)
+        if name != "vignette-classifier":
+            options |= {"start_from": WEIGHTS, "alone": 1}
+        SCRIPTS[name].main(data=small, work=tmp_path / f"work-{out}", out=tmp_path / out, batch=8, **options)
 
     train("whole", steps=4)
     monkeypatch.setattr(SCRIPTS[name], "descend", failing_at_step(4, SCRIPTS[name].descend))
