@@ -197,7 +197,7 @@ class CaptionExplanation(Sequence[Explanation]):
     def strip(self, columns: int = 6) -> Image.Image:
         """The picture and one overlay per word, with the word and its log-probability below, in reading order."""
         panels = [(self.whole.image, "")] + [(exp.overlay(), exp.target) for exp in self.words]
-        notes = [""] + [f"{exp.score:.2f}" for exp in self.words]
+        notes = [""] + [f"{round(exp.score, 2) + 0.0:.2f}" for exp in self.words]  # + 0.0: no "-0.00"
         return draw_strip(panels, notes, columns=columns)
 
     def show(self) -> None:

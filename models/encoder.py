@@ -4,12 +4,12 @@ The shape follows VGG-16 (Simonyan & Zisserman 2015, arXiv:1409.1556) as the cap
 Grad-CAM paper use it: 3×3 convolutions in pairs, max-pooling between them, a fully connected layer on the last map. It
 is much narrower, and batch normalisation makes it trainable in minutes on a CPU.
 
-VGG connects every place of the last map to every unit of fc7. On vignettes that names the kinds of things quickly, but
-not which of two things is red: each fact must be learned anew at every place, and the rare ones drown. After 130,000
-pictures the colour of a thing could be read from such an fc7 in 41 % of the cases, and from the map's best place in
-99.7 %. So fc7 here has two parts. *What*: the greatest value of each unit in the whole picture (Oquab et al. 2015, "Is
-object localization for free?"). *Where*: a linear layer on the greatest values of each unit in seven rows and seven
-columns, much as in spatial pyramid pooling (He et al. 2014, arXiv:1406.4729).
+VGG connects every place of the last map to every unit of fc7. On vignettes that soon names the kinds of things, but
+not which of two things is red: each fact must be learned anew at every place, and the rare ones drown. The colour of a
+thing could then be read from fc7 in fewer than half of the cases, and from the map's best place nearly always. So fc7
+here has two parts. *What*: the greatest value of each unit in the whole picture (Oquab et al. 2015, "Is object
+localization for free?"). *Where*: a linear layer on the greatest values of each unit in seven rows and seven columns,
+much as in spatial pyramid pooling (He et al. 2014, arXiv:1406.4729).
 """
 
 import torch
