@@ -82,7 +82,7 @@ class Explanation:
         from scipy import ndimage
 
         segments, _ = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
-        largest = int(np.bincount(segments.ravel())[1:].argmax())
+        largest = int(np.argmax(np.bincount(segments.ravel())[1:]))
         rows, columns = ndimage.find_objects(segments)[largest]
         return columns.start, rows.start, columns.stop, rows.stop
 
@@ -90,7 +90,7 @@ class Explanation:
         """(x, y) of the maximum in the original picture; None for an empty map."""
         if self.empty:
             return None
-        y, x = np.unravel_index(int(self.heatmap.argmax()), self.heatmap.shape)
+        y, x = np.unravel_index(int(np.argmax(self.heatmap)), self.heatmap.shape)
         return int(x), int(y)
 
     def overlay(self, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
