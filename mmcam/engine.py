@@ -56,6 +56,7 @@ def run(
     *,
     call: int | None = None,
     fan: int = 1,
+    versions: int = 1,
     rows: int = ROWS,
 ) -> Evidence:
     """Activations at a layer and the gradient of every target with respect to them.
@@ -68,6 +69,8 @@ def run(
         layer: dotted name, as in ``model.named_modules()``.
         call: which call of a layer that runs several times in one forward, from 0.
         fan: rows of text for each picture, where a target compares versions of a text; targets then see fan·N rows.
+        versions: x holds so many batches of N pictures, one after the other, and the result as many rows; targets see
+            one batch at a time.
         rows: bound on the rows T·N that the layers after `layer` see at once; more targets reuse the same graph.
 
     Raises:
@@ -76,24 +79,28 @@ def run(
     """
     tap = Tap(layer, call, fan=fan)
     copies = max(1, min(len(targets), rows // (fan * len(x))))
+    n = len(x) // versions
     with as_found(model), tap.on(model):
         added = fan * copies > 1
-        output = _expanded(tap, forward, x, copies) if added else _forward(tap, forward, x, 1)
+        output = _expanded(tap, forward, x, copies, versions) if added else forward_behind(tap, forward, x, 1, versions)
         refused = added and output is None
         if refused:
             tap.fan = 1  # rows from the beginning: the encoder sees each picture once for each version of its text
-            output = _forward(tap, forward, torch.cat([x] * fan), 1)
+            output = forward_behind(tap, forward, torch.cat([x] * fan), 1, versions)
         leaf = tap.leaf
         copies = tap.copies
         with torch.enable_grad():
-            blocks = [_block(output, i, copies, len(x), fan) for i in range(copies)]
-            each = [_score(target, blocks[i % copies], len(x)) for i, target in enumerate(targets)]
+            blocks = split_rows(output, copies * versions, n, fan)
+            each = [
+                torch.cat([score_of(target, block, n) for block in blocks[(i % copies) * versions :][:versions]])
+                for i, target in enumerate(targets)
+            ]
             if not all(score.requires_grad for score in each):
-                raise ExplainError(_independent(layer))
+                raise ExplainError(independent(layer))
             scores = torch.stack(each)
             gradients = _batched(scores, leaf, fan) if refused else _chunked(scores, leaf, copies)
         if gradients is None or not gradients.any():
-            raise ExplainError(_independent(layer))
+            raise ExplainError(independent(layer))
     return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
 
 
@@ -186,13 +193,13 @@ class Tap:
         return replace_tensor(output, activations.clone())
 
 
-def _forward(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any:
+def forward_behind(tap: Tap, forward: Forward, x: Tensor, copies: int, versions: int) -> Any:
     """One forward that records a graph behind the layer."""
     for grad in (False, True):
         tap.reset(copies)
         with torch.set_grad_enabled(grad):
             # A copy: the model may work in place on its input, and inference tensors cannot be recorded.
-            output = forward(x.clone(), copies)
+            output = forward(x.clone(), copies * versions)
         tap.check()
         # A model that runs its encoder in its own no_grad block switches gradients off again when the block ends.
         # Then they have to be on before it starts: the same maps, for the memory of the encoder's widest layer.
@@ -201,13 +208,13 @@ def _forward(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any:
     return output
 
 
-def _expanded(tap: Tap, forward: Forward, x: Tensor, copies: int) -> Any | None:
+def _expanded(tap: Tap, forward: Forward, x: Tensor, copies: int, versions: int) -> Any | None:
     """The output with every row after the layer repeated, None where the model cannot take that.
 
     Some models insist on the pictures' own number of rows behind the encoder; they either raise or lose the copies.
     """
     try:
-        output = _forward(tap, forward, x, copies)
+        output = forward_behind(tap, forward, x, copies, versions)
     except ExplainError:
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError):
@@ -248,14 +255,20 @@ def _batched(scores: Tensor, leaf: Tensor, fan: int) -> Tensor | None:
     return None if gradients is None else gradients.unflatten(1, (fan, -1)).sum(1)
 
 
-def _independent(layer: str) -> str:
+def independent(layer: str) -> str:
+    """The sentence for a target without a gradient at a layer."""
     return (
         f"The target does not depend on layer {layer!r}: its gradient there is zero; choose another layer "
         "(`mmcam layers` lists them) or another target."
     )
 
 
-def _score(target: Target, output: Any, n: int) -> Tensor:
+def score_of(target: Target, output: Any, n: int) -> Tensor:
+    """A target's scores (N,) of an output for N pictures.
+
+    Raises:
+        ExplainError: they have another shape.
+    """
     score = target(output)
     if not isinstance(score, Tensor) or score.shape not in ((n,), ()) or (score.ndim == 0 and n > 1):
         form = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
@@ -263,17 +276,20 @@ def _score(target: Target, output: Any, n: int) -> Tensor:
     return score.reshape(n)
 
 
-def _block(output: Any, index: int, copies: int, n: int, fan: int) -> Any:
-    """The fan·N rows of one copy, through whatever structure of tensors the model returns."""
-    if copies == 1:
-        return output
+def split_rows(output: Any, parts: int, n: int, fan: int) -> list[Any]:
+    """The fan·N rows of each of the batches an output was computed from, through whatever structure it has."""
+    if parts == 1:
+        return [output]
 
-    def pick(tensor: Tensor) -> Tensor:
-        if tensor.ndim == 0 or len(tensor) != fan * copies * n:
-            return tensor
-        return tensor.unflatten(0, (fan, copies, n))[:, index].flatten(0, 1)
+    def pick(index: int) -> Callable[[Tensor], Tensor]:
+        def rows(tensor: Tensor) -> Tensor:
+            if tensor.ndim == 0 or len(tensor) != fan * parts * n:
+                return tensor
+            return tensor.unflatten(0, (fan, parts, n))[:, index].flatten(0, 1)
 
-    return map_tensors(output, pick)
+        return rows
+
+    return [map_tensors(output, pick(index)) for index in range(parts)]
 
 
 def input_gradients(
@@ -286,11 +302,12 @@ def input_gradients(
     layer: str | None = None,
     call: int | None = None,
     fan: int = 1,
+    versions: int = 1,
 ) -> tuple[Tensor, Tensor, Evidence | None]:
     """Gradients of every target with respect to the pictures, and optionally the evidence at a layer beside them.
 
     Args:
-        model, forward, x, targets, call, fan: as in `run`.
+        model, forward, x, targets, call, fan, versions: as in `run`.
         switch: context of the backward pass; called with True around the pass to the pixels and with False around the
             pass to the layer, so that one forward serves a modified and a plain backward.
         layer: also return plain evidence there (what Guided Grad-CAM needs), from the same forward.
@@ -305,8 +322,11 @@ def input_gradients(
         with torch.enable_grad():
             if tap:
                 tap.reset(1)
-            output = forward(torch.cat([pixels] * fan), 1)  # always a copy: the model may work in place on its input
-            scores = [_score(target, output, len(x)) for target in targets]
+            # always a copy: the model may work in place on its input
+            output = forward(torch.cat([pixels] * fan), versions)
+            n = len(x) // versions
+            blocks = split_rows(output, versions, n, fan)
+            scores = [torch.cat([score_of(target, block, n) for block in blocks]) for target in targets]
         if tap:
             tap.check()
         if not all(score.requires_grad for score in scores):
@@ -319,7 +339,7 @@ def input_gradients(
                         score, tap.leaf, torch.ones_like(score), retain_graph=True, allow_unused=True
                     )
                 if gradient is None:
-                    raise ExplainError(_independent(tap.layer))
+                    raise ExplainError(independent(tap.layer))
                 at_layer.append(gradient.unflatten(0, (fan, len(x))).sum(0))
             with around(True):
                 (gradient,) = torch.autograd.grad(
@@ -331,7 +351,7 @@ def input_gradients(
     values = torch.stack(scores).detach()
     evidence = Evidence(tap.leaf.detach()[: len(x)], torch.stack(at_layer), values) if tap else None
     if tap and evidence and not evidence.gradients.any():
-        raise ExplainError(_independent(tap.layer))
+        raise ExplainError(independent(tap.layer))
     return torch.stack(at_pixels), values, evidence
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from mmcam.engine import ExplainError, Forward, Target, as_found, find_module, u
 from mmcam.explanation import CaptionExplanation, Explanation
 from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
 from mmcam.methods import Maps, Question
+from mmcam.methods.fusion import fuse
 from mmcam.tasks import captioning, classification, vqa
 
 ClassTarget = int | str | Target
@@ -25,9 +26,10 @@ def attribute(
     x: Tensor,
     targets: Sequence[int | Tensor | Target],
     *,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     call: int | None = None,
+    **options: Any,
 ) -> Tensor:
     """Maps of any scalars of any module, for researchers: no picture handling, nothing leaves the device.
 
@@ -36,9 +38,11 @@ def attribute(
         x: (N, C, H, W) on the model's device.
         targets: T of them: a class index for all pictures, a LongTensor (N,) with one a picture, or a function from
             the model's output to (N,) scores.
-        layer: dotted name; default the last spatial layer before pooling.
+        layer: dotted name, or several whose maps are fused (see `mmcam.methods.fusion.fuse`); default the last spatial
+            layer before pooling.
         method: a name of ``mmcam.METHODS``.
         call: which run of a layer that runs several times in one forward, from 0.
+        options: of the method, e.g. ``n=`` and ``sigma=`` of "smoothgrad"; ``mmcam methods`` lists them.
 
     Returns:
         (T, N, h, w) at the layer's resolution, or (T, N, C, H, W) for pixel methods; un-normalised.
@@ -57,7 +61,7 @@ def attribute(
         raise ExplainError(f"The pictures are one tensor (N,C,H,W); this one is {tuple(x.shape)}.")
     module = unwrap(model)
     functions = [t if callable(t) and not isinstance(t, Tensor) else classification.index_target(t) for t in targets]
-    maps, _ = _compute(module, lambda pictures, copies: module(pictures), x, functions, layer, method, call)
+    maps, _ = _compute(module, lambda pictures, copies: module(pictures), x, functions, layer, method, options, call)
     return maps.values
 
 
@@ -68,11 +72,12 @@ def explain_class(
     target: ClassTarget | Sequence[Any] | None = None,
     *,
     contrast: int | str | None = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     names: Sequence[str] | None = None,
     preprocess: Any = None,
     call: int | None = None,
+    **options: Any,
 ) -> Any:
     """Which part of a picture spoke for a class.
 
@@ -83,7 +88,7 @@ def explain_class(
             list asks for several classes; for a list of pictures, a list holds one entry a picture, each a target or
             a list of them.
         contrast: a second class; the score becomes the difference, "why this rather than that".
-        layer, method, call: as in `attribute`.
+        layer, method, call, options: as in `attribute`.
         names: the class names in order; default what the model or torchvision says.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
             else ImageNet's resize to 256, crop to 224.
@@ -106,7 +111,9 @@ def explain_class(
     chosen: list[Tensor] = []
     columns = [[row[min(t, len(row) - 1)] for row in resolved] for t in range(width)]
     targets = [_class_column(column, against, chosen) for column in columns]
-    maps, where = _compute(module, lambda pictures, copies: module(pictures), batch.x, targets, layer, method, call)
+    maps, where = _compute(
+        module, lambda pictures, copies: module(pictures), batch.x, targets, layer, method, options, call
+    )
 
     def title(t: int, n: int) -> str:
         wanted = columns[t][n]
@@ -133,10 +140,11 @@ def explain_caption(
     caption: str | Sequence[str] | None = None,
     contrast: str | None = None,
     position: int | None = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    **options: Any,
 ) -> Any:
     """Which part of a picture made a captioner say a word, or each word.
 
@@ -150,7 +158,7 @@ def explain_caption(
         contrast: a word or phrase the model might have said there instead; the score becomes the difference of both.
         position: which occurrence of `word`; or where to score a word that the caption does not hold, in place of the
             word standing there.
-        layer, method, call: as in `attribute`.
+        layer, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
@@ -209,7 +217,7 @@ def explain_caption(
         repeated = tokens.unflatten(0, (fan, -1))[:, None].expand(-1, copies, -1, -1).reshape(-1, tokens.shape[1])
         return module.token_log_probs(x, repeated)
 
-    maps, where = _compute(module, forward, batch.x, targets, layer, method, call, fan)
+    maps, where = _compute(module, forward, batch.x, targets, layer, method, options, call, fan, language=True)
     results = []
     for n in range(len(rows)):
         words = [text for text, _ in texts[n]]
@@ -231,10 +239,11 @@ def explain_answer(
     answer: str | int | None = None,
     *,
     contrast: str | int | None = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    **options: Any,
 ) -> Any:
     """Which part of a picture made a model answer a question so.
 
@@ -244,7 +253,7 @@ def explain_answer(
         question: one for all pictures, or one each.
         answer: one of ``model.answers`` or its index; default the model's own answer.
         contrast: a second answer; the score becomes the difference, "why this rather than that".
-        layer, method, call: as in `attribute`.
+        layer, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
@@ -266,7 +275,7 @@ def explain_answer(
     def forward(x: Tensor, copies: int) -> Tensor:
         return module.answer_scores(x, questions * copies)
 
-    maps, where = _compute(module, forward, batch.x, [target], layer, method, call)
+    maps, where = _compute(module, forward, batch.x, [target], layer, method, options, call, language=True)
     results = []
     for n, asked in enumerate(questions):
         title = module.answers[int(chosen[0][n]) if index is None else index]
@@ -280,18 +289,27 @@ def _compute(
     forward: Forward,
     x: Tensor,
     targets: Sequence[Target],
-    layer: str | None,
+    layer: str | Sequence[str] | None,
     method: str,
+    options: Mapping[str, Any],
     call: int | None,
     fan: int = 1,
+    language: bool = False,
 ) -> tuple[Maps, str]:
     """The method's maps and the layer they were computed at."""
     how = methods.get(method)
     if layer is None:
         # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
         layer = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
-    find_module(module, layer)
-    return how.compute(Question(module, forward, x, targets, layer, call, fan)), layer
+    names = [layer] if isinstance(layer, str) else list(layer)
+    if not names:
+        raise ExplainError("The list of layers is empty; name at least one.")
+    for name in names:
+        find_module(module, name)
+    # Beside a language side, the part of the model that holds the layer is what sees the picture.
+    vision = names[0].partition(".")[0] if language else ""
+    maps = [how(Question(module, forward, x, targets, name, call, fan, vision=vision), **options) for name in names]
+    return (maps[0] if isinstance(layer, str) else fuse(maps)), " + ".join(names)
 
 
 def _explanation(

@@ -1,6 +1,22 @@
-"""Class activation maps: weighted sums of a layer's activations."""
+"""Class activation maps: sums of a layer's activations, weighted by the target's gradient there.
+
+Each method is a pure function of `Evidence` (A (N,K,h,w), g = dS/dA (T,N,K,h,w)) that returns un-normalised float32
+maps (T,N,h,w) and, where it has one number a channel, the weights (T,N,K). Registered, every one of them also takes
+
+* ``counterfactual=True``: the gradient with its sign turned, so the map shows what lowers the score (arXiv 1610.02391,
+  section 3.3);
+* ``units=[…]``, ``mask=(h,w)``: only these channels and these cells of the layer count, everything else is taken as
+  absent (Omeiza et al., Smooth Grad-CAM++, arXiv 1908.01224, section 3);
+* ``relu_rule="guided"`` or ``"deconv"``: the rule of the ReLUs between score and layer (arXiv 1610.02391, appendix).
+"""
 
 from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,26 +24,34 @@ from torch import Tensor, nn
 from mmcam import engine, layers
 from mmcam.engine import Evidence, ExplainError
 from mmcam.methods.registry import Maps, Question, register
+from mmcam.methods.relu_rules import ReluRule, Rule
 
 
-def gradcam(evidence: Evidence) -> tuple[Tensor, Tensor]:
+def gradcam(
+    evidence: Evidence, *, relu: bool = True, absolute: bool = False, pooling: Literal["mean", "max"] = "mean"
+) -> tuple[Tensor, Tensor]:
     """Grad-CAM: ``L = ReLU(Σ_k α_k A^k)`` with ``α_k = (1/Z) Σ_ij dS/dA^k_ij`` (arXiv 1610.02391, eqs. 1 and 2).
 
-    Returns:
-        (cams (T,N,h,w), weights α (T,N,K)), float32, not normalised.
+    Args:
+        evidence: activations and gradients.
+        relu, absolute, pooling: the paper's ablations: no ReLU at the end; |dS/dA| averaged; the gradient's maximum
+            over the cells in place of its mean.
     """
     # Reduced in float32: a half-precision mean over 14×14 cells loses the small gradients.
-    weights = evidence.gradients.float().mean(dim=(-2, -1))
-    return weighted_sum(weights, evidence.activations).relu(), weights
+    gradients = evidence.gradients.float()
+    gradients = gradients.abs() if absolute else gradients
+    if pooling not in ("mean", "max"):
+        raise ExplainError(f"There is no pooling {pooling!r} of gradients; choose 'mean' or 'max'.")
+    weights = gradients.mean(dim=(-2, -1)) if pooling == "mean" else gradients.amax(dim=(-2, -1))
+    summed = weighted_sum(weights, evidence.activations)
+    return summed.relu() if relu else summed, weights
 
 
 def cam(evidence: Evidence) -> tuple[Tensor, Tensor]:
     """CAM: ``M = Σ_k w_k A^k`` with the weights of the linear layer behind a global average pool (arXiv 1512.04150).
 
     There dS/dA is w_k / Z at every cell, so its sum over the cells gives w_k for any linear target, contrasts included.
-
-    Returns:
-        (maps (T,N,h,w), signed, without ReLU; weights w (T,N,K)), float32.
+    The map is signed, without ReLU.
 
     Raises:
         ExplainError: the gradient differs between cells, so no global average pool follows the layer.
@@ -40,38 +64,194 @@ def cam(evidence: Evidence) -> tuple[Tensor, Tensor]:
     return weighted_sum(weights, evidence.activations), weights
 
 
+def gradcam_plus_plus(evidence: Evidence, *, normalise: bool = True) -> tuple[Tensor, Tensor]:
+    """Grad-CAM++: ``w_k = Σ_ij a_ij ReLU(dY/dA^k_ij)``, Y = e^S (Chattopadhyay et al., arXiv 1710.11063, eqs. 10, 19).
+
+    The derivatives of Y are e^S·g, e^S·g² and e^S·g³ where the network behind the layer is piecewise linear. The factor
+    cancels inside a and only scales w, so it is left out: e^S overflows.
+
+    Args:
+        evidence: activations and gradients.
+        normalise: a sums to 1 over the cells of a channel whose gradient is positive, as in the official code
+            (github.com/adityac94/Grad_CAM_plus_plus); False is the formula of the paper.
+    """
+    g = evidence.gradients.float()
+    return plus_plus(evidence.activations, g, g**2, g**2, g**3, normalise)
+
+
+def plus_plus(
+    activations: Tensor, first: Tensor, numerator: Tensor, second: Tensor, third: Tensor, normalise: bool
+) -> tuple[Tensor, Tensor]:
+    """The map of Grad-CAM++ from the derivatives of Y, each (T,N,K,h,w)."""
+    a = activations.float()
+    denominator = 2 * second + a.sum(dim=(-2, -1), keepdim=True) * third
+    shares = numerator / torch.where(denominator == 0, 1.0, denominator)
+    positive = first.relu()
+    if normalise:
+        total = torch.where(positive > 0, shares, 0.0).sum(dim=(-2, -1), keepdim=True)
+        shares = shares / torch.where(total == 0, 1.0, total)
+    weights = (shares * positive).sum(dim=(-2, -1))
+    return weighted_sum(weights, a).relu(), weights
+
+
+def layercam(evidence: Evidence) -> tuple[Tensor, None]:
+    """LayerCAM: ``M = ReLU(Σ_k ReLU(g^k) ⊙ A^k)``, a weight for every cell (Jiang et al., TIP 2021, eqs. 6–8)."""
+    return _cellwise(evidence.gradients.float().relu(), evidence.activations).relu(), None
+
+
+def xgradcam(evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """XGrad-CAM: Grad-CAM with ``α_k = Σ_ij g_ij A_ij / Σ_ij A_ij`` (Fu et al., arXiv 2008.02312, eq. 6).
+
+    A channel whose activations sum to 0 gets weight 0.
+    """
+    a = evidence.activations.float()
+    total = a.sum(dim=(-2, -1))
+    share = (evidence.gradients.float() * a).sum(dim=(-2, -1))
+    weights = torch.where(total == 0, 0.0, share / torch.where(total == 0, 1.0, total))
+    return weighted_sum(weights, a).relu(), weights
+
+
+def hirescam(evidence: Evidence, *, relu: bool = True) -> tuple[Tensor, None]:
+    """HiResCAM: ``M = Σ_k g^k ⊙ A^k``, without averaging (Draelos & Carin, arXiv 2011.08891, eq. 3).
+
+    Args:
+        evidence: activations and gradients.
+        relu: only what speaks for the target; False is the paper's signed map, whose sum is the score (less the
+            bias) where one linear layer follows.
+    """
+    summed = _cellwise(evidence.gradients.float(), evidence.activations)
+    return summed.relu() if relu else summed, None
+
+
 def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
     """Σ_k α_k A^k: (T,N,K) and (N,K,h,w) → (T,N,h,w), float32."""
     return torch.einsum("tnk,nkhw->tnhw", weights, activations.float())
+
+
+def _cellwise(weights: Tensor, activations: Tensor) -> Tensor:
+    """Σ_k w^k ⊙ A^k: (T,N,K,h,w) and (N,K,h,w) → (T,N,h,w), float32."""
+    return torch.einsum("tnkhw,nkhw->tnhw", weights, activations.float())
+
+
+def collect(question: Question, *, counterfactual: bool = False, relu_rule: Rule = "plain") -> Evidence:
+    """The evidence at the question's layer.
+
+    Args:
+        question: what is asked.
+        counterfactual: turn the gradient's sign.
+        relu_rule: rule of the ReLUs between score and layer.
+
+    Raises:
+        ExplainError: a network the rule is not defined for.
+    """
+    q = question
+    with contextlib.ExitStack() as stack:
+        if relu_rule != "plain":
+            stack.enter_context(stack.enter_context(ReluRule(relu_rule)).switch(True))
+        evidence = engine.run(q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan, versions=q.versions)
+    return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
+
+
+def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tensor:
+    """1 at the neurons that count, 0 at the others, in a shape that multiplies activations (N,K,h,w).
+
+    Args:
+        activations: of the layer.
+        units: the channels that count; None for all.
+        mask: (h,w), or (N,h,w) with one a picture, true at the cells that count; None for all.
+
+    Raises:
+        ExplainError: there is no such channel, or the mask has another size than the layer.
+    """
+    neurons = activations.new_ones(1, 1, 1, 1)
+    if units is not None:
+        channels = activations.shape[1]
+        wrong = [unit for unit in units if not 0 <= unit < channels]
+        if wrong or not len(units):
+            problem = f"There is no unit {wrong[0]}" if wrong else "The list of units is empty"
+            raise ExplainError(f"{problem}; the layer has units 0…{channels - 1}.")
+        neurons = activations.new_zeros(1, channels, 1, 1)
+        neurons[:, list(units)] = 1
+    if mask is not None:
+        cells = torch.as_tensor(mask, device=activations.device)
+        cells = cells[None] if cells.ndim == 2 else cells
+        size = tuple(activations.shape[-2:])
+        if cells.shape[-2:] != size or cells.ndim != 3 or len(cells) not in (1, len(activations)):
+            raise ExplainError(
+                f"The mask has shape {tuple(torch.as_tensor(mask).shape)}; the layer has {size[0]}×{size[1]} cells: "
+                "pass one mask of that size, or one a picture (N,h,w)."
+            )
+        neurons = neurons * cells.bool().to(activations.dtype)[:, None]
+    return neurons
+
+
+def member(name: str, source: str) -> Callable[..., Any]:
+    """Register a function of evidence, with the options of the whole family beside its own."""
+
+    def shared(
+        question: Question,
+        *,
+        units: Sequence[int] | None = None,
+        mask: Any = None,
+        counterfactual: bool = False,
+        relu_rule: Rule = "plain",
+    ) -> Evidence:
+        evidence = collect(question, counterfactual=counterfactual, relu_rule=relu_rule)
+        if units is None and mask is None:
+            return evidence
+        neurons = chosen(evidence.activations, units, mask)
+        return replace(evidence, activations=evidence.activations * neurons, gradients=evidence.gradients * neurons)
+
+    def add(function: Callable[..., tuple[Tensor, Tensor | None]]) -> None:
+        options = [
+            [p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY]
+            for part in (function, shared)
+        ]
+        own = {p.name for p in options[0]}
+
+        def compute(question: Question, **given: Any) -> Maps:
+            evidence = shared(question, **{key: value for key, value in given.items() if key not in own})
+            values, weights = function(evidence, **{key: value for key, value in given.items() if key in own})
+            return Maps(values, evidence.scores, weights)
+
+        asked = inspect.Parameter("question", inspect.Parameter.POSITIONAL_ONLY)
+        compute.__signature__ = inspect.Signature([asked, *options[0], *options[1]])  # type: ignore[attr-defined]
+        compute.__doc__ = function.__doc__
+        register(name, source, cost="1 forward, 1 backward to the layer")(compute)
+
+    return add
+
+
+member("gradcam", "Selvaraju et al., Grad-CAM, arXiv 1610.02391, eqs. 1–2")(gradcam)
+member("gradcam++", "Chattopadhyay et al., Grad-CAM++, arXiv 1710.11063, eqs. 10 and 19")(gradcam_plus_plus)
+member("layercam", "Jiang et al., LayerCAM, IEEE TIP 2021, eqs. 6–8")(layercam)
+member("xgradcam", "Fu et al., Axiom-based Grad-CAM, arXiv 2008.02312, eq. 6")(xgradcam)
+member("hirescam", "Draelos & Carin, HiResCAM, arXiv 2011.08891, eq. 3")(hirescam)
+
+
+@register(
+    "cam",
+    "Zhou et al., Learning Deep Features for Discriminative Localization, arXiv 1512.04150, eq. 2",
+    cost="2 forwards, 1 backward to the layer",
+    needs="a global average pool and one linear layer behind the layer",
+)
+def _cam(
+    question: Question, *, units: Sequence[int] | None = None, mask: Any = None, counterfactual: bool = False
+) -> Maps:
+    _check_linear_head(question)
+    evidence = collect(question, counterfactual=counterfactual)
+    values, weights = cam(evidence)
+    if units is not None or mask is not None:  # after the weights were found: a part of the cells shows no pooling
+        neurons = chosen(evidence.activations, units, mask)
+        weights = weights * neurons.amax(dim=(-2, -1))
+        values = weighted_sum(weights, evidence.activations * neurons)
+    return Maps(values, evidence.scores, weights)
 
 
 _NEEDS_GAP = (
     "CAM needs a global average pool and one linear layer straight after the layer, which this model does not have; "
     "method='gradcam' generalises it to any model."
 )
-
-
-@register("gradcam", "Selvaraju et al., Grad-CAM, arXiv 1610.02391, eqs. 1–2")
-def _gradcam(question: Question) -> Maps:
-    evidence = _evidence(question)
-    return Maps(*_with_scores(gradcam(evidence), evidence))
-
-
-@register("cam", "Zhou et al., Learning Deep Features for Discriminative Localization, arXiv 1512.04150, eq. 2")
-def _cam(question: Question) -> Maps:
-    _check_linear_head(question)
-    evidence = _evidence(question)
-    return Maps(*_with_scores(cam(evidence), evidence))
-
-
-def _evidence(question: Question) -> Evidence:
-    q = question
-    return engine.run(q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan)
-
-
-def _with_scores(maps: tuple[Tensor, Tensor], evidence: Evidence) -> tuple[Tensor, Tensor, Tensor]:
-    values, weights = maps
-    return values, evidence.scores, weights
 
 
 def _check_linear_head(question: Question) -> None:

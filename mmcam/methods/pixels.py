@@ -1,36 +1,155 @@
-"""Gradients at the pixels, and their product with Grad-CAM."""
+"""Gradients at the pixels, with the ReLUs' own derivative or another rule, and their products with Grad-CAM.
+
+All maps are signed (T,N,C,H,W); `Explanation.cam` takes the largest magnitude over the channels, as Simonyan et al. do.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmcam import engine
+from mmcam.engine import ExplainError
 from mmcam.methods.cam import gradcam
 from mmcam.methods.registry import Maps, Question, register
-from mmcam.methods.relu_rules import ReluRule
+from mmcam.methods.relu_rules import ReluRule, Rule
+from mmcam.methods.variants import ROWS, chunks, picture_scores
+
+_RELU = "ReLUs as its only activations"
+_ONCE = "1 forward, 1 backward a target"
 
 
-@register("guided_backprop", "Springenberg et al., Striving for Simplicity, arXiv 1412.6806", pixels=True)
-def guided_backprop(question: Question) -> Maps:
-    """dS/dI with the guided rule at every ReLU, (T,N,C,H,W), signed."""
-    q = question
-    with ReluRule("guided") as rule:
-        gradients, scores, _ = engine.input_gradients(q.model, q.forward, q.x, q.targets, switch=rule.switch, fan=q.fan)
-    return Maps(gradients, scores)
+@register(
+    "gradient",
+    "Simonyan et al., Deep Inside Convolutional Networks, arXiv 1312.6034, section 3",
+    family="pixels",
+    cost=_ONCE,
+)
+def gradient(question: Question) -> Maps:
+    """dS/dI."""
+    return Maps(*_input_gradients(question))
 
 
-@register("guided_gradcam", "Selvaraju et al., Grad-CAM, arXiv 1610.02391, section 3.2", pixels=True)
-def guided_gradcam(question: Question) -> Maps:
-    """Bilinearly upsampled Grad-CAM × guided backprop, (T,N,C,H,W), signed.
+@register(
+    "gradient_x_input",
+    "Shrikumar et al., Not Just a Black Box, arXiv 1605.01713, section 3.1",
+    family="pixels",
+    cost=_ONCE,
+)
+def gradient_x_input(question: Question) -> Maps:
+    """dS/dI ⊙ I, I being the input as the model gets it, mean and deviation of the data set taken off."""
+    gradients, scores = _input_gradients(question)
+    return Maps(gradients * question.x, scores)
 
-    One forward serves both: the plain gradient stops at the layer, the guided one goes on to the pixels.
+
+@register(
+    "integrated_gradients",
+    "Sundararajan et al., Axiomatic Attribution for Deep Networks, arXiv 1703.01365, eq. 1",
+    family="pixels",
+    cost="steps + 1 forwards, steps backwards a target",
+)
+def integrated_gradients(question: Question, *, steps: int = 50, baseline: float = 0.0, rows: int = ROWS) -> Maps:
+    """(I − I₀) ⊙ the mean gradient on the straight line from a blank picture I₀ to I; it sums to S(I) − S(I₀).
+
+    Args:
+        question: what is asked.
+        steps: points of the Gauss–Legendre quadrature.
+        baseline: value of I₀ in the units of the model's input; 0 is the mean colour of the training data.
+        rows: pictures sent through the model at a time.
+
+    Raises:
+        ExplainError: fewer than one step.
     """
+    if steps < 1:
+        raise ExplainError(f"An integral over steps={steps} points is none; pass at least 1.")
+    q, x = question, question.x
+    scores = picture_scores(q, x[None])[:, 0]  # first: "the predicted class" is that of the whole picture
+    points, weights = (
+        torch.tensor(v / 2, dtype=x.dtype, device=x.device) for v in np.polynomial.legendre.leggauss(steps)
+    )
+    total: Tensor | float = 0.0
+    for part in chunks(steps, q, rows, "Integrated gradients"):
+        along = (points[part] + 0.5).view(-1, 1, 1, 1, 1) * (x - baseline) + baseline
+        gradients, _ = _input_gradients(replace(q, x=along.flatten(0, 1), versions=len(part)))
+        total = total + torch.einsum("m,tmn...->tn...", weights[part], gradients.unflatten(1, (len(part), -1)))
+    return Maps(total * (x - baseline), scores)
+
+
+@register(
+    "guided_backprop",
+    "Springenberg et al., Striving for Simplicity, arXiv 1412.6806, section 3.4",
+    family="pixels",
+    cost=_ONCE,
+    needs=_RELU,
+)
+def guided_backprop(question: Question) -> Maps:
+    """dS/dI with the guided rule at every ReLU."""
+    return Maps(*_input_gradients(question, "guided"))
+
+
+@register(
+    "deconvnet",
+    "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, arXiv 1311.2901, section 2.1",
+    family="pixels",
+    cost=_ONCE,
+    needs=_RELU,
+)
+def deconvnet(question: Question) -> Maps:
+    """dS/dI with the deconvolution rule at every ReLU."""
+    return Maps(*_input_gradients(question, "deconv"))
+
+
+@register(
+    "guided_gradcam",
+    "Selvaraju et al., Grad-CAM, arXiv 1610.02391, section 3.2",
+    family="pixels",
+    cost="1 forward, 1 backward to the layer and 1 to the pixels a target",
+    needs=_RELU,
+)
+def guided_gradcam(question: Question) -> Maps:
+    """Bilinearly upsampled Grad-CAM × guided backprop."""
+    return _times_gradcam(question, "guided")
+
+
+@register(
+    "deconv_gradcam",
+    "Selvaraju et al., Grad-CAM, arXiv 1610.02391, section 5.1",
+    family="pixels",
+    cost="1 forward, 1 backward to the layer and 1 to the pixels a target",
+    needs=_RELU,
+)
+def deconv_gradcam(question: Question) -> Maps:
+    """Bilinearly upsampled Grad-CAM × deconvolution."""
+    return _times_gradcam(question, "deconv")
+
+
+def _input_gradients(question: Question, rule: Rule = "plain") -> tuple[Tensor, Tensor]:
+    """(dS/dI (T,N,C,H,W), scores (T,N)) under a rule."""
     q = question
-    with ReluRule("guided") as rule:
-        gradients, scores, evidence = engine.input_gradients(
-            q.model, q.forward, q.x, q.targets, switch=rule.switch, layer=q.layer, call=q.call, fan=q.fan
+    if rule == "plain":
+        gradients, scores, _ = engine.input_gradients(
+            q.model, q.forward, q.x, q.targets, fan=q.fan, versions=q.versions
         )
+        return gradients, scores
+    with ReluRule(rule) as relu:
+        gradients, scores, _ = engine.input_gradients(
+            q.model, q.forward, q.x, q.targets, switch=relu.switch, fan=q.fan, versions=q.versions
+        )
+    return gradients, scores
+
+
+def _times_gradcam(question: Question, rule: Rule) -> Maps:
+    """One forward serves both: the plain gradient stops at the layer, the other one goes on to the pixels."""
+    q = question
+    with ReluRule(rule) as relu:
+        gradients, scores, evidence = engine.input_gradients(
+            q.model, q.forward, q.x, q.targets, switch=relu.switch, layer=q.layer, call=q.call, fan=q.fan,
+            versions=q.versions,
+        )  # fmt: skip
     assert evidence is not None
     cams, weights = gradcam(evidence)
     # align_corners=False is the rule of cv2.resize, which the original implementation used.

@@ -1,14 +1,18 @@
-"""The registry: every method by its name, with what it needs and where it comes from."""
+"""The registry: every method by its name, with what it needs, what it costs and where it comes from."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from mmcam.engine import Forward, Target
+from mmcam.engine import ExplainError, Forward, Target
+
+Family = Literal["cam", "pixels", "excitation", "perturbation"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class Maps:
     """What a method gives for T targets and N pictures.
 
     Attributes:
-        values: cams (T,N,h,w) at the layer's resolution, or pixel maps (T,N,C,H,W) at the input's.
-        scores: (T,N).
+        values: cams (T,N,h,w) at the layer's resolution or the input's, or pixel maps (T,N,C,H,W).
+        scores: (T,N), of the pictures as they are.
         weights: α (T,N,K) where the method weighs channels, else None.
     """
 
@@ -28,7 +32,11 @@ class Maps:
 
 @dataclass(frozen=True)
 class Question:
-    """What a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`)."""
+    """What a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`).
+
+    Attributes:
+        vision: name of the submodule that sees the picture, where the model has a language side; "" is the whole model.
+    """
 
     model: nn.Module
     forward: Forward
@@ -37,6 +45,8 @@ class Question:
     layer: str
     call: int | None = None
     fan: int = 1
+    versions: int = 1
+    vision: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,33 +54,66 @@ class Method:
     """A named method.
 
     Attributes:
-        compute: from the question to its maps.
-        pixels: the maps are over the input's pixels and channels, not the layer's cells.
+        compute: from the question and the options to its maps.
         source: paper and equation.
+        family: where it is described, and what its maps are like: "pixels" are over the input's pixels and channels.
+        cost: what it runs, for any number of targets of a batch unless it says otherwise.
+        needs: what the model has to have; "" if nothing.
+        options: names and defaults of its own options.
+        more: further options are handed to the method it builds on.
     """
 
     name: str
-    compute: Callable[[Question], Maps]
+    compute: Callable[..., Maps]
     source: str
-    pixels: bool = False
+    family: Family = "cam"
+    cost: str = ""
+    needs: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    more: bool = False
+
+    @property
+    def pixels(self) -> bool:
+        """The maps are over the input's pixels and channels, (T,N,C,H,W), not cams (T,N,h,w)."""
+        return self.family == "pixels"
+
+    def __call__(self, question: Question, **options: Any) -> Maps:
+        """The method's maps.
+
+        Raises:
+            ExplainError: an option it does not have; the message lists those it has.
+        """
+        for name in () if self.more else options:
+            if name not in self.options:
+                has = f"its options are {', '.join(self.options)}" if self.options else "it has none"
+                raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}.")
+        return self.compute(question, **options)
 
 
 METHODS: dict[str, Method] = {}
 
 
 def register(
-    name: str, source: str, *, pixels: bool = False
-) -> Callable[[Callable[[Question], Maps]], Callable[[Question], Maps]]:
-    """Make a function available as ``method=name`` in every explain function.
+    name: str,
+    source: str,
+    *,
+    family: Family = "cam",
+    cost: str = "",
+    needs: str = "",
+) -> Callable[[Callable[..., Maps]], Callable[..., Maps]]:
+    """Make a function ``(question, *, options…) -> Maps`` available as ``method=name`` in every explain function.
 
     Raises:
         ValueError: the name is taken.
     """
 
-    def add(compute: Callable[[Question], Maps]) -> Callable[[Question], Maps]:
+    def add(compute: Callable[..., Maps]) -> Callable[..., Maps]:
         if name in METHODS:
             raise ValueError(f"There is a method {name!r} already; register this one under another name.")
-        METHODS[name] = Method(name, compute, source, pixels)
+        parameters = list(inspect.signature(compute).parameters.values())
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        more = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        METHODS[name] = Method(name, compute, source, family, cost, needs, options, more)
         return compute
 
     return add
@@ -80,10 +123,10 @@ def get(name: str) -> Method:
     """The method of a name.
 
     Raises:
-        ValueError: there is none; the message lists all and the closest.
+        ExplainError: there is none; the message lists all and the closest.
     """
     if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"There is no method {name!r}; {hint}There are: {', '.join(sorted(METHODS))}.")
+        raise ExplainError(f"There is no method {name!r}; {hint}There are: {', '.join(sorted(METHODS))}.")
     return METHODS[name]

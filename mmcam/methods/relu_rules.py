@@ -13,17 +13,23 @@ from torch.overrides import TorchFunctionMode
 
 from mmcam.engine import ExplainError
 
-Rule = Literal["plain", "guided", "deconv"]
+Rule = Literal["plain", "guided", "deconv", "pass"]
 
 # Every way PyTorch code spells a ReLU, with its arguments: torch.relu, relu_, Tensor.relu, F.relu (nn.ReLU calls it),
-# F.relu6 and F.hardtanh (which nn.ReLU6 calls).
+# F.relu6 and F.hardtanh (which nn.ReLU6 calls), a clamp at zero, a threshold at zero.
 _PLAIN = ("input", "inplace")
 _CLIPPED = ("input", "min_val", "max_val", "inplace")
+_CLAMP = ("input", "min", "max")
+_THRESHOLD = ("input", "threshold", "value", "inplace")
 _FORMS: dict[Callable[..., Any], tuple[str, ...]] = {
     torch.relu: _PLAIN, Tensor.relu: _PLAIN, F.relu: _PLAIN, F.relu6: _PLAIN, F.hardtanh: _CLIPPED,
     torch.relu_: _PLAIN, Tensor.relu_: _PLAIN, F.relu_: _PLAIN, F.hardtanh_: _CLIPPED,
+    torch.clamp: _CLAMP, Tensor.clamp: _CLAMP, torch.clip: _CLAMP, Tensor.clip: _CLAMP,
+    torch.clamp_: _CLAMP, Tensor.clamp_: _CLAMP, torch.clip_: _CLAMP, Tensor.clip_: _CLAMP,
+    torch.clamp_min: _CLAMP, Tensor.clamp_min: _CLAMP, torch.clamp_min_: _CLAMP, Tensor.clamp_min_: _CLAMP,
+    F.threshold: _THRESHOLD, torch.threshold_: _THRESHOLD,
 }  # fmt: skip
-_SMOOTH = {
+SMOOTH = {
     F.gelu: "GELU", F.silu: "SiLU", F.mish: "Mish", F.elu: "ELU", F.celu: "CELU", F.selu: "SELU",
     F.leaky_relu: "LeakyReLU", F.prelu: "PReLU", F.rrelu: "RReLU", F.hardswish: "Hardswish", F.softplus: "Softplus",
     F.elu_: "ELU", F.celu_: "CELU", F.selu_: "SELU", F.leaky_relu_: "LeakyReLU", F.rrelu_: "RReLU",
@@ -35,8 +41,8 @@ class ReluRule(TorchFunctionMode):
     """While active, every ReLU that runs gets a backward pass whose rule can be chosen later.
 
     Rules, for gradient g arriving at ReLU(x): plain ``g·[x>0]``; deconv ``g·[g>0]`` (Zeiler & Fergus, arXiv 1311.2901);
-    guided ``g·[x>0]·[g>0]`` (Springenberg et al., arXiv 1412.6806, fig. 1). ReLU6 counts as a ReLU that is also flat
-    above 6.
+    guided ``g·[x>0]·[g>0]`` (Springenberg et al., arXiv 1412.6806, fig. 1); pass ``g``. ReLU6 counts as a ReLU that is
+    also flat above 6.
 
     Raises:
         ExplainError: on the forward pass, where the network uses an activation the rules are not defined for.
@@ -68,27 +74,44 @@ class ReluRule(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _SMOOTH:
+        if func in SMOOTH:
             raise ExplainError(
-                f"The {self.rule} rule is defined for ReLU networks, and this one uses {_SMOOTH[func]}; "
+                f"The {self.rule} rule is defined for ReLU networks, and this one uses {SMOOTH[func]}; "
                 "use method='gradcam', which works for any activation."
             )
-        if func in _FORMS:
-            given = dict(zip(_FORMS[func], args, strict=False)) | kwargs
-            clipped = _FORMS[func] is _CLIPPED
-            x, floor = given["input"], given.get("min_val", -1.0) if clipped else 0.0
-            if x.requires_grad and floor == 0:
-                ceiling = given.get("max_val", 1.0) if clipped else 6.0 if func is F.relu6 else None
-                in_place = given.get("inplace", False) or func.__name__.endswith("_")
-                return _Relu.apply(x, self.current, ceiling, in_place)
+        relu = as_relu(func, args, kwargs)
+        if relu is not None and relu[0].requires_grad:
+            return Relu.apply(relu[0], self.current, *relu[1:])
         return func(*args, **kwargs)
 
 
-class _Relu(torch.autograd.Function):
+def as_relu(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, float | None, bool] | None:
+    """(input, ceiling or None, whether in place) of a call that is a ReLU, None for any other call."""
+    if func not in _FORMS:
+        return None
+    given = dict(zip(_FORMS[func], args, strict=False)) | kwargs
+    ceiling: Any = 6.0 if func is F.relu6 else None
+    if _FORMS[func] is _CLIPPED:
+        floor, ceiling = given.get("min_val", -1.0), given.get("max_val", 1.0)
+    elif _FORMS[func] is _CLAMP:
+        floor, ceiling = given.get("min"), given.get("max")
+    elif _FORMS[func] is _THRESHOLD:
+        floor = given.get("threshold") or given.get("value")
+    else:
+        floor = 0.0
+    if isinstance(floor, Tensor) or isinstance(ceiling, Tensor) or floor is None or floor != 0:
+        return None  # it cuts somewhere else
+    return given["input"], ceiling, bool(given.get("inplace", False)) or func.__name__.endswith("_")
+
+
+class Relu(torch.autograd.Function):
     """ReLU that asks for its rule when the gradient arrives."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Callable[[], Rule], ceiling: float | None, in_place: bool) -> Tensor:
+        """ReLU(x), cut at the ceiling if there is one."""
         if in_place:
             ctx.mark_dirty(x)
             y = x.relu_() if ceiling is None else x.clamp_(0, ceiling)
@@ -100,8 +123,11 @@ class _Relu(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
+        """The gradient by the rule of the moment."""
         (y,), (g,) = ctx.saved_tensors, gradients
         rule = ctx.rule()
+        if rule == "pass":
+            return g, None, None, None
         if rule == "deconv":
             return g.clamp(min=0), None, None, None
         # The output is positive just where the input was, so only the output is kept.

@@ -50,12 +50,15 @@ def index_target(index: int | Tensor) -> Target:
 
 
 def predicted_target(chosen: list[Tensor]) -> Target:
-    """The highest logit of each picture; the classes it fell on, (N,), are appended to `chosen`."""
+    """The highest logit of each picture; the classes it fell on, (N,), are put into `chosen`.
+
+    The first output decides: a method that changes the pictures afterwards asks about the class it began with.
+    """
 
     def score(output: Any) -> Tensor:
-        top = logits_of(output).max(dim=1)
-        chosen.append(top.indices)
-        return top.values
+        if not chosen:
+            chosen.append(logits_of(output).argmax(dim=1))
+        return index_target(chosen[0])(output)
 
     return score
 

@@ -1,0 +1,290 @@
+"""Excitation backprop: hand a score down the network as a probability of winning, in shares that keep their sum."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from mmcam.engine import (
+    ExplainError,
+    Tap,
+    as_found,
+    find_module,
+    first_tensor,
+    forward_behind,
+    independent,
+    score_of,
+)
+from mmcam.methods.registry import Maps, Question, register
+from mmcam.methods.relu_rules import SMOOTH, Relu, as_relu
+
+_NEEDS = "convolutions, linear layers, pooling, batch norm, sums, concatenations and ReLUs between layer and classifier"
+_COST = "1 forward; 1 forward and 1 backward of the layers behind the layer a target"
+
+
+@register(
+    "excitation_backprop",
+    "Zhang et al., Top-down Neural Attention by Excitation Backprop, arXiv 1608.00507, eqs. 1–4",
+    family="excitation",
+    cost=_COST,
+    needs=_NEEDS,
+)
+def excitation_backprop(question: Question) -> Maps:
+    """Marginal winning probabilities at the layer, summed over its channels: (T,N,h,w), summing to 1 (see `_maps`)."""
+    return _maps(question, contrastive=False)
+
+
+@register(
+    "c_mwp",
+    "Zhang et al., Top-down Neural Attention by Excitation Backprop, arXiv 1608.00507, section 3.3",
+    family="excitation",
+    cost=_COST,
+    needs=_NEEDS,
+)
+def contrastive(question: Question) -> Maps:
+    """Contrastive marginal winning probabilities: those for the target less those against it, where positive."""
+    return _maps(question, contrastive=True)
+
+
+def _maps(question: Question, contrastive: bool) -> Maps:
+    """Winning probabilities at the layer.
+
+    They start at the *top*: the input of the classifier, which is the last layer with weights, or the output of the
+    network that sees the picture where a language side follows. With g = dS/da there (the plain gradient: the
+    classifier's weights, or the language side's slope) neuron i starts with p_i ∝ g⁺_i a_i. This is the paper's first
+    step through a linear classifier; the same step with its weights negated gives q_i ∝ g⁻_i a_i, and the contrast is
+    p − q. From the top to the layer p goes by the excitation rule.
+
+    Raises:
+        ExplainError: the network uses an operation the rule is not defined for; the layer is not below the top.
+    """
+    q, n = question, len(question.x)
+    tap = Tap(q.layer, q.call)
+    rule = ExcitationRule()
+    with as_found(q.model), tap.on(q.model):
+        with rule.inside(find_module(q.model, q.vision) if q.vision else None), rule:
+            output = forward_behind(tap, q.forward, torch.cat([q.x] * q.fan), 1, q.versions)
+        top, leaf = rule.top(), tap.leaf
+        maps, scores = [], []
+        with torch.enable_grad():
+            for target in q.targets:
+                score = score_of(target, output, n)
+                if not score.requires_grad:
+                    raise ExplainError(independent(q.layer))
+                (slope,) = torch.autograd.grad(score.sum(), top, retain_graph=True, allow_unused=True)
+                if slope is None:
+                    raise ExplainError(f"The score of the target does not pass through {rule.place()}.")
+                p = _start(slope, top.detach(), q.fan)
+                p = p - _start(-slope, top.detach(), q.fan) if contrastive else p
+                with rule.switch():
+                    (won,) = torch.autograd.grad(top, leaf, p.to(top.dtype), retain_graph=True, allow_unused=True)
+                if won is None:
+                    raise ExplainError(
+                        f"Layer {q.layer!r} does not lie below {rule.place()}, where winning probabilities start; "
+                        "choose an earlier layer."
+                    )
+                maps.append(won.float().unflatten(0, (q.fan, n)).sum((0, 2)).relu())
+                scores.append(score.detach())
+    return Maps(torch.stack(maps), torch.stack(scores))
+
+
+def _start(slope: Tensor, activations: Tensor, fan: int) -> Tensor:
+    """p_i = g⁺_i a⁺_i / Σ g⁺ a⁺ over all neurons that see a picture; 0 where no neuron speaks for the target."""
+    share = slope.float().relu() * activations.float().relu()
+    total = share.unflatten(0, (fan, -1)).flatten(2).sum((0, 2))
+    total = total.repeat(fan).view(-1, *[1] * (share.ndim - 1))
+    return torch.where(total > 0, share / torch.where(total > 0, total, 1.0), 0.0)
+
+
+_POOLS = {F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean}
+_SUMS = {torch.add, Tensor.add, Tensor.__add__, Tensor.add_, Tensor.__iadd__}
+_UNDEFINED = {
+    **SMOOTH,
+    torch.mul: "products", Tensor.mul: "products", Tensor.__mul__: "products", Tensor.mul_: "products",
+    Tensor.__imul__: "products", torch.matmul: "products", Tensor.matmul: "products", Tensor.__matmul__: "products",
+    torch.bmm: "products", torch.einsum: "products", F.scaled_dot_product_attention: "attention",
+    F.multi_head_attention_forward: "attention", F.softmax: "a softmax", torch.softmax: "a softmax",
+    Tensor.softmax: "a softmax", F.layer_norm: "layer normalisation", F.group_norm: "group normalisation",
+    F.instance_norm: "instance normalisation", F.local_response_norm: "local response normalisation",
+    F.sigmoid: "a sigmoid", torch.sigmoid: "a sigmoid", Tensor.sigmoid: "a sigmoid", F.hardsigmoid: "a sigmoid",
+    torch.tanh: "tanh", Tensor.tanh: "tanh", F.conv1d: "1-D convolutions", F.conv3d: "3-D convolutions",
+    F.conv_transpose2d: "transposed convolutions",
+}  # fmt: skip
+
+
+class ExcitationRule(TorchFunctionMode):
+    """While active, operations get a second backward pass: ``p'_j = x_j Σ_i w⁺_ij p_i / Σ_k w⁺_ik x_k``.
+
+    The rule holds for convolutions, linear layers and average pools, x ≥ 0. ReLU and batch norm hand p on; max-pooling
+    hands it to the winner, as its derivative does; a sum of two maps splits it in the ratio of their values.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active = False
+        self.seeing = True
+        self._whole = True
+        self._top: Tensor | None = None
+        self._undefined: set[str] = set()
+        self._pending: set[str] = set()
+
+    @contextlib.contextmanager
+    def switch(self) -> Iterator[None]:
+        """Backward passes inside follow the rule."""
+        self.active = True
+        try:
+            yield
+        finally:
+            self.active = False
+
+    @contextlib.contextmanager
+    def inside(self, vision: nn.Module | None) -> Iterator[None]:
+        """Watch only what runs inside a module, whose output is the top; None: everything, up to the last layer."""
+        if vision is None:
+            yield
+            return
+        self.seeing = self._whole = False
+
+        def enter(module: nn.Module, inputs: Any) -> None:
+            self.seeing = True
+
+        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+            self.seeing = False
+            self._top = first_tensor(output)
+            self._undefined |= self._pending
+
+        handles = [vision.register_forward_pre_hook(enter), vision.register_forward_hook(leave)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def place(self) -> str:
+        """The top in words."""
+        return "the input of the last layer with weights" if self._whole else "the output of the picture's encoder"
+
+    def top(self) -> Tensor:
+        """Where winning probabilities start.
+
+        Raises:
+            ExplainError: nothing below it can be passed.
+        """
+        if self._undefined:
+            raise ExplainError(
+                f"Excitation backprop is not defined for {', '.join(sorted(self._undefined))}, which this network "
+                "uses; use method='gradcam', which works for any network."
+            )
+        if self._top is None or not self._top.requires_grad:
+            raise ExplainError(f"Behind the layer there is nothing that excitation could pass: {self.place()} is it.")
+        return self._top
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        # What has no graph lies before the layer; the weights are no activations.
+        inputs = [
+            a
+            for a in (*args, *kwargs.values())
+            if isinstance(a, Tensor) and a.requires_grad and not isinstance(a, nn.Parameter)
+        ]
+        if not (self.seeing and inputs and torch.is_grad_enabled()):
+            return func(*args, **kwargs)
+        if func in (F.linear, F.conv2d):
+            return self._weighted(func, *args, **kwargs)
+        if func in _POOLS:
+            return _Excite.apply(inputs[0], self, lambda x, positive: func(x, *args[1:], **kwargs))
+        if func is F.batch_norm:
+            return _Pass.apply(inputs[0], self, lambda x: func(x, *args[1:], **kwargs))
+        if (relu := as_relu(func, args, kwargs)) is not None:
+            return Relu.apply(relu[0], lambda: "pass" if self.active else "plain", *relu[1:])
+        if func in _SUMS and len(inputs) == 2 and inputs[0].shape == inputs[1].shape and not kwargs:
+            return _Split.apply(*inputs, self, func in (Tensor.add_, Tensor.__iadd__))
+        if func in _UNDEFINED and (_UNDEFINED[func] != "products" or len(inputs) > 1):
+            self._pending.add(_UNDEFINED[func])
+        return func(*args, **kwargs)
+
+    def _weighted(
+        self, func: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **more: Any
+    ) -> Any:
+        if self._whole:
+            self._top = input
+            self._undefined |= self._pending
+
+        def apply(x: Tensor, positive: bool) -> Tensor:
+            return func(x, weight.clamp(min=0) if positive else weight, None if positive else bias, *rest, **more)
+
+        return _Excite.apply(input, self, apply)
+
+
+class _Excite(torch.autograd.Function):
+    """An operation linear in x ≥ 0, whose backward pass shares p out by what every input contributed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: ExcitationRule, run: Callable[[Tensor, bool], Tensor]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rule, ctx.run = rule, run
+        return run(x, False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (p,) = ctx.saved_tensors, gradients
+        with torch.enable_grad():
+            if not ctx.rule.active:
+                x = x.detach().requires_grad_()
+                return torch.autograd.grad(ctx.run(x, False), x, p)[0], None, None
+            x = x.detach().clamp(min=0).requires_grad_()
+            z = ctx.run(x, True)
+            (shares,) = torch.autograd.grad(z, x, torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0))
+        return x.detach() * shares, None, None
+
+
+class _Pass(torch.autograd.Function):
+    """An operation whose backward pass hands p on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: ExcitationRule, run: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rule, ctx.run = rule, run
+        return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (p,) = ctx.saved_tensors, gradients
+        if ctx.rule.active:
+            return p, None, None
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(ctx.run(x), x, p)[0], None, None
+
+
+class _Split(torch.autograd.Function):
+    """a + b, whose backward pass splits p in the ratio of a⁺ to b⁺."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, rule: ExcitationRule, in_place: bool) -> Tensor:
+        ctx.save_for_backward(a.relu(), b.relu())
+        ctx.rule = rule
+        if in_place:
+            ctx.mark_dirty(a)
+            return a.add_(b)
+        return a + b
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (a, b), (p,) = ctx.saved_tensors, gradients
+        if not ctx.rule.active:
+            return p, p, None, None
+        both = torch.where(a + b > 0, a + b, 1.0)
+        return p * a / both, p * b / both, None, None

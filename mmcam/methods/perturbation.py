@@ -1,0 +1,190 @@
+"""Change the picture or the layer, see what happens to the score: no gradient, any model, many forward passes.
+
+Work is streamed: at most `rows` pictures go through the model at a time, and every pass serves all targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcam.engine import ExplainError
+from mmcam.methods.cam import chosen, weighted_sum
+from mmcam.methods.registry import Maps, Question, register
+from mmcam.methods.variants import ROWS, activation_scores, activations_of, chunks, picture_scores
+
+
+@register(
+    "occlusion",
+    "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, arXiv 1311.2901, section 4.2",
+    family="perturbation",
+    cost="1 + (⌈(H − patch)/stride⌉ + 1)·(⌈(W − patch)/stride⌉ + 1) forwards",
+)
+def occlusion(question: Question, *, patch: int = 32, stride: int = 16, fill: float = 0.0, rows: int = ROWS) -> Maps:
+    """How far the score falls where a square is covered, (T,N,H,W), signed.
+
+    A pixel's value is the mean fall over the squares that cover it. Squares that reach over the border are cut.
+
+    Args:
+        question: what is asked.
+        patch, stride: side and step of the square in pixels of the model's input; the Grad-CAM paper does not say its.
+        fill: value of the square in units of the model's input; 0 is the mean colour of the training data.
+        rows: pictures sent through the model at a time.
+
+    Raises:
+        ExplainError: a patch or stride below 1, or a stride that leaves pixels uncovered.
+    """
+    if not 1 <= stride <= patch:
+        raise ExplainError(f"patch={patch} with stride={stride} leaves gaps; pass 1 ≤ stride ≤ patch.")
+    q, x = question, question.x
+    height, width = x.shape[-2:]
+    squares = [
+        (slice(top, top + patch), slice(left, left + patch))
+        for top in _starts(height, patch, stride)
+        for left in _starts(width, patch, stride)
+    ]
+    scores = picture_scores(q, x[None])[:, 0]
+    falls = scores.new_zeros(*scores.shape, height, width)
+    covered = scores.new_zeros(height, width)
+    for part in chunks(len(squares), q, rows, "Occlusion"):
+        pictures = x.expand(len(part), *x.shape).clone()
+        for m, i in enumerate(part):
+            pictures[(m, ..., *squares[i])] = fill
+        fall = scores[:, None] - picture_scores(q, pictures)
+        for m, i in enumerate(part):
+            falls[(..., *squares[i])] += fall[:, m, :, None, None]
+            covered[squares[i]] += 1
+    return Maps(falls / covered, scores)
+
+
+@register(
+    "rise",
+    "Petsiuk et al., RISE, arXiv 1806.07421, eqs. 5–6",
+    family="perturbation",
+    cost="n + 1 forwards",
+)
+def rise(
+    question: Question, *, n: int = 1000, cells: int = 7, share: float = 0.5, seed: int = 0, rows: int = ROWS
+) -> Maps:
+    """How much higher the score is, on average, when a pixel is seen through a random mask: (T,N,H,W), signed.
+
+    The paper's E[S | pixel seen], less the mean score over all masks; so the map's zero means "makes no difference"
+    whatever the score's own zero is, and fewer masks suffice.
+
+    Args:
+        question: what is asked.
+        n: number of masks (the paper takes 4000 for VGG-16, 8000 for ResNet-50).
+        cells: the masks are drawn on a grid of cells × cells and enlarged smoothly, shifted at random.
+        share: probability that a cell is open.
+        seed: of the masks; the same seed gives the same map.
+        rows: pictures sent through the model at a time.
+
+    Raises:
+        ExplainError: a number of masks or cells below 1, or a share that is none.
+    """
+    if n < 2 or cells < 1 or not 0 < share < 1:
+        raise ExplainError(f"n={n}, cells={cells}, share={share} make no masks; pass n ≥ 2, cells ≥ 1, 0 < share < 1.")
+    q, x = question, question.x
+    scores = picture_scores(q, x[None])[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    seen = scores.new_zeros(*scores.shape, *x.shape[-2:])
+    mean, opened = torch.zeros_like(scores), scores.new_zeros(x.shape[-2:])
+    for part in chunks(n, q, rows, "RISE"):
+        drawn = [random_mask(x.shape[-2], x.shape[-1], cells, share, generator) for _ in part]
+        masks = torch.stack(drawn).to(x.device, x.dtype)
+        each = picture_scores(q, x * masks[:, None, None])
+        seen += torch.einsum("tmn,mhw->tnhw", each, masks)
+        opened += masks.sum(0)
+        mean += each.sum(1) / n
+    return Maps(seen / opened - mean[..., None, None], scores)
+
+
+def random_mask(height: int, width: int, cells: int, share: float, generator: torch.Generator) -> Tensor:
+    """One mask of RISE, (H,W) in 0..1: a random grid, enlarged bilinearly by ⌈side/cells⌉ a cell, cropped at random."""
+    cell = (-(-height // cells), -(-width // cells))
+    grid = (torch.rand(1, 1, cells + 1, cells + 1, generator=generator) < share).float()
+    size = ((cells + 1) * cell[0], (cells + 1) * cell[1])
+    large = F.interpolate(grid, size, mode="bilinear", align_corners=False)[0, 0]
+    top, left = (int(torch.randint(side, (), generator=generator)) for side in cell)
+    return large[top : top + height, left : left + width]
+
+
+@register(
+    "scorecam",
+    "Wang et al., Score-CAM, arXiv 1910.01279, eqs. 3–7 and algorithm 1",
+    family="perturbation",
+    cost="K + 1 forwards (K channels of the layer)",
+)
+def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: Any = None, rows: int = ROWS) -> Maps:
+    """ReLU(Σ_k α_k A^k), α the softmax over channels of the score of the picture seen through channel k.
+
+    A channel is enlarged to the picture and scaled to 0..1 before it is multiplied with it; one that is constant shows
+    nothing.
+
+    Args:
+        question: what is asked.
+        units, mask: channels and cells of the layer that count (see `mmcam.methods.cam`).
+        rows: pictures sent through the model at a time.
+    """
+    q, x = question, question.x
+    activations, scores = activations_of(q)
+    activations = activations * chosen(activations, units, mask)
+    asked = list(range(activations.shape[1])) if units is None else sorted(set(units))
+    each = []
+    for part in chunks(len(asked), q, rows, "Score-CAM"):
+        maps = activations[:, [asked[i] for i in part]].float()
+        up = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
+        low, high = up.amin(dim=(-2, -1), keepdim=True), up.amax(dim=(-2, -1), keepdim=True)
+        through = torch.where(high > low, (up - low) / torch.where(high > low, high - low, 1.0), 0.0)
+        each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None]))
+    weights = scores.new_zeros(*scores.shape, activations.shape[1], dtype=torch.float32)
+    weights[..., asked] = torch.cat(each, dim=1).float().softmax(dim=1).transpose(1, 2)
+    return Maps(weighted_sum(weights, activations).relu(), scores, weights)
+
+
+@register(
+    "ablationcam",
+    "Desai & Ramaswamy, Ablation-CAM, WACV 2020, eqs. 3–5",
+    family="perturbation",
+    cost="1 forward, K times the layers behind the layer (K channels)",
+)
+def ablationcam(question: Question, *, units: Sequence[int] | None = None, mask: Any = None, rows: int = ROWS) -> Maps:
+    """ReLU(Σ_k w_k A^k), w_k = (S − S_k) / |S|, S_k the score without channel k.
+
+    The paper divides by S; its magnitude keeps the sign right for log-probabilities, which are negative.
+
+    Args:
+        question: what is asked.
+        units, mask: channels and cells of the layer that count; with a mask, a channel is removed there only.
+        rows: pictures sent through the layers behind the layer at a time.
+    """
+    q = question
+    activations, scores = activations_of(q)
+    kept = chosen(activations, units, mask)
+    asked = list(range(activations.shape[1])) if units is None else sorted(set(units))
+    each = []
+    for part in chunks(len(asked), q, rows, "Ablation-CAM"):
+        ablated = [asked[i] for i in part]
+
+        def without(a: Tensor, ablated: list[int] = ablated) -> Tensor:
+            versions = a.expand(len(ablated), *a.shape).clone()
+            gone = kept.expand(len(a), *a.shape[1:])
+            for m, unit in enumerate(ablated):
+                versions[m, :, unit] *= 1 - gone[:, unit]
+            return versions
+
+        each.append(activation_scores(q, without, len(part)))
+    falls = (scores[:, None] - torch.cat(each, dim=1)).float().transpose(1, 2)
+    size = scores.float().abs()[..., None]
+    weights = falls.new_zeros(*scores.shape, activations.shape[1])
+    weights[..., asked] = falls / torch.where(size == 0, 1.0, size)
+    return Maps(weighted_sum(weights, activations * kept).relu(), scores, weights)
+
+
+def _starts(side: int, patch: int, stride: int) -> range:
+    """Where squares begin along one side, so that the last one reaches its end."""
+    return range(0, max(side - patch, 0) + stride, stride)
