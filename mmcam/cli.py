@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from rich.table import Table
 import mmcam
 from mmcam import layers as layer_finder
 from mmcam.explanation import write_whole
+from mmcam.methods import registry
 from mmcam.model_spec import BUNDLED, load_model
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
@@ -47,8 +49,14 @@ def explain(
     position: Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")] = None,
     model: Model = None,
     weights: Weights = None,
-    layer: Annotated[str | None, typer.Option(help="Where to read activations; `mmcam layers` lists them.")] = None,
-    method: Annotated[str, typer.Option(help="gradcam, cam, guided_backprop or guided_gradcam.")] = "gradcam",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Where to read activations; `mmcam layers` lists them. Several are fused into one map."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="How the map is made; `mmcam methods` lists them.")] = "gradcam",
+    option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, an option of the method: --option n=50. May be repeated.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the overlay and the data.")] = Path("out"),
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -66,7 +74,10 @@ def explain(
     task = next((name for name, asked in tasks.items() if asked), "class")
     with one_sentence():
         loaded, preprocess = load_model(model or BUNDLED[task], weights, device)
-    shared: dict[str, Any] = {"layer": layer, "method": method, "preprocess": preprocess, "contrast": contrast}
+        options = options_of(method, option or [])
+    layers = layer[0] if layer and len(layer) == 1 else layer or None
+    shared: dict[str, Any] = {"layer": layers, "method": method, "preprocess": preprocess, "contrast": contrast}
+    shared |= options
 
     def one(picture: Path) -> Any:
         if task == "caption":
@@ -164,6 +175,48 @@ def vignettes(
         first = [world.draw(world.seed(split, i)) for i in range(min(n, 25))]
         write_whole(out / "contact-sheet.png", lambda file: contact_sheet(first).save(file, "PNG"))
     console.print(f"{n} {split} vignettes in {out}; contact-sheet.png shows the first {len(first)}", highlight=False)
+
+
+@app.command()
+def methods(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the methods with their options, cost, needs and source."""
+    if as_json:
+        rows = [
+            {"name": m.name, "family": m.family, "options": dict(m.options), "cost": m.cost, "needs": m.needs,
+             "source": m.source}
+            for m in mmcam.METHODS.values()
+        ]  # fmt: skip
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    families = dict.fromkeys(m.family for m in mmcam.METHODS.values())
+    for family in families:
+        table = Table("method", "cost", "options", "source", title=family, title_justify="left")
+        for m in (m for m in mmcam.METHODS.values() if m.family == family):
+            given = ", ".join(f"{name}={value!r}" for name, value in m.options.items() if name != "rows")
+            needs = f"\n[dim]needs {m.needs}[/]" if m.needs else ""
+            table.add_row(m.name, m.cost + needs, given, m.source)
+        console.print(table)
+
+
+def options_of(method: str, given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as the method's options; values that look like Python literals become them.
+
+    Raises:
+        ExplainError: no "=" in one, or no such method or option.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise mmcam.ExplainError(f"--option {text!r} is not NAME=VALUE; write for example --option n=50.")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value
+    registry.get(method).check(options)
+    return options
 
 
 @contextmanager

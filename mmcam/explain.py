@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -296,20 +297,29 @@ def _compute(
     fan: int = 1,
     language: bool = False,
 ) -> tuple[Maps, str]:
-    """The method's maps and the layer they were computed at."""
+    """The method's maps and the layer they were computed at, "pixels" for a method that reads none."""
     how = methods.get(method)
-    if layer is None:
-        # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
-        layer = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
-    names = [layer] if isinstance(layer, str) else list(layer)
+    read: list[str] = []
+
+    def where(name: str | None) -> str:
+        if name is None:
+            # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
+            name = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
+        if name not in read:
+            read.append(name)
+        return name
+
+    names = [layer] if layer is None or isinstance(layer, str) else list(layer)
     if not names:
         raise ExplainError("The list of layers is empty; name at least one.")
     for name in names:
-        find_module(module, name)
-    # Beside a language side, the part of the model that holds the layer is what sees the picture.
-    vision = names[0].partition(".")[0] if language else ""
-    maps = [how(Question(module, forward, x, targets, name, call, fan, vision=vision), **options) for name in names]
-    return (maps[0] if isinstance(layer, str) else fuse(maps)), " + ".join(names)
+        if name is not None:
+            find_module(module, name)
+    maps = [
+        how(Question(module, forward, x, targets, partial(where, name), call, fan, language=language), **options)
+        for name in names
+    ]
+    return (maps[0] if len(maps) == 1 else fuse(maps)), " + ".join(read) or "pixels"
 
 
 def _explanation(

@@ -65,10 +65,13 @@ def _maps(question: Question, contrastive: bool) -> Maps:
         ExplainError: the network uses an operation the rule is not defined for; the layer is not below the top.
     """
     q, n = question, len(question.x)
-    tap = Tap(q.layer, q.call)
+    layer = q.layer
+    tap = Tap(layer, q.call)
+    # Beside a language side, the part of the model that holds the layer is what sees the picture.
+    vision = find_module(q.model, layer.partition(".")[0]) if q.language else None
     rule = ExcitationRule()
     with as_found(q.model), tap.on(q.model):
-        with rule.inside(find_module(q.model, q.vision) if q.vision else None), rule:
+        with rule.inside(vision), rule:
             output = forward_behind(tap, q.forward, torch.cat([q.x] * q.fan), 1, q.versions)
         top, leaf = rule.top(), tap.leaf
         maps, scores = [], []
@@ -76,7 +79,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
             for target in q.targets:
                 score = score_of(target, output, n)
                 if not score.requires_grad:
-                    raise ExplainError(independent(q.layer))
+                    raise ExplainError(independent(layer))
                 (slope,) = torch.autograd.grad(score.sum(), top, retain_graph=True, allow_unused=True)
                 if slope is None:
                     raise ExplainError(f"The score of the target does not pass through {rule.place()}.")
@@ -86,7 +89,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
                     (won,) = torch.autograd.grad(top, leaf, p.to(top.dtype), retain_graph=True, allow_unused=True)
                 if won is None:
                     raise ExplainError(
-                        f"Layer {q.layer!r} does not lie below {rule.place()}, where winning probabilities start; "
+                        f"Layer {layer!r} does not lie below {rule.place()}, where winning probabilities start; "
                         "choose an earlier layer."
                     )
                 maps.append(won.float().unflatten(0, (q.fan, n)).sum((0, 2)).relu())

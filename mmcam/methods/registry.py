@@ -35,18 +35,24 @@ class Question:
     """What a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`).
 
     Attributes:
-        vision: name of the submodule that sees the picture, where the model has a language side; "" is the whole model.
+        where: names the layer; asked only by methods that read one, so the others work on models without.
+        language: a language side follows the part of the model that sees the picture.
     """
 
     model: nn.Module
     forward: Forward
     x: Tensor
     targets: Sequence[Target]
-    layer: str
+    where: Callable[[], str]
     call: int | None = None
     fan: int = 1
     versions: int = 1
-    vision: str = ""
+    language: bool = False
+
+    @property
+    def layer(self) -> str:
+        """Dotted name of the layer."""
+        return self.where()
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,16 @@ class Method:
         """The maps are over the input's pixels and channels, (T,N,C,H,W), not cams (T,N,h,w)."""
         return self.family == "pixels"
 
-    def __call__(self, question: Question, **options: Any) -> Maps:
-        """The method's maps.
-
-        Raises:
-            ExplainError: an option it does not have; the message lists those it has.
-        """
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise ExplainError for an option the method does not have; the message lists those it has."""
         for name in () if self.more else options:
             if name not in self.options:
                 has = f"its options are {', '.join(self.options)}" if self.options else "it has none"
                 raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}.")
+
+    def __call__(self, question: Question, **options: Any) -> Maps:
+        """The method's maps; raises ExplainError for an option it does not have."""
+        self.check(options)
         return self.compute(question, **options)
 
 
