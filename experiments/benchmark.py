@@ -11,7 +11,6 @@ are checked to agree. Peak memory is measured in a fresh process for each contes
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -35,6 +34,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck
 
 import mmcam
+from experiments.memory import APART, peak_of
 from mmcam import engine
 from mmcam.explanation import write_whole
 from mmcam.methods.cam import gradcam
@@ -402,38 +402,13 @@ def peak(task: str, name: str, setting: Setting) -> float:
     """Peak memory of one contestant above its loaded model and input, in MB, in this process: meant for a fresh one."""
     build = tasks(setting)[task]
     torch.set_num_threads(setting.threads)
-    if setting.device == "cuda":
-        run = build()[name]
-        run()
-        torch.cuda.synchronize()
-        allocated = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        torch.cuda.synchronize()
-        return (torch.cuda.max_memory_allocated() - allocated) / 1e6
-    run = build()[name]
-    run()  # the first run also loads code and fills caches
-    gc.collect()
-    before = _memory("VmRSS")
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
-    except OSError as error:
-        raise SystemExit(f"Peak memory cannot be measured on this system ({error}); run with --no-memory.") from error
-    run()
-    return _memory("VmHWM") - before
-
-
-def _memory(field: str) -> float:
-    """A figure of this process's memory in MB, as Linux keeps it."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1000
+    return peak_of(build()[name], setting.device)
 
 
 def peak_apart(task: str, name: str, setting: Setting) -> float:
     """`peak` in a fresh process whose every tensor is given back to the system when it is freed."""
     command = [sys.executable, "-m", "experiments.benchmark", "--peak", json.dumps([task, name, asdict(setting)])]
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=os.environ | APART, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{task}, {name}: {done.stderr.strip().splitlines()[-1]}")
     return float(done.stdout.split()[-1])

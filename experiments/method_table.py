@@ -1,0 +1,236 @@
+"""Every method on every task, where the truth is known: do the maps fall on what they are about, and what do they cost?
+
+For test vignettes, one target each: a kind of thing in the picture (classifier), an object word of the generated
+caption (captioner), a rightly answered question about things (VQA); and pictures with several things of one kind, whose
+class is explained. Per method: pointing accuracy without tolerance, relevance mass and rank on the thing's mask, the
+share of several things that the map shows, time in plain forwards of the same model and picture, and peak memory.
+
+    python -m experiments.method_table                 # about an hour on two cores; goes on where it was stopped
+    python -m experiments.method_table --pictures 5 --methods gradcam --methods c_mwp --out /tmp/try
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import mmcam
+import models
+from experiments.memory import APART, peak_of
+from mmcam.datasets import vignettes
+from mmcam.evaluation import pointing, relevance
+from mmcam.explanation import write_whole
+
+TASKS: Final = ("class", "word", "answer", "several")
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
+"""What differs from a method's defaults."""
+
+Explain = Callable[..., Any]
+
+
+def main(
+    pictures: int = 100,
+    split: str = "test",
+    methods: Annotated[list[str] | None, typer.Option(help="Default all.")] = None,
+    tasks: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(TASKS)}; default all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
+    work: Annotated[Path, typer.Option(help="Folder for figures of finished rows.")] = Path("runs/method_table"),
+    memory: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Measure, and write methods-SPLIT.json and .md."""
+    if memory is not None:
+        explain, _, _ = next(questions("class", split, 1))
+        print(peak_of(lambda: explain(method=memory, **OPTIONS.get(memory, {}))))
+        return
+    rows = []
+    for task in tasks or TASKS:
+        asked: list[Asked] = []
+        for method in methods or [name for name in mmcam.METHODS if name not in inapplicable()]:
+            done = work / f"{split}-{pictures}-{task}-{method}.json"
+            if not done.exists():
+                asked = asked or list(questions(task, split, pictures))
+                row = measure(task, method, asked)
+                write_whole(done, lambda file, row=row: file.write(json.dumps(row).encode()))
+            rows.append(json.loads(done.read_text()))
+        rows += baselines(task, asked or list(questions(task, split, pictures)))
+    command = f"python -m experiments.method_table --pictures {pictures} --split {split}"
+    report = {"command": command, "versions": versions(), "options": OPTIONS, "rows": rows}
+    show(report, out / f"methods-{split}")
+
+
+def inapplicable() -> set[str]:
+    """Methods the reference models do not fit: their fc7 is more than a global average and one linear layer."""
+    return {"cam"}
+
+
+Map = tuple[np.ndarray, tuple[int, int] | None, np.ndarray]
+Asked = tuple[Explain, np.ndarray, Callable[[], object]]
+
+
+def questions(task: str, split: str, count: int) -> Iterator[Asked]:
+    """(explain with a method, masks (M,H,W) of the things it is about, a plain forward) for one target a picture."""
+    model: Any = models.load("vignette-" + {"word": "captioner", "answer": "vqa"}.get(task, "classifier"))
+    asked = 0
+    for i in range(100 * count):
+        scene = vignettes.draw(vignettes.seed(split, i))
+        target = choose(task, model, scene, i)
+        if target is None:
+            continue
+        explain, masks = target
+        x = model.preprocess(scene.image)[0][None]
+        yield explain, masks, plain(task, model, x)
+        asked += 1
+        if asked == count:
+            return
+
+
+def choose(task: str, model: Any, scene: vignettes.Vignette, i: int) -> tuple[Explain, np.ndarray] | None:
+    """One target of a picture, and the masks of the things it is about; None where the picture has none."""
+    things = scene.truth.things
+    kinds = sorted({thing.kind for thing in things})
+    if task == "class":
+        kind = kinds[i % len(kinds)]
+        return partial(mmcam.explain_class, model, scene.image, kind), scene.kind_mask(kind)[None]
+    if task == "several":
+        groups = [[n for n, thing in enumerate(things) if thing.kind == kind] for kind in kinds]
+        group = next((group for group in groups if len(group) > 1), [])
+        masks = np.stack([scene.mask([n]) for n in group]) if group else np.zeros((1, 1, 1), bool)
+        if not masks.any((1, 2)).all():
+            return None  # none there, or one hides another whole
+        return partial(mmcam.explain_class, model, scene.image, things[group[0]].kind), masks
+    x = model.preprocess(scene.image)[0][None]
+    if task == "word":
+        caption = model.spell(model.generate(x)[0])
+        checked = vignettes.captions.check(caption, scene.truth)
+        words = [word for word in checked if word.category == "object" and word.correct and word.things]
+        if not words:
+            return None
+        word = words[i % len(words)]
+        explain = partial(mmcam.explain_caption, model, scene.image, word.position, caption=caption)
+        return explain, scene.mask(word.things)[None]
+    about = [question for question in scene.questions if question.things]
+    with torch.no_grad():
+        given = [model.answers[int(model.answer_scores(x, [question.text]).argmax())] for question in about]
+    right = [question for question, answer in zip(about, given, strict=True) if question.answer == answer]
+    if not right:
+        return None
+    question = right[i % len(right)]
+    explain = partial(mmcam.explain_answer, model, scene.image, question.text, question.answer)
+    return explain, scene.mask(question.things)[None]
+
+
+def plain(task: str, model: Any, x: torch.Tensor) -> Callable[[], object]:
+    """The forward pass that times are multiples of: the picture's, up to the encoder's vector."""
+
+    def run() -> object:
+        with torch.no_grad():
+            return model.encoder(x)
+
+    return run
+
+
+def measure(task: str, method: str, asked: list[Asked]) -> dict[str, Any]:
+    """One row of the table."""
+    maps: list[Map] = []
+    ratios = []
+    options = OPTIONS.get(method, {})
+    asked[0][0](method=method, **options)  # the first run also finds the layer
+    for explain, masks, forward in track(asked, f"{task}, {method}", transient=True):
+        begun = time.perf_counter()
+        forward()
+        between = time.perf_counter()
+        exp = explain(method=method, **options)
+        ratios.append((time.perf_counter() - between) / (between - begun))
+        maps.append((exp.heatmap, exp.peak(), masks))
+    row = judged(task, method, maps)
+    if task == "class":
+        row |= {"forwards": statistics.median(ratios), "mb": peak_apart(method)}
+    return row
+
+
+def judged(task: str, method: str, maps: list[Map]) -> dict[str, Any]:
+    """The figures of a method's maps."""
+    hits = [pointing.inside(peak, whole(masks)) for _, peak, masks in maps]
+    return {
+        "task": task,
+        "method": method,
+        "n": len(maps),
+        "pointing": float(np.mean(hits)),
+        "standard_error": float(np.std(hits) / np.sqrt(len(hits))),
+        "mass": float(np.mean([relevance.mass(heatmap, whole(masks)) for heatmap, _, masks in maps])),
+        "rank": float(np.mean([relevance.rank(heatmap, whole(masks)) for heatmap, _, masks in maps])),
+        "found": float(np.mean([relevance.found(heatmap, masks) for heatmap, _, masks in maps])),
+    }
+
+
+def whole(masks: np.ndarray) -> np.ndarray:
+    """The pixels of any of several things."""
+    return np.asarray(masks.any(axis=0))
+
+
+def baselines(task: str, asked: list[Asked]) -> list[dict[str, Any]]:
+    """A map that is highest in the middle of the picture, and one of noise."""
+    noise = np.random.default_rng(0)
+    middle: list[Map] = []
+    random: list[Map] = []
+    for _, masks, _ in asked:
+        y, x = np.indices(masks.shape[1:]).astype(np.float32)
+        centre = pointing.centre(masks[0])
+        far = np.hypot(x - centre[0], y - centre[1])
+        middle.append((far.max() - far, centre, masks))
+        drawn = noise.random(masks.shape[1:])
+        top = np.unravel_index(int(np.argmax(drawn)), drawn.shape)
+        random.append((drawn, (int(top[1]), int(top[0])), masks))
+    return [judged(task, "(centre)", middle), judged(task, "(random)", random)]
+
+
+def peak_apart(method: str) -> float:
+    """Peak memory of one class explanation, in a fresh process."""
+    command = [sys.executable, "-m", "experiments.method_table", "--memory", method]
+    done = subprocess.run(command, env=os.environ | APART, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{method}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split()[-1])
+
+
+def versions() -> dict[str, str | int]:
+    """What the figures were measured with."""
+    return {"mmcam": mmcam.__version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def show(report: dict[str, Any], path: Path) -> None:
+    """Print the table, and write it as JSON and Markdown."""
+    head = ("task", "method", "n", "pointing %", "± s.e.", "mass %", "rank %", "things found %", "forwards", "MB")
+    table, lines = (
+        Table(*head),
+        [f"`{report['command']}`", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"],
+    )
+    for row in report["rows"]:
+        shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "mass", "rank")]
+        shares.append(f"{100 * row['found']:.1f}" if row["task"] == "several" else "")
+        costs = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in (("forwards", 1), ("mb", 0))]
+        cells = [row["task"], row["method"], str(row["n"]), *shares, *costs]
+        table.add_row(*cells)
+        lines.append("| " + " | ".join(cells) + " |")
+    Console().print(table)
+    write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(report, indent=1).encode()))
+    write_whole(path.with_suffix(".md"), lambda file: file.write(("\n".join(lines) + "\n").encode()))
+
+
+if __name__ == "__main__":
+    typer.run(main)
