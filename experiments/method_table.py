@@ -65,7 +65,7 @@ def main(
             if not done.exists():
                 asked = asked or list(questions(task, split, pictures))
                 row = measure(task, method, asked)
-                write_whole(done, lambda file, row=row: file.write(json.dumps(row).encode()))
+                keep(done, json.dumps(row))
             rows.append(json.loads(done.read_text()))
         rows += baselines(task, asked or list(questions(task, split, pictures)))
     command = f"python -m experiments.method_table --pictures {pictures} --split {split}"
@@ -228,8 +228,13 @@ def show(report: dict[str, Any], path: Path) -> None:
         table.add_row(*cells)
         lines.append("| " + " | ".join(cells) + " |")
     Console().print(table)
-    write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(report, indent=1).encode()))
-    write_whole(path.with_suffix(".md"), lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    keep(path.with_suffix(".json"), json.dumps(report, indent=1))
+    keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
+
+
+def keep(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 if __name__ == "__main__":

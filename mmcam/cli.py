@@ -14,7 +14,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 import mmcam
 from mmcam import layers as layer_finder
@@ -77,6 +77,8 @@ def explain(
         options = options_of(method, option or [])
     layers = layer[0] if layer and len(layer) == 1 else layer or None
     shared: dict[str, Any] = {"layer": layers, "method": method, "preprocess": preprocess, "contrast": contrast}
+    if clash := sorted(shared.keys() & options.keys()):
+        raise typer.BadParameter(f"--option {clash[0]} is none of the method's; use --{clash[0]}")
     shared |= options
 
     def one(picture: Path) -> Any:
@@ -192,7 +194,8 @@ def methods(
         return
     families = dict.fromkeys(m.family for m in mmcam.METHODS.values())
     for family in families:
-        table = Table("method", "cost", "options", "source", title=family, title_justify="left")
+        columns = Column("method", no_wrap=True), Column("cost"), Column("options", overflow="fold"), Column("source")
+        table = Table(*columns, title=family, title_justify="left")
         for m in (m for m in mmcam.METHODS.values() if m.family == family):
             given = ", ".join(f"{name}={value!r}" for name, value in m.options.items() if name != "rows")
             needs = f"\n[dim]needs {m.needs}[/]" if m.needs else ""

@@ -40,11 +40,13 @@ class Evidence:
         activations: A (N, K, h, w), the layer's output.
         gradients: dS/dA (T, N, K, h, w).
         scores: S (T, N).
+        cells: 1 at the cells that count, (1 or N, 1, h, w); None for all.
     """
 
     activations: Tensor
     gradients: Tensor
     scores: Tensor
+    cells: Tensor | None = None
 
 
 def run(
@@ -57,6 +59,7 @@ def run(
     call: int | None = None,
     fan: int = 1,
     versions: int = 1,
+    zero: bool = False,
     rows: int = ROWS,
 ) -> Evidence:
     """Activations at a layer and the gradient of every target with respect to them.
@@ -71,6 +74,7 @@ def run(
         fan: rows of text for each picture, where a target compares versions of a text; targets then see fan·N rows.
         versions: x holds so many batches of N pictures, one after the other, and the result as many rows; targets see
             one batch at a time.
+        zero: a gradient that is zero everywhere is an answer; else it is an error.
         rows: bound on the rows T·N that the layers after `layer` see at once; more targets reuse the same graph.
 
     Raises:
@@ -99,7 +103,7 @@ def run(
                 raise ExplainError(independent(layer))
             scores = torch.stack(each)
             gradients = _batched(scores, leaf, fan) if refused else _chunked(scores, leaf, copies)
-        if gradients is None or not gradients.any():
+        if gradients is None or not (zero or gradients.any()):
             raise ExplainError(independent(layer))
     return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
 

@@ -319,6 +319,8 @@ def _compute(
         how(Question(module, forward, x, targets, partial(where, name), call, fan, language=language), **options)
         for name in names
     ]
+    if len(maps) > 1 and not read:
+        raise ExplainError(f"Method {method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
     return (maps[0] if len(maps) == 1 else fuse(maps)), " + ".join(read) or "pixels"
 
 
@@ -404,6 +406,8 @@ def _class(target: Any, names: Sequence[str] | None, what: str = "class") -> Any
             if what == "class"
             else classification.nearest(target, names or (), what)
         )
+    if what == "answer" and isinstance(target, int) and not -len(names or ()) <= target < len(names or ()):
+        raise ExplainError(f"There is no answer {target}: the model has answers 0…{len(names or ()) - 1}.")
     return target
 
 

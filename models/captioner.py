@@ -15,18 +15,21 @@ from torch import Tensor, nn
 from models.encoder import PREPROCESS, Encoder
 
 LONGEST = 18  # tokens of a generated caption
+BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
 END = 0
 
 
 def remember(cell: nn.LSTMCell) -> None:
-    """Let the cell forget little at first, so that what it read first still counts at the end of a sentence."""
-    nn.init.constant_(cell.bias_ih[cell.hidden_size : 2 * cell.hidden_size], 2.0)  # gates: input, forget, cell, output
+    """Let parts of the cell forget slowly at first, some hardly at all: what it read first counts to the end."""
+    gates = slice(cell.hidden_size, 2 * cell.hidden_size)  # input, forget, cell, output
+    with torch.no_grad():
+        cell.bias_ih[gates] = torch.linspace(1.0, 6.0, cell.hidden_size)
 
 
 class Captioner(nn.Module):
     """Encoder → Linear → ReLU → LSTM → logits over END and the vocabulary."""
 
-    def __init__(self, vocabulary: Sequence[str], *, state: int = 512, dropout: float = 0.5) -> None:
+    def __init__(self, vocabulary: Sequence[str], *, state: int = 512) -> None:
         super().__init__()
         self.preprocess = PREPROCESS
         self.vocabulary = tuple(vocabulary)
@@ -35,7 +38,6 @@ class Captioner(nn.Module):
         self.embedding = nn.Embedding(len(self.vocabulary) + 1, state)
         self.cell = nn.LSTMCell(state, state)  # a cell, since cuDNN's LSTM has no backward in eval mode
         remember(self.cell)
-        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(state, len(self.vocabulary) + 1)
         self._token = {word: token for token, word in enumerate(self.vocabulary, start=1)}
 
@@ -57,10 +59,10 @@ class Captioner(nn.Module):
             )
         state = self.cell(self.picture(picture))
         hidden = []
-        for words in (torch.zeros_like(tokens[:, :1]), *tokens.split(1, dim=1)):
-            state = self.cell(self.embedding(words[:, 0]), state)
+        for words in (tokens.new_full((len(tokens),), END), *tokens.unbind(dim=1)):
+            state = self.cell(self.embedding(words), state)
             hidden.append(state[0])
-        return self.output(self.dropout(torch.stack(hidden, dim=1)))
+        return self.output(torch.stack(hidden, dim=1))
 
     def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Log p(token_t | picture, tokens before t), (R, L), of the captions `tokens` (R, L) read beside `x`.
@@ -72,47 +74,41 @@ class Captioner(nn.Module):
         return logits.log_softmax(dim=2).gather(2, tokens[:, :, None])[:, :, 0]
 
     @torch.no_grad()
-    def generate(self, x: Tensor, beam: int = 1) -> list[list[int]]:
+    def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:
         """A caption for each of the pictures (N, 3, 224, 224): tokens, END left out, at most `LONGEST`.
 
-        `beam=1` takes the likeliest word each time; a wider beam keeps that many captions and returns the likeliest.
+        Beam search: of all captions begun, the `beam` likeliest are carried on, and the one of the highest summed
+        log-probability, END included, is returned. `beam=1` takes the likeliest word each time.
         """
-        pictures = self.picture(self.encoder(x))
-        return self._greedy(pictures) if beam == 1 else [self._search(picture, beam) for picture in pictures.split(1)]
+        return self.search(self.encoder(x), beam)
 
-    def _greedy(self, pictures: Tensor) -> list[list[int]]:
-        """The likeliest word each time, for all pictures (N, state) together."""
-        state = self.cell(pictures)
-        said = [torch.full((len(pictures),), END, device=pictures.device)]
+    def search(self, fc7: Tensor, beam: int = BEAM) -> list[list[int]]:
+        """`generate` from the encoder's vectors (N, fc7) on, all pictures together."""
+        n, words = len(fc7), len(self.vocabulary) + 1
+        h, c = self.cell(self.picture(fc7))
+        captions = fc7.new_zeros(n, 1, 1, dtype=torch.long)  # (N, beam, tokens so far), START first
+        scores = fc7.new_zeros(n, 1)  # -inf where a caption has ended
+        best: list[list[int]] = [[] for _ in range(n)]
+        best_scores = fc7.new_full((n,), -torch.inf)
         for _ in range(LONGEST):
-            state = self.cell(self.embedding(said[-1]), state)
-            said.append(self.output(state[0]).argmax(dim=1))
-        rows = [[*row, END] for row in torch.stack(said[1:], dim=1).tolist()]
-        return [row[: row.index(END)] for row in rows]
-
-    def _search(self, picture: Tensor, beam: int) -> list[int]:
-        """Beam search for one picture (1, state): the caption of the highest summed log-probability, END included."""
-        h, c = self.cell(picture)
-        captions: list[list[int]] = [[]]
-        scores = picture.new_zeros(1)
-        best, best_score = None, -float("inf")
-        for _ in range(LONGEST):
-            last = torch.tensor([caption[-1] if caption else END for caption in captions], device=picture.device)
-            h, c = self.cell(self.embedding(last), (h, c))
-            totals = scores[:, None] + self.output(h).log_softmax(dim=1)  # (captions, V + 1)
-            scores, flat = totals.flatten().topk(min(beam, totals.numel()))
-            rows, tokens = flat // totals.shape[1], flat % totals.shape[1]
-            ended = tokens == END
-            if ended.any() and scores[ended][0] > best_score:
-                best, best_score = captions[int(rows[ended][0])], float(scores[ended][0])
-            if ended.all() or float(scores[~ended][0]) <= best_score:  # scores only fall from here
-                break
-            rows, scores = rows[~ended], scores[~ended]
-            captions = [
-                [*captions[row], token] for row, token in zip(rows.tolist(), tokens[~ended].tolist(), strict=True)
-            ]
+            h, c = self.cell(self.embedding(captions[:, :, -1].flatten()), (h, c))
+            log_probs = self.output(h).log_softmax(dim=1).view(n, -1, words)
+            totals = (scores[:, :, None] + log_probs).flatten(1)
+            scores, flat = totals.topk(min(beam, totals.shape[1]))
+            parents, tokens = flat // words, flat % words
+            rows = (torch.arange(n, device=fc7.device)[:, None] * captions.shape[1] + parents).flatten()
+            captions = torch.cat([captions.flatten(0, 1)[rows].view(n, -1, captions.shape[2]), tokens[:, :, None]], 2)
             h, c = h[rows], c[rows]
-        return captions[0] if best is None else best
+            ended = tokens == END
+            finished = scores.masked_fill(~ended, -torch.inf)
+            for i in (finished.amax(1) > best_scores).nonzero()[:, 0].tolist():
+                place = int(finished[i].argmax())
+                best[i], best_scores[i] = captions[i, place, 1:-1].tolist(), finished[i, place]
+            scores = scores.masked_fill(ended, -torch.inf)
+            if (scores.amax(1) <= best_scores).all():  # they only fall from here
+                break
+        longest = captions[:, 0, 1:].tolist()  # for a picture none of whose captions came to an end
+        return [best[i] if best_scores[i] > -torch.inf else longest[i] for i in range(n)]
 
     def encode(self, caption: str) -> list[int]:
         """The tokens of a caption, without START and END; case and punctuation do not matter."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -42,7 +43,11 @@ def gradcam(
     gradients = gradients.abs() if absolute else gradients
     if pooling not in ("mean", "max"):
         raise ExplainError(f"There is no pooling {pooling!r} of gradients; choose 'mean' or 'max'.")
-    weights = gradients.mean(dim=(-2, -1)) if pooling == "mean" else gradients.amax(dim=(-2, -1))
+    if pooling == "mean":
+        weights = gradients.mean(dim=(-2, -1))
+    else:
+        hidden = None if evidence.cells is None else evidence.cells == 0
+        weights = (gradients if hidden is None else gradients.masked_fill(hidden, -torch.inf)).amax(dim=(-2, -1))
     summed = weighted_sum(weights, evidence.activations)
     return summed.relu() if relu else summed, weights
 
@@ -75,23 +80,25 @@ def gradcam_plus_plus(evidence: Evidence, *, normalise: bool = True) -> tuple[Te
         normalise: a sums to 1 over the cells of a channel whose gradient is positive, as in the official code
             (github.com/adityac94/Grad_CAM_plus_plus); False is the formula of the paper.
     """
-    g = evidence.gradients.float()
-    return plus_plus(evidence.activations, g, g**2, g**2, g**3, normalise)
+    g, a = evidence.gradients.float(), evidence.activations.float()
+    # g² / (2g² + g³ ΣA), reduced by g², which would under- and overflow.
+    return plus_plus(a, g, torch.ones_like(g), 2 + a.sum(dim=(-2, -1), keepdim=True) * g, normalise)
 
 
 def plus_plus(
-    activations: Tensor, first: Tensor, numerator: Tensor, second: Tensor, third: Tensor, normalise: bool
+    activations: Tensor, first: Tensor, numerator: Tensor, denominator: Tensor, normalise: bool
 ) -> tuple[Tensor, Tensor]:
-    """The map of Grad-CAM++ from the derivatives of Y, each (T,N,K,h,w)."""
-    a = activations.float()
-    denominator = 2 * second + a.sum(dim=(-2, -1), keepdim=True) * third
+    """The map of Grad-CAM++ from the first derivative of Y and the fraction a, each (T,N,K,h,w).
+
+    As in the official code a zero denominator counts as 1.
+    """
     shares = numerator / torch.where(denominator == 0, 1.0, denominator)
     positive = first.relu()
     if normalise:
         total = torch.where(positive > 0, shares, 0.0).sum(dim=(-2, -1), keepdim=True)
         shares = shares / torch.where(total == 0, 1.0, total)
     weights = (shares * positive).sum(dim=(-2, -1))
-    return weighted_sum(weights, a).relu(), weights
+    return weighted_sum(weights, activations).relu(), weights
 
 
 def layercam(evidence: Evidence) -> tuple[Tensor, None]:
@@ -133,13 +140,16 @@ def _cellwise(weights: Tensor, activations: Tensor) -> Tensor:
     return torch.einsum("tnkhw,nkhw->tnhw", weights, activations.float())
 
 
-def collect(question: Question, *, counterfactual: bool = False, relu_rule: Rule = "plain") -> Evidence:
+def collect(
+    question: Question, *, counterfactual: bool = False, relu_rule: Rule = "plain", zero: bool = False
+) -> Evidence:
     """The evidence at the question's layer.
 
     Args:
         question: what is asked.
         counterfactual: turn the gradient's sign.
         relu_rule: rule of the ReLUs between score and layer.
+        zero: as in `mmcam.engine.run`.
 
     Raises:
         ExplainError: a network the rule is not defined for.
@@ -148,7 +158,9 @@ def collect(question: Question, *, counterfactual: bool = False, relu_rule: Rule
     with contextlib.ExitStack() as stack:
         if relu_rule != "plain":
             stack.enter_context(stack.enter_context(ReluRule(relu_rule)).switch(True))
-        evidence = engine.run(q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan, versions=q.versions)
+        evidence = engine.run(
+            q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan, versions=q.versions, zero=zero
+        )
     return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
 
 
@@ -166,23 +178,33 @@ def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tenso
     neurons = activations.new_ones(1, 1, 1, 1)
     if units is not None:
         channels = activations.shape[1]
-        wrong = [unit for unit in units if not 0 <= unit < channels]
+        if not isinstance(units, Iterable) or isinstance(units, str):
+            raise ExplainError(f"units={units!r} is no list of channels; pass for example units=[0, 3].")
+        wrong = [unit for unit in units if isinstance(unit, bool) or not 0 <= operator.index(unit) < channels]
         if wrong or not len(units):
             problem = f"There is no unit {wrong[0]}" if wrong else "The list of units is empty"
             raise ExplainError(f"{problem}; the layer has units 0…{channels - 1}.")
         neurons = activations.new_zeros(1, channels, 1, 1)
         neurons[:, list(units)] = 1
-    if mask is not None:
+    cells = chosen_cells(activations, mask)
+    return neurons if cells is None else neurons * cells
+
+
+def chosen_cells(activations: Tensor, mask: Any) -> Tensor | None:
+    """The mask of `chosen` as (1 or N, 1, h, w), None for all cells."""
+    if mask is None:
+        return None
+    try:
         cells = torch.as_tensor(mask, device=activations.device)
-        cells = cells[None] if cells.ndim == 2 else cells
-        size = tuple(activations.shape[-2:])
-        if cells.shape[-2:] != size or cells.ndim != 3 or len(cells) not in (1, len(activations)):
-            raise ExplainError(
-                f"The mask has shape {tuple(torch.as_tensor(mask).shape)}; the layer has {size[0]}×{size[1]} cells: "
-                "pass one mask of that size, or one a picture (N,h,w)."
-            )
-        neurons = neurons * cells.bool().to(activations.dtype)[:, None]
-    return neurons
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ExplainError(f"mask={mask!r} is no mask; pass an array or tensor (h,w) or (N,h,w).") from error
+    size = tuple(activations.shape[-2:])
+    if cells.shape[-2:] != size or cells.ndim not in (2, 3) or cells.shape[:-2] not in ((), (1,), (len(activations),)):
+        raise ExplainError(
+            f"The mask has shape {tuple(cells.shape)}; the layer has {size[0]}×{size[1]} cells: "
+            "pass one mask of that size, or one a picture (N,h,w)."
+        )
+    return cells.bool().to(activations.dtype).reshape(-1, 1, *size)
 
 
 def member(name: str, source: str) -> Callable[..., Any]:
@@ -200,7 +222,12 @@ def member(name: str, source: str) -> Callable[..., Any]:
         if units is None and mask is None:
             return evidence
         neurons = chosen(evidence.activations, units, mask)
-        return replace(evidence, activations=evidence.activations * neurons, gradients=evidence.gradients * neurons)
+        return replace(
+            evidence,
+            activations=evidence.activations * neurons,
+            gradients=evidence.gradients * neurons,
+            cells=chosen_cells(evidence.activations, mask),
+        )
 
     def add(function: Callable[..., tuple[Tensor, Tensor | None]]) -> None:
         options = [

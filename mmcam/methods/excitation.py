@@ -72,7 +72,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
     rule = ExcitationRule()
     with as_found(q.model), tap.on(q.model):
         with rule.inside(vision), rule:
-            output = forward_behind(tap, q.forward, torch.cat([q.x] * q.fan), 1, q.versions)
+            output = forward_behind(tap, q.forward, torch.cat([q.x] * q.fan), 1, 1)
         top, leaf = rule.top(), tap.leaf
         maps, scores = [], []
         with torch.enable_grad():
@@ -83,8 +83,11 @@ def _maps(question: Question, contrastive: bool) -> Maps:
                 (slope,) = torch.autograd.grad(score.sum(), top, retain_graph=True, allow_unused=True)
                 if slope is None:
                     raise ExplainError(f"The score of the target does not pass through {rule.place()}.")
-                p = _start(slope, top.detach(), q.fan)
-                p = p - _start(-slope, top.detach(), q.fan) if contrastive else p
+                # Versions of a text see the same picture: their slopes add up, and its first row starts.
+                slope = slope.float().unflatten(0, (q.fan, n)).sum(0)
+                p = _start(slope, top.detach()[:n])
+                p = p - _start(-slope, top.detach()[:n]) if contrastive else p
+                p = torch.cat([p, p.new_zeros(len(top) - n, *p.shape[1:])])
                 with rule.switch():
                     (won,) = torch.autograd.grad(top, leaf, p.to(top.dtype), retain_graph=True, allow_unused=True)
                 if won is None:
@@ -97,27 +100,32 @@ def _maps(question: Question, contrastive: bool) -> Maps:
     return Maps(torch.stack(maps), torch.stack(scores))
 
 
-def _start(slope: Tensor, activations: Tensor, fan: int) -> Tensor:
-    """p_i = g⁺_i a⁺_i / Σ g⁺ a⁺ over all neurons that see a picture; 0 where no neuron speaks for the target."""
-    share = slope.float().relu() * activations.float().relu()
-    total = share.unflatten(0, (fan, -1)).flatten(2).sum((0, 2))
-    total = total.repeat(fan).view(-1, *[1] * (share.ndim - 1))
+def _start(slope: Tensor, activations: Tensor) -> Tensor:
+    """p_i = g⁺_i a⁺_i / Σ g⁺ a⁺ over the neurons of each row; 0 where no neuron speaks for the target."""
+    share = slope.relu() * activations.float().relu()
+    total = share.flatten(1).sum(1).view(-1, *[1] * (share.ndim - 1))
     return torch.where(total > 0, share / torch.where(total > 0, total, 1.0), 0.0)
 
 
-_POOLS = {F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean}
-_SUMS = {torch.add, Tensor.add, Tensor.__add__, Tensor.add_, Tensor.__iadd__}
-_UNDEFINED = {
-    **SMOOTH,
-    torch.mul: "products", Tensor.mul: "products", Tensor.__mul__: "products", Tensor.mul_: "products",
-    Tensor.__imul__: "products", torch.matmul: "products", Tensor.matmul: "products", Tensor.__matmul__: "products",
-    torch.bmm: "products", torch.einsum: "products", F.scaled_dot_product_attention: "attention",
-    F.multi_head_attention_forward: "attention", F.softmax: "a softmax", torch.softmax: "a softmax",
-    Tensor.softmax: "a softmax", F.layer_norm: "layer normalisation", F.group_norm: "group normalisation",
-    F.instance_norm: "instance normalisation", F.local_response_norm: "local response normalisation",
-    F.sigmoid: "a sigmoid", torch.sigmoid: "a sigmoid", Tensor.sigmoid: "a sigmoid", F.hardsigmoid: "a sigmoid",
-    torch.tanh: "tanh", Tensor.tanh: "tanh", F.conv1d: "1-D convolutions", F.conv3d: "3-D convolutions",
-    F.conv_transpose2d: "transposed convolutions",
+_POOLS = {F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean, torch.sum, Tensor.sum}
+_SUMS = {torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_, Tensor.__iadd__}
+# What only moves values about, or picks the greatest: its own derivative hands p on, whole.
+_MOVES = {
+    "__get__", "__getitem__", "_adaptive_max_pool2d", "_max_pool2d", "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices", "alpha_dropout", "amax", "cat", "channel_shuffle", "chunk", "clone",
+    "concat", "concatenate", "contiguous", "double", "dropout", "dropout1d", "dropout2d", "dropout_", "expand",
+    "expand_as", "feature_alpha_dropout", "flatten", "flip", "float", "half", "index_select", "max", "max_pool2d",
+    "max_pool2d_with_indices", "movedim", "narrow", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape",
+    "reshape_as", "roll", "select", "split", "squeeze", "stack", "swapaxes", "tensor_split", "to", "transpose",
+    "type", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+}  # fmt: skip
+_SPOKEN = {
+    "mul": "products", "matmul": "products", "bmm": "products", "einsum": "products", "div": "quotients",
+    "truediv": "quotients", "sub": "differences", "softmax": "a softmax", "sigmoid": "a sigmoid",
+    "hardsigmoid": "a sigmoid", "scaled_dot_product_attention": "attention",
+    "multi_head_attention_forward": "attention", "layer_norm": "layer normalisation",
+    "group_norm": "group normalisation", "instance_norm": "instance normalisation",
+    "local_response_norm": "local response normalisation", "conv_transpose2d": "transposed convolutions",
 }  # fmt: skip
 
 
@@ -197,26 +205,33 @@ class ExcitationRule(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         # What has no graph lies before the layer; the weights are no activations.
-        inputs = [
-            a
-            for a in (*args, *kwargs.values())
-            if isinstance(a, Tensor) and a.requires_grad and not isinstance(a, nn.Parameter)
-        ]
-        if not (self.seeing and inputs and torch.is_grad_enabled()):
+        given = (*args, *kwargs.values())
+        listed = (t for a in given if isinstance(a, (list, tuple)) for t in a)
+        moving = any(
+            isinstance(a, Tensor) and a.requires_grad and not isinstance(a, nn.Parameter) for a in (*given, *listed)
+        )
+        if not (self.seeing and moving and torch.is_grad_enabled()):
             return func(*args, **kwargs)
         if func in (F.linear, F.conv2d):
             return self._weighted(func, *args, **kwargs)
-        if func in _POOLS:
-            return _Excite.apply(inputs[0], self, lambda x, positive: func(x, *args[1:], **kwargs))
-        if func is F.batch_norm:
-            return _Pass.apply(inputs[0], self, lambda x: func(x, *args[1:], **kwargs))
+        if func in _POOLS or func is F.batch_norm:
+            kwargs = dict(kwargs)
+            x, rest = (kwargs.pop("input"), args) if "input" in kwargs else (args[0], args[1:])
+            kind = _Pass if func is F.batch_norm else _Pool
+            return kind.apply(x, self, lambda x: func(x, *rest, **kwargs))
         if (relu := as_relu(func, args, kwargs)) is not None:
             return Relu.apply(relu[0], lambda: "pass" if self.active else "plain", *relu[1:])
-        if func in _SUMS and len(inputs) == 2 and inputs[0].shape == inputs[1].shape and not kwargs:
-            return _Split.apply(*inputs, self, func in (Tensor.add_, Tensor.__iadd__))
-        if func in _UNDEFINED and (_UNDEFINED[func] != "products" or len(inputs) > 1):
-            self._pending.add(_UNDEFINED[func])
-        return func(*args, **kwargs)
+        if func in _SUMS and any(isinstance(a, (int, float)) and a == 0 for a in args):
+            return func(*args, **kwargs)  # how Python's sum() begins
+        if func in _SUMS and (pair := _summands(*args, **kwargs)) is not None:
+            return _Split.apply(*pair, self, func in (Tensor.add_, Tensor.__iadd__))
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name not in _MOVES and (tensor := first_tensor(result)) is not None and tensor.requires_grad:
+            plain = name.strip("_")
+            spoken = (_SPOKEN.get(form) for form in (plain, plain[1:]))  # __imul__ and __rmul__ are products too
+            self._pending.add(SMOOTH.get(func) or next(filter(None, spoken), plain))
+        return result
 
     def _weighted(
         self, func: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **more: Any
@@ -225,10 +240,16 @@ class ExcitationRule(TorchFunctionMode):
             self._top = input
             self._undefined |= self._pending
 
-        def apply(x: Tensor, positive: bool) -> Tensor:
+        def run(x: Tensor, positive: bool) -> Tensor:
             return func(x, weight.clamp(min=0) if positive else weight, None if positive else bias, *rest, **more)
 
-        return _Excite.apply(input, self, apply)
+        return _Excite.apply(input, self, run)
+
+
+def _summands(input: Any, other: Any, alpha: float = 1, out: None = None) -> tuple[Tensor, Tensor] | None:
+    """The two maps that are added, None where it is something else that is added to one."""
+    maps = isinstance(input, Tensor) and isinstance(other, Tensor) and input.shape == other.shape
+    return (input, other) if maps and alpha == 1 and out is None else None
 
 
 class _Excite(torch.autograd.Function):
@@ -251,6 +272,33 @@ class _Excite(torch.autograd.Function):
             z = ctx.run(x, True)
             (shares,) = torch.autograd.grad(z, x, torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0))
         return x.detach() * shares, None, None
+
+
+class _Pool(torch.autograd.Function):
+    """A mean or sum of x, whose backward pass shares p out by value; evenly where nothing is positive."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: ExcitationRule, run: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rule, ctx.run = rule, run
+        return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (p,) = ctx.saved_tensors, gradients
+        with torch.enable_grad():
+            if not ctx.rule.active:
+                x = x.detach().requires_grad_()
+                return torch.autograd.grad(ctx.run(x), x, p)[0], None, None
+            shares = []
+            # The second time as if all were equal: that part of p, where no value is positive, would get lost.
+            for values in (x.detach().clamp(min=0), torch.ones_like(x)):
+                values.requires_grad_()
+                z = ctx.run(values)
+                (share,) = torch.autograd.grad(z, values, torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0))
+                shares.append(values.detach() * share)
+                p = torch.where(z > 0, 0.0, p)
+        return shares[0] + shares[1], None, None
 
 
 class _Pass(torch.autograd.Function):

@@ -14,8 +14,8 @@ from mmcam.methods.registry import Maps
 def fuse(maps: Sequence[Maps]) -> Maps:
     """The greatest value of several layers' cams at each cell of the finest (Jiang et al., LayerCAM, section III-C).
 
-    Each cam is first divided by its own maximum, since layers have different scales; so the result is relative, 1 where
-    a layer's map is at its maximum. A cam that is positive nowhere adds nothing.
+    Each cam is first divided by its own maximum, since layers have different scales, and then enlarged; so the result
+    is relative, between 0 and 1. A cam that is positive nowhere adds nothing.
 
     Raises:
         ExplainError: the maps are pixel maps, which belong to no layer.

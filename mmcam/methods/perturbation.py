@@ -97,10 +97,13 @@ def rise(
         drawn = [random_mask(x.shape[-2], x.shape[-1], cells, share, generator) for _ in part]
         masks = torch.stack(drawn).to(x.device, x.dtype)
         each = picture_scores(q, x * masks[:, None, None])
+        masks = masks.to(each.dtype)
         seen += torch.einsum("tmn,mhw->tnhw", each, masks)
         opened += masks.sum(0)
         mean += each.sum(1) / n
-    return Maps(seen / opened - mean[..., None, None], scores)
+    average = mean[..., None, None]
+    # Where no mask let a pixel be seen, nothing is known of it.
+    return Maps(torch.where(opened > 0, seen / torch.where(opened > 0, opened, 1.0) - average, 0.0), scores)
 
 
 def random_mask(height: int, width: int, cells: int, share: float, generator: torch.Generator) -> Tensor:
@@ -138,8 +141,10 @@ def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: An
     for part in chunks(len(asked), q, rows, "Score-CAM"):
         maps = activations[:, [asked[i] for i in part]].float()
         up = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
+        # Before it is enlarged, which would make a constant map vary in its last digit.
+        varies = maps.amax(dim=(-2, -1), keepdim=True) > maps.amin(dim=(-2, -1), keepdim=True)
         low, high = up.amin(dim=(-2, -1), keepdim=True), up.amax(dim=(-2, -1), keepdim=True)
-        through = torch.where(high > low, (up - low) / torch.where(high > low, high - low, 1.0), 0.0)
+        through = torch.where(varies, (up - low) / torch.where(varies, high - low, 1.0), 0.0)
         each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None]))
     weights = scores.new_zeros(*scores.shape, activations.shape[1], dtype=torch.float32)
     weights[..., asked] = torch.cat(each, dim=1).float().softmax(dim=1).transpose(1, 2)

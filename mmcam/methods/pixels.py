@@ -67,14 +67,15 @@ def integrated_gradients(question: Question, *, steps: int = 50, baseline: float
     if steps < 1:
         raise ExplainError(f"An integral over steps={steps} points is none; pass at least 1.")
     q, x = question, question.x
-    scores = picture_scores(q, x[None])[:, 0]  # first: "the predicted class" is that of the whole picture
+    # First, so that "the predicted class" is that of the whole picture.
+    scores = picture_scores(q, x.unflatten(0, (q.versions, -1))).flatten(1)
     points, weights = (
         torch.tensor(v / 2, dtype=x.dtype, device=x.device) for v in np.polynomial.legendre.leggauss(steps)
     )
     total: Tensor | float = 0.0
     for part in chunks(steps, q, rows, "Integrated gradients"):
         along = (points[part] + 0.5).view(-1, 1, 1, 1, 1) * (x - baseline) + baseline
-        gradients, _ = _input_gradients(replace(q, x=along.flatten(0, 1), versions=len(part)))
+        gradients, _ = _input_gradients(replace(q, x=along.flatten(0, 1), versions=len(part) * q.versions))
         total = total + torch.einsum("m,tmn...->tn...", weights[part], gradients.unflatten(1, (len(part), -1)))
     return Maps(total * (x - baseline), scores)
 

@@ -84,7 +84,13 @@ class Method:
         return self.family == "pixels"
 
     def check(self, options: Mapping[str, Any]) -> None:
-        """Raise ExplainError for an option the method does not have; the message lists those it has."""
+        """Raise ExplainError for an option the method does not have, with those it has, or a value of another type."""
+        for name, value in options.items():
+            default = self.options.get(name)
+            wanted = (int, float) if isinstance(default, float) else type(default)
+            if default is not None and (not isinstance(value, wanted) or type(value) is bool is not type(default)):
+                kind = type(default).__name__
+                raise ExplainError(f"Option {name}={value!r} of method {self.name!r} has to be of type {kind}.")
         for name in () if self.more else options:
             if name not in self.options:
                 has = f"its options are {', '.join(self.options)}" if self.options else "it has none"

@@ -27,7 +27,7 @@ _FORMS: dict[Callable[..., Any], tuple[str, ...]] = {
     torch.clamp: _CLAMP, Tensor.clamp: _CLAMP, torch.clip: _CLAMP, Tensor.clip: _CLAMP,
     torch.clamp_: _CLAMP, Tensor.clamp_: _CLAMP, torch.clip_: _CLAMP, Tensor.clip_: _CLAMP,
     torch.clamp_min: _CLAMP, Tensor.clamp_min: _CLAMP, torch.clamp_min_: _CLAMP, Tensor.clamp_min_: _CLAMP,
-    F.threshold: _THRESHOLD, torch.threshold_: _THRESHOLD,
+    F.threshold: _THRESHOLD, torch.threshold: _THRESHOLD, torch.threshold_: _THRESHOLD,
 }  # fmt: skip
 SMOOTH = {
     F.gelu: "GELU", F.silu: "SiLU", F.mish: "Mish", F.elu: "ELU", F.celu: "CELU", F.selu: "SELU",
@@ -45,11 +45,14 @@ class ReluRule(TorchFunctionMode):
     also flat above 6.
 
     Raises:
-        ExplainError: on the forward pass, where the network uses an activation the rules are not defined for.
+        ExplainError: an unknown rule; on the forward pass, where the network uses an activation the rules are not
+            defined for.
     """
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
+        if rule not in ("plain", "guided", "deconv"):
+            raise ExplainError(f"There is no rule {rule!r} for ReLUs; choose 'plain', 'guided' or 'deconv'.")
         self.rule = rule
         self.active = False
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmcam.engine import ExplainError
+from mmcam.engine import ExplainError, independent
 from mmcam.methods import registry
 from mmcam.methods.cam import chosen, collect, plus_plus
 from mmcam.methods.registry import Maps, Question, register
@@ -54,13 +54,24 @@ def smooth_gradcam_plus_plus(
     neurons = chosen(activations, units, mask)
     shape = (len(q.targets), *activations.shape)
     first, second, third = (torch.zeros(shape, device=activations.device) for _ in range(3))
+    unit: Tensor | None = None  # of the gradient: its cube would under- and overflow
     for copies, noisy in _noisy(q, n, sigma, seed, rows, "Smooth Grad-CAM++"):
-        evidence = collect(replace(q, x=noisy, versions=copies), counterfactual=counterfactual, relu_rule=relu_rule)
-        g = (evidence.gradients.float().unflatten(1, (copies, -1))) * neurons
+        versions = replace(q, x=noisy, versions=copies)
+        evidence = collect(versions, counterfactual=counterfactual, relu_rule=relu_rule, zero=True)
+        g = evidence.gradients.float().unflatten(1, (copies, -1))
+        if unit is None and g.any():
+            unit = g.abs().amax(dim=(1, 2, 3, 4, 5)).clamp(min=torch.finfo(g.dtype).tiny).view(-1, 1, 1, 1, 1)
+        g = g if unit is None else g / unit[:, None]
         for mean, power in ((first, 1), (second, 2), (third, 3)):
             mean += (g**power).sum(1) / n
-    above = first if numerator == "first" else second
-    values, weights = plus_plus(activations * neurons, first, above, second, third, normalise)
+    if unit is None:
+        raise ExplainError(independent(q.layer))
+    a = activations.float() * neurons
+    first, second, third = (d * neurons for d in (first, second, third))
+    # With g = u·ĝ: u² D2 / (2 u² D2 + ΣA u³ D3), reduced by u².
+    above = first / unit if numerator == "first" else second
+    below = 2 * second + a.sum(dim=(-2, -1), keepdim=True) * third * unit
+    values, weights = plus_plus(a, first * unit, above, below, normalise)
     return Maps(values, scores, weights)
 
 

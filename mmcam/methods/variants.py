@@ -104,4 +104,6 @@ def activation_scores(question: Question, change: Callable[[Tensor], Tensor], ve
 
 def _scores(question: Question, output: object, versions: int, n: int) -> Tensor:
     blocks = split_rows(output, versions, n, question.fan)
-    return torch.stack([torch.stack([score_of(target, block, n) for block in blocks]) for target in question.targets])
+    scores = torch.stack([torch.stack([score_of(target, block, n) for block in blocks]) for target in question.targets])
+    # What is made of them are small differences and long sums, which half precision would lose.
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

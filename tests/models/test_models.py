@@ -1,16 +1,19 @@
 """The bundled models: what `load` promises, and the protocol the library calls."""
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mmcam.datasets import vignettes
 from models import VQA, WEIGHTS, Captioner, Classifier, load, names
-from models.captioner import LONGEST
+from models import captioner as captioner_module
+from models.captioner import END, LONGEST
 
 NAMES = ("vignette-captioner", "vignette-classifier", "vignette-vqa")
 
@@ -132,7 +135,7 @@ def test_an_unknown_word_is_named_with_its_nearest(captioner: Captioner) -> None
 
 def test_log_probs_are_those_of_generation_step_by_step(captioner: Captioner, pictures: Tensor) -> None:
     with torch.no_grad():
-        rows = captioner.generate(pictures)
+        rows = captioner.generate(pictures, beam=1)
         together = captioner.token_log_probs(pictures, padded(rows))
         for i, row in enumerate(rows):
             state = captioner.cell(captioner.picture(captioner.encoder(pictures[i : i + 1])))
@@ -168,18 +171,45 @@ def test_rows_that_do_not_fit_are_refused(captioner: Captioner, vqa: VQA, pictur
         vqa.answer_scores(pictures, ["what is it?"] * 3)
 
 
-def test_a_beam_never_finds_less_likely_captions(captioner: Captioner, pictures: Tensor) -> None:
-    def score(rows: list[list[int]]) -> Tensor:
-        tokens = padded([[*row, 0, 0] for row in rows])
-        kept = torch.arange(tokens.shape[1]) <= torch.tensor([[len(row)] for row in rows])
-        return (captioner.token_log_probs(pictures, tokens) * kept).sum(1)
+def likeliest_word_each_time(captioner: Captioner, picture: Tensor) -> list[int]:
+    """Greedy decoding by reading the whole caption anew for every word."""
+    said: list[int] = []
+    while len(said) < LONGEST:
+        word = int(captioner(picture, torch.tensor([said], dtype=torch.long).view(1, -1))[0, -1].argmax())
+        if word == END:
+            break
+        said.append(word)
+    return said
 
+
+def test_a_beam_of_one_says_the_likeliest_word_each_time(captioner: Captioner, pictures: Tensor) -> None:
     with torch.no_grad():
-        greedy, beam = score(captioner.generate(pictures)), score(captioner.generate(pictures, beam=5))
-        assert (
-            captioner._search(captioner.picture(captioner.encoder(pictures[:1])), 1) == captioner.generate(pictures)[0]
-        )
-    assert (beam >= greedy - 1e-4).all()
+        expected = [likeliest_word_each_time(captioner, picture) for picture in pictures.split(1)]
+        assert captioner.generate(pictures, beam=1) == expected
+
+
+def test_pictures_do_not_disturb_each_other_in_a_beam(captioner: Captioner, pictures: Tensor) -> None:
+    for beam in (2, 5):
+        assert captioner.generate(pictures, beam) == [captioner.generate(p, beam)[0] for p in pictures.split(1)]
+
+
+def test_a_wide_beam_finds_the_likeliest_of_all_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three words, four places: every caption there is, scored one by one."""
+    monkeypatch.setattr(captioner_module, "LONGEST", 4)
+    torch.manual_seed(0)
+    small = Captioner(["a", "b", "c"], state=16).eval()
+    with torch.no_grad():
+        small.output.weight.mul_(40)  # far from even, so that the likeliest caption is not the shortest
+    fc7 = torch.rand(3, small.encoder.width) * 4
+    captions = [list(words) for n in range(4) for words in itertools.product((1, 2, 3), repeat=n)]
+    found = small.search(fc7, beam=200)
+    for row, said in zip(fc7, found, strict=True):
+        with torch.no_grad():
+            scores = []
+            for words in captions:
+                logs = small.decode(row[None], torch.tensor([words], dtype=torch.long).view(1, -1))[0].log_softmax(1)
+                scores.append(sum(float(logs[t, word]) for t, word in enumerate([*words, END])))
+        assert said == captions[int(np.argmax(scores))]
 
 
 def test_generation_keeps_no_graph_and_log_probs_do(captioner: Captioner, pictures: Tensor) -> None:
