@@ -40,6 +40,10 @@ def main(out: Annotated[Path, typer.Option(help="The table.")] = Path("experimen
         test, heldout = (cards[name]["scores"][split] for split in ("test", "heldout"))
         for key, label in shown.items():
             lines.append(f"| {name} | {label} | {figure(test[key])} | {figure(heldout[key])} |")
+    likeliest = cards["vignette-captioner"]["scores of the likeliest word each time"]
+    key, label = "content_words_correct", "the same, without a beam: the likeliest word each time"
+    shares = " | ".join(figure(likeliest[split][key]) for split in ("test", "heldout"))
+    lines.append(f"| vignette-captioner | {label} | {shares} |")
     lines += [
         "",
         "Words of captions, by category:",

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 import mmcam
@@ -21,6 +20,7 @@ from mmcam import layers as layer_finder
 from mmcam.explanation import write_whole
 from mmcam.methods import registry
 from mmcam.model_spec import BUNDLED, load_model
+from mmcam.progress import with_progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
 console = Console()
@@ -92,7 +92,7 @@ def explain(
         return mmcam.explain_class(loaded, picture, wanted, **shared)
 
     reports, failed = [], 0
-    for picture in track(pictures, "Explaining", console=complaints, disable=len(pictures) == 1, transient=True):
+    for picture in with_progress(pictures, "Explaining"):
         try:
             exp = one(picture)
             files = write(exp, out, picture.stem)

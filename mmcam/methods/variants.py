@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 
 from mmcam.engine import (
@@ -22,6 +20,7 @@ from mmcam.engine import (
     split_rows,
 )
 from mmcam.methods.registry import Question
+from mmcam.progress import with_progress
 
 ROWS = 32
 """Pictures sent through the model at a time, unless told otherwise: what bounds the memory."""
@@ -30,18 +29,13 @@ ROWS = 32
 def chunks(total: int, question: Question, rows: int, what: str) -> Iterator[range]:
     """The numbers 0…total−1 in ranges so short that one for each picture of the question makes at most `rows` pictures.
 
-    Progress is shown on terminals, for work of more than one chunk.
-
     Raises:
         ExplainError: `rows` is no positive number.
     """
     if rows < 1:
         raise ExplainError(f"rows={rows} pictures at a time are none; pass at least 1.")
     size = max(1, rows // (len(question.x) * question.fan))
-    starts = range(0, total, size)
-    console = Console(stderr=True)
-    silent = len(starts) == 1 or not (console.is_terminal or console.is_jupyter)
-    for start in track(starts, what, console=console, transient=True, disable=silent):
+    for start in with_progress(range(0, total, size), what):
         yield range(start, min(start + size, total))
 
 
