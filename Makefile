@@ -1,7 +1,7 @@
 # Each target builds what it needs: an environment in .venv, made anew when pyproject.toml changes.
 PYTHON ?= python3
 VENV   ?= .venv
-SEED   ?= 20000011
+SEED   ?= 20000123
 BIN    := $(VENV)/bin
 
 .PHONY: demo test lint clean

@@ -1,7 +1,8 @@
 """Do other libraries get the same maps? The largest difference, as a share of the largest value, on random networks.
 
 torchvision architectures with random weights (batch-norm statistics fitted, so that no signal dies on the way), two
-pictures of noise, the predicted class of each. pytorch-grad-cam returns enlarged maps scaled to 0..1, so ours are
+pictures of noise, the predicted class of each, in double precision, so that no ReLU flips with the rounding.
+pytorch-grad-cam returns enlarged maps scaled to 0..1, so ours are
 enlarged and scaled the same way before they are compared with its. Noise is the same on both sides where a method draws
 some.
 
@@ -39,7 +40,7 @@ LAYERS: Final = {
     "resnet18": "layer4",
     "vgg11_bn": "features.27",
     "mobilenet_v2": "features",
-    "densenet121": "features",
+    "densenet121": "features.denseblock4",  # what follows "features" changes it in place, and the others would see that
     "googlenet": "inception5b",
 }
 SIDE: Final = 64
@@ -59,6 +60,10 @@ NOTES: Final = {
     ("scorecam", "grad-cam"): "it enlarges the channels with align_corners=True, torchcam and we without",
 }
 """Where a definition differs, or had to be brought into line."""
+EMPTY: Final = (
+    "Empty: not compared. Score-CAM and Ablation-CAM cost a pass a channel in every library; captum sees no ReLUs but "
+    "`nn.ReLU` modules, so its guided maps of the other networks would not be guided."
+)
 
 Run = Callable[[], Tensor]
 Row = dict[str, Any]
@@ -72,8 +77,8 @@ def main(
     warnings.filterwarnings("ignore")  # captum warns of its hooks at every call
     rows: list[Row] = []
     for name in networks or LAYERS:
-        model = network(name)
-        x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+        model = network(name).double()
+        x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         with torch.no_grad():
             classes = model(x).argmax(1)
         for method, options, library, theirs in track(list(peers(name, model, x, classes)), name, transient=True):
@@ -166,9 +171,10 @@ def peers(name: str, model: nn.Module, x: Tensor, classes: Tensor) -> Iterator[t
         "captum",
         in_captum(attr.IntegratedGradients, n_steps=16, method="gausslegendre"),
     )
-    yield "guided_backprop", {}, "captum", in_captum(attr.GuidedBackprop)
-    yield "deconvnet", {}, "captum", in_captum(attr.Deconvolution)
-    yield "guided_gradcam", {}, "captum", guided
+    if name in ("resnet18", "vgg11_bn"):  # the others have ReLUs that captum does not see: functions, ReLU6
+        yield "guided_backprop", {}, "captum", in_captum(attr.GuidedBackprop)
+        yield "deconvnet", {}, "captum", in_captum(attr.Deconvolution)
+        yield "guided_gradcam", {}, "captum", guided
     windows: dict[str, Any] = {"sliding_window_shapes": (3, 20, 20), "strides": (3, 12, 12), "baselines": 0.0}
     yield "occlusion", {"patch": 20, "stride": 12}, "captum", in_captum(attr.Occlusion, **windows)
 
@@ -183,7 +189,7 @@ class SameNoise(torch.distributions.Normal):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - as in torch
         """The next copy's noise."""
-        return torch.randn(sample_shape, generator=self.generator) * self.spread
+        return torch.randn(sample_shape, generator=self.generator).to(self.spread) * self.spread
 
 
 def separate(model: nn.Module) -> nn.Module:
@@ -236,6 +242,7 @@ def show(rows: list[Row], path: Path) -> None:
             cells[1] += f" [{list(NOTES).index((method, library)) + 1}]"
         table.add_row(*map(escape, cells))
         lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", EMPTY]
     lines += [
         "",
         *(f"[{i}] {method}, {library}: {note}." for i, ((method, library), note) in enumerate(NOTES.items(), 1)),

@@ -116,7 +116,7 @@ def explain(
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(help="Which vignette to draw; test ones begin at 20000000.")] = 20000011,
+    seed: Annotated[int, typer.Option(help="Which vignette to draw; test ones begin at 20000000.")] = 20000123,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
 ) -> None:
     """Draw a vignette and explain it by all three bundled models: a class, a caption, an answer."""
