@@ -69,14 +69,14 @@ def integrated_gradients(question: Question, *, steps: int = 50, baseline: float
     q, x = question, question.x
     # First, so that "the predicted class" is that of the whole picture.
     scores = picture_scores(q, x.unflatten(0, (q.versions, -1))).flatten(1)
-    points, weights = (
-        torch.tensor(v / 2, dtype=x.dtype, device=x.device) for v in np.polynomial.legendre.leggauss(steps)
-    )
+    points, weights = (torch.from_numpy(v / 2).to(x.device) for v in np.polynomial.legendre.leggauss(steps))
     total: Tensor | float = 0.0
     for part in chunks(steps, q, rows, "Integrated gradients"):
-        along = (points[part] + 0.5).view(-1, 1, 1, 1, 1) * (x - baseline) + baseline
+        share = (points[part] + 0.5).to(x.dtype).view(-1, 1, 1, 1, 1)
+        along = share * (x - baseline) + baseline
         gradients, _ = _input_gradients(replace(q, x=along.flatten(0, 1), versions=len(part) * q.versions))
-        total = total + torch.einsum("m,tmn...->tn...", weights[part], gradients.unflatten(1, (len(part), -1)))
+        wide = gradients.to(torch.promote_types(gradients.dtype, torch.float32)).unflatten(1, (len(part), -1))
+        total = total + torch.einsum("m,tmn...->tn...", weights[part].to(wide.dtype), wide)
     return Maps(total * (x - baseline), scores)
 
 

@@ -51,7 +51,7 @@ def smooth_gradcam_plus_plus(
         raise ExplainError(f"There is no numerator {numerator!r}; choose 'second' or 'first'.")
     # Before the noise, so that "the predicted class" is that of the clean picture.
     activations, scores = activations_of(q)
-    neurons = chosen(activations, units, mask)
+    neurons = chosen(activations, units, mask).float()
     shape = (len(q.targets), *activations.shape)
     first, second, third = (torch.zeros(shape, device=activations.device) for _ in range(3))
     unit: Tensor | None = None  # of the gradient: its cube would under- and overflow
@@ -109,7 +109,9 @@ def smoothgrad(
     total: Tensor | float = 0.0
     for copies, noisy in _noisy(q, n, sigma, seed, rows, "SmoothGrad"):
         maps = method(replace(q, x=noisy, versions=copies), **options)
-        total = total + maps.values.unflatten(1, (copies, -1)).sum(1) / n
+        # Half precision would lose what the later copies add.
+        values = maps.values.to(torch.promote_types(maps.values.dtype, torch.float32))
+        total = total + values.unflatten(1, (copies, -1)).sum(1) / n
     assert isinstance(total, Tensor)
     return Maps(total, scores)
 
