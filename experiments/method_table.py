@@ -85,6 +85,7 @@ Asked = tuple[Explain, np.ndarray, Callable[[], object]]
 def questions(task: str, split: str, count: int) -> Iterator[Asked]:
     """(explain with a method, masks (M,H,W) of the things it is about, a plain forward) for one target a picture."""
     model: Any = models.load("vignette-" + {"word": "captioner", "answer": "vqa"}.get(task, "classifier"))
+    model.to(memory_format=torch.channels_last)  # a third faster on CPUs
     asked = 0
     for i in range(100 * count):
         scene = vignettes.draw(vignettes.seed(split, i))
