@@ -81,8 +81,9 @@ def gradcam_plus_plus(evidence: Evidence, *, normalise: bool = True) -> tuple[Te
             (github.com/adityac94/Grad_CAM_plus_plus); False is the formula of the paper.
     """
     g, a = evidence.gradients.float(), evidence.activations.float()
-    # g² / (2g² + g³ ΣA), reduced by g², which would under- and overflow.
-    return plus_plus(a, g, torch.ones_like(g), 2 + a.sum(dim=(-2, -1), keepdim=True) * g, normalise)
+    # g² / (2g² + g³ ΣA), reduced by g², which would under- and overflow; not where the denominator is 0, taken as 1.
+    denominator = 2 + a.sum(dim=(-2, -1), keepdim=True) * g
+    return plus_plus(a, g, torch.where(denominator == 0, g**2, 1.0), denominator, normalise)
 
 
 def plus_plus(
