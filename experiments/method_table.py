@@ -40,6 +40,13 @@ TASKS: Final = ("class", "word", "answer", "several")
 OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
 """What differs from a method's defaults."""
 
+LEGEND: Final = (
+    "Pointing: the maximum lies on the thing, without tolerance. Mass: share of the positive relevance on it. Rank: "
+    "share of the K most relevant pixels on it, K its size. Things found (several of one kind in the picture): share of "
+    "which a fifth is among the K most relevant pixels. Forwards: time in plain passes of the encoder; MB: peak above "
+    "the loaded model. Times and memory are of one class of one picture."
+)
+
 Explain = Callable[..., Any]
 
 
@@ -217,10 +224,11 @@ def versions() -> dict[str, str | int]:
 def show(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
     head = ("task", "method", "n", "pointing %", "± s.e.", "mass %", "rank %", "things found %", "forwards", "MB")
-    table, lines = (
-        Table(*head),
-        [f"`{report['command']}`", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"],
-    )
+    table = Table(*head)
+    told = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
+    options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
+    lines = [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND, ""]
+    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in report["rows"]:
         shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "mass", "rank")]
         shares.append(f"{100 * row['found']:.1f}" if row["task"] == "several" else "")
