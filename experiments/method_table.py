@@ -42,7 +42,7 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
 
 LEGEND: Final = (
     "Pointing: the maximum lies on the thing, without tolerance. Mass: share of the positive relevance on it. Rank: "
-    "share of the K most relevant pixels on it, K its size. Things found (several of one kind in the picture): share of "
+    "share of the K most relevant pixels on it, K its size. Things found (several of one kind in a picture): share of "
     "which a fifth is among the K most relevant pixels. Forwards: time in plain passes of the encoder; MB: peak above "
     "the loaded model. Times and memory are of one class of one picture."
 )
