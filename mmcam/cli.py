@@ -233,11 +233,13 @@ def one_sentence() -> Iterator[None]:
 
 
 def write(exp: mmcam.Explanation | mmcam.CaptionExplanation, out: Path, stem: str) -> list[Path]:
-    """Write picture and data of an explanation; the files' names say what was explained."""
+    """Write picture and data of an explanation; the files' names say what was explained, and how if not by Grad-CAM."""
+    whole = exp.whole if isinstance(exp, mmcam.CaptionExplanation) else exp
+    how = "" if whole.method == "gradcam" else f"-{whole.method}"
     if isinstance(exp, mmcam.CaptionExplanation):
-        words = [word.save(out / f"{stem}-{i:02d}-{slug(word.target)}.npz") for i, word in enumerate(exp)]
-        return [exp.save(out / f"{stem}-caption.png"), *words]
-    name = f"{stem}-{slug(exp.target)}"
+        words = [word.save(out / f"{stem}-{i:02d}-{slug(word.target)}{how}.npz") for i, word in enumerate(exp)]
+        return [exp.save(out / f"{stem}-caption{how}.png"), *words]
+    name = f"{stem}-{slug(exp.target)}{how}"
     return [exp.save(out / f"{name}.png"), exp.save(out / f"{name}.npz")]
 
 

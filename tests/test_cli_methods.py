@@ -60,7 +60,8 @@ def expected(photo, **options):
 
 
 def written(tmp_path):
-    data = np.load(tmp_path / "out" / "photo-class-3.npz")
+    (file,) = (tmp_path / "out").glob("photo-class-3*.npz")
+    data = np.load(file)
     return torch.from_numpy(data["values"]), json.loads(str(data["meta"]))
 
 
@@ -272,3 +273,11 @@ def test_layers_that_cannot_be_fused_are_one_sentence(photo, model, tmp_path, ar
     assert result.exit_code == 1
     assert result.output.strip() == sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_the_files_of_different_methods_stand_side_by_side(photo, model, tmp_path):
+    for method in ("gradcam", "gradcam++", "layercam"):
+        result = run("explain", photo, *model, "--class", 3, "--method", method)
+        assert result.exit_code == 0, result.output
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"photo-class-3.png", "photo-class-3-gradcam++.png", "photo-class-3-layercam.png"} <= names
