@@ -2,9 +2,8 @@
 
 torchvision architectures with random weights (batch-norm statistics fitted, so that no signal dies on the way), two
 pictures of noise, the predicted class of each, in double precision, so that no ReLU flips with the rounding.
-pytorch-grad-cam returns enlarged maps scaled to 0..1, so ours are
-enlarged and scaled the same way before they are compared with its. Noise is the same on both sides where a method draws
-some.
+pytorch-grad-cam returns enlarged maps scaled to 0..1, so ours are enlarged and scaled the same way before they are
+compared with its. Noise is the same on both sides where a method draws some.
 
     python -m experiments.agreement
 """
@@ -12,7 +11,6 @@ some.
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,15 +24,13 @@ import torchcam.methods as torchcam
 import torchvision
 import typer
 from captum import attr
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
-from mmcam.explanation import write_whole
+from experiments.benchmark import settle
+from experiments.tables import show
 
 LAYERS: Final = {
     "resnet18": "layer4",
@@ -47,17 +43,11 @@ SIDE: Final = 64
 LIBRARIES: Final = ("captum", "torchcam", "grad-cam")
 LARGE: Final = 1e4
 NOTES: Final = {
-    (
-        "gradcam++",
-        "torchcam",
-    ): "the division by the denominator has no effect in torchcam 0.5.0 (it changes a copy), and "
+    "gradcam++, torchcam": "the division by the denominator has no effect in torchcam 0.5.0 (it changes a copy), and "
     "the denominator sums A·g³ over the cells where the paper has ΣA times g³",
-    ("gradcam++", "grad-cam"): f"of {LARGE:g} times the logit: it adds 1e-6 to a denominator of squared gradients",
-    (
-        "smooth_gradcam++",
-        "torchcam",
-    ): "torchcam weighs with the last copy's gradient in place of the mean, and sums A·g³",
-    ("scorecam", "grad-cam"): "it enlarges the channels with align_corners=True, torchcam and we without",
+    "gradcam++, grad-cam": f"of {LARGE:g} times the logit: it adds 1e-6 to a denominator of squared gradients",
+    "smooth_gradcam++, torchcam": "torchcam weighs with the last copy's gradient in place of the mean, and sums A·g³",
+    "scorecam, grad-cam": "it enlarges the channels with align_corners=True, torchcam and we without",
 }
 """Where a definition differs, or had to be brought into line."""
 EMPTY: Final = (
@@ -87,7 +77,7 @@ def main(
             ours = mmcam.attribute(model, x, [target], layer=LAYERS[name], method=method, **options)[0]
             row = {"method": method, "options": options, "network": name, "library": library}
             rows.append(row | {"error": difference(ours, theirs(), library)})
-    show(rows, out / "agreement")
+    table(rows, out / "agreement")
 
 
 def scaled_logit(classes: Tensor, scale: float, logits: Tensor) -> Tensor:
@@ -100,12 +90,7 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     extra: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     model: nn.Module = getattr(torchvision.models, name)(weights=None, **extra)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-    with torch.no_grad():
-        model.train()(torch.randn(8, 3, SIDE, SIDE))
-    return model.eval()
+    return settle(model, torch.randn(8, 3, SIDE, SIDE))
 
 
 def peers(name: str, model: nn.Module, x: Tensor, classes: Tensor) -> Iterator[tuple[str, dict[str, Any], str, Run]]:
@@ -228,28 +213,20 @@ def difference(ours: Tensor, theirs: Tensor, library: str) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def show(rows: list[Row], path: Path) -> None:
+def table(rows: list[Row], path: Path) -> None:
     """Print the table, methods down and networks across, and write it as JSON and Markdown."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    head = ("method", "library", *networks)
-    table = Table(*head)
     told = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", *LIBRARIES))
-    lines = [f"`python -m experiments.agreement`: {told}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    noted = list(NOTES)
+    cells = []
     for method, library in dict.fromkeys((row["method"], row["library"]) for row in rows):
         found = {r["network"]: r["error"] for r in rows if (r["method"], r["library"]) == (method, library)}
-        cells = [method, library, *(f"{found[name]:.0e}" if name in found else "" for name in networks)]
-        if (method, library) in NOTES:
-            cells[1] += f" [{list(NOTES).index((method, library)) + 1}]"
-        table.add_row(*map(escape, cells))
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", EMPTY]
-    lines += [
-        "",
-        *(f"[{i}] {method}, {library}: {note}." for i, ((method, library), note) in enumerate(NOTES.items(), 1)),
-    ]
-    Console().print(table)
-    write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(rows, indent=1).encode()))
-    write_whole(path.with_suffix(".md"), lambda file: file.write(("\n".join(lines) + "\n").encode()))
+        pair = f"{method}, {library}"
+        mark = f" [{noted.index(pair) + 1}]" if pair in NOTES else ""
+        cells.append([method, library + mark, *(f"{found[name]:.0e}" if name in found else "" for name in networks)])
+    notes = [f"[{i}] {pair}: {note}." for i, (pair, note) in enumerate(NOTES.items(), 1)]
+    above = [f"`python -m experiments.agreement`: {told}"]
+    show(path, rows, ("method", "library", *networks), cells, above, ["", EMPTY, "", *notes])
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -34,7 +32,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck
 
 import mmcam
-from experiments.memory import APART, peak_of
+from experiments.memory import peak_of, peak_printed_by
 from mmcam import engine
 from mmcam.explanation import write_whole
 from mmcam.methods.cam import gradcam
@@ -407,11 +405,8 @@ def peak(task: str, name: str, setting: Setting) -> float:
 
 def peak_apart(task: str, name: str, setting: Setting) -> float:
     """`peak` in a fresh process whose every tensor is given back to the system when it is freed."""
-    command = [sys.executable, "-m", "experiments.benchmark", "--peak", json.dumps([task, name, asdict(setting)])]
-    done = subprocess.run(command, env=os.environ | APART, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{task}, {name}: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.split()[-1])
+    asked = json.dumps([task, name, asdict(setting)])
+    return peak_printed_by(["experiments.benchmark", "--peak", asked], f"{task}, {name}")
 
 
 def machine(setting: Setting) -> str:

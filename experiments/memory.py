@@ -1,6 +1,9 @@
 """Peak memory of one call."""
 
 import gc
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +11,19 @@ import torch
 
 APART = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Environment of a process whose every tensor is given back to the system when it is freed."""
+
+
+def peak_printed_by(arguments: list[str], what: str) -> float:
+    """The last thing that ``python -m`` with these arguments prints, a `peak_of`, in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the message names what was measured and repeats its last line.
+    """
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, env=os.environ | APART, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{what}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split()[-1])
 
 
 def peak_of(run: Callable[[], object], device: str = "cpu") -> float:

@@ -12,10 +12,7 @@ share of several things that the map shows, time in plain forwards of the same m
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,16 +22,14 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import mmcam
 import models
-from experiments.memory import APART, peak_of
+from experiments.memory import peak_of, peak_printed_by
+from experiments.tables import keep, show
 from mmcam.datasets import vignettes
 from mmcam.evaluation import pointing, relevance
-from mmcam.explanation import write_whole
 
 TASKS: Final = ("class", "word", "answer", "several")
 OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
@@ -77,7 +72,7 @@ def main(
         rows += baselines(task, asked or list(questions(task, split, pictures)))
     command = f"python -m experiments.method_table --pictures {pictures} --split {split}"
     report = {"command": command, "versions": versions(), "options": OPTIONS, "rows": rows}
-    show(report, out / f"methods-{split}")
+    table(report, out / f"methods-{split}")
 
 
 def inapplicable() -> set[str]:
@@ -101,7 +96,7 @@ def questions(task: str, split: str, count: int) -> Iterator[Asked]:
             continue
         explain, masks = target
         x = model.preprocess(scene.image)[0][None]
-        yield explain, masks, plain(task, model, x)
+        yield explain, masks, plain(model, x)
         asked += 1
         if asked == count:
             return
@@ -142,7 +137,7 @@ def choose(task: str, model: Any, scene: vignettes.Vignette, i: int) -> tuple[Ex
     return explain, scene.mask(question.things)[None]
 
 
-def plain(task: str, model: Any, x: torch.Tensor) -> Callable[[], object]:
+def plain(model: Any, x: torch.Tensor) -> Callable[[], object]:
     """The forward pass that times are multiples of: the picture's, up to the encoder's vector."""
 
     def run() -> object:
@@ -209,11 +204,7 @@ def baselines(task: str, asked: list[Asked]) -> list[dict[str, Any]]:
 
 def peak_apart(method: str) -> float:
     """Peak memory of one class explanation, in a fresh process."""
-    command = [sys.executable, "-m", "experiments.method_table", "--memory", method]
-    done = subprocess.run(command, env=os.environ | APART, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{method}: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.split()[-1])
+    return peak_printed_by(["experiments.method_table", "--memory", method], method)
 
 
 def versions() -> dict[str, str | int]:
@@ -221,29 +212,18 @@ def versions() -> dict[str, str | int]:
     return {"mmcam": mmcam.__version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
-def show(report: dict[str, Any], path: Path) -> None:
+def table(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
     head = ("task", "method", "n", "pointing %", "± s.e.", "mass %", "rank %", "things found %", "forwards", "MB")
-    table = Table(*head)
     told = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
-    lines = [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND, ""]
-    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = []
     for row in report["rows"]:
         shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "mass", "rank")]
         shares.append(f"{100 * row['found']:.1f}" if row["task"] == "several" else "")
         costs = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in (("forwards", 1), ("mb", 0))]
-        cells = [row["task"], row["method"], str(row["n"]), *shares, *costs]
-        table.add_row(*cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    Console().print(table)
-    keep(path.with_suffix(".json"), json.dumps(report, indent=1))
-    keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
-
-
-def keep(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    write_whole(path, lambda file: file.write(text.encode()))
+        cells.append([row["task"], row["method"], str(row["n"]), *shares, *costs])
+    show(path, report, head, cells, [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND])
 
 
 if __name__ == "__main__":

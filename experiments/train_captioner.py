@@ -101,10 +101,9 @@ def main(
     publish(model, card, work)
     rounded = load(NAME, folder=work)  # the scores are those of the halves that are published
     card["beam"] = BEAM
-    card["scores"] = {split: measure(rounded, *read(data, split)) for split in ("test", "heldout")}
-    card["scores of the likeliest word each time"] = {
-        split: measure(rounded, *read(data, split), beam=1) for split in ("test", "heldout")
-    }
+    splits = {split: read(data, split) for split in ("test", "heldout")}
+    for key, beam in (("scores", BEAM), ("scores of the likeliest word each time", 1)):
+        card[key] = {split: measure(rounded, *held, beam) for split, held in splits.items()}
     publish(rounded, card, out)
     print(json.dumps(card["scores"], indent=1))
 

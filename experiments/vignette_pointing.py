@@ -9,7 +9,6 @@ thing, without tolerance. Beside it the same masks hit by the picture's centre a
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,15 +16,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import mmcam
 import models
+from experiments.tables import show
 from mmcam.datasets import vignettes
 from mmcam.evaluation.pointing import centre, chance, inside
-from mmcam.explanation import write_whole
 
 Row = tuple[bool, bool, float]  # hit, hit by the centre, chance
 
@@ -61,7 +58,7 @@ def main(
             for task in TASKS
         ],
     }
-    show(report, out / f"pointing-{split}-{method}")
+    table(report, out / f"pointing-{split}-{method}")
 
 
 TASKS = ("class", "word", "answer")
@@ -100,21 +97,14 @@ def summary(task: str, category: str, rows: list[Row]) -> dict[str, object]:
     }
 
 
-def show(report: dict[str, Any], path: Path) -> None:
+def table(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
     head = ("task", "truth of", "n", "pointing %", "± s.e.", "centre %", "random %")
-    table, lines = (
-        Table(*head),
-        [f"`{report['command']}`", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"],
-    )
+    cells = []
     for row in report["rows"]:
         shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "centre", "random")]
-        cells = [row["task"], row["category"], str(row["n"]), *shares]
-        table.add_row(*cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    Console().print(table)
-    write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(report, indent=1).encode()))
-    write_whole(path.with_suffix(".md"), lambda file: file.write(("\n".join(lines) + "\n").encode()))
+        cells.append([row["task"], row["category"], str(row["n"]), *shares])
+    show(path, report, head, cells, [f"`{report['command']}`"])
 
 
 if __name__ == "__main__":

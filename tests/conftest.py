@@ -1,7 +1,9 @@
 """One thread, so that runs are reproducible and share a machine kindly; GPU tests skip where there is no GPU."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,6 +17,15 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph-like picture in a file, wider than high."""
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
 
 
 def pytest_collection_modifyitems(items):

@@ -17,15 +17,6 @@ runner = CliRunner()
 
 
 @pytest.fixture
-def photo(tmp_path):
-    """A photograph-like picture, wider than high."""
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
-    path = tmp_path / "photo.png"
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture
 def weights(tmp_path):
     """Random SqueezeNet weights for seven classes, in a file."""
     torch.manual_seed(0)

@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -14,14 +13,6 @@ import mmcam
 from mmcam import METHODS, cli
 
 runner = CliRunner()
-
-
-@pytest.fixture
-def photo(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
-    path = tmp_path / "photo.png"
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 FACTORY = """
