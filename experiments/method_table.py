@@ -76,8 +76,8 @@ def main(
 
 
 def inapplicable() -> set[str]:
-    """Methods the reference models do not fit: their fc7 is more than a global average and one linear layer."""
-    return {"cam"}
+    """Methods that the three models do not fit: fc7 is more than a global average, and there is no attention."""
+    return {"attention", "cam"}
 
 
 Map = tuple[np.ndarray, tuple[int, int] | None, np.ndarray]

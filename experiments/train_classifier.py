@@ -111,6 +111,7 @@ def main(
 
     card: dict[str, Any] = {
         "name": NAME,
+        "model": "Classifier",
         "task": "multi-label classification",
         "data": {"pictures": len(pixels), "split": "train", "seeds": [records[0]["truth"]["seed"], len(records)]},
         "initialised_from": None,

@@ -1,21 +1,26 @@
-"""Train `vignette-vqa`: short questions about a picture, answered.
+"""Train a VQA model: short questions about a picture, answered.
 
-    python -m experiments.train_classifier
-    python -m experiments.train_vqa                   # --resume goes on after an interruption
+    python -m experiments.train_vqa                                         # vignette-vqa, as "deeper LSTM Q + norm I"
+    python -m experiments.train_vqa --model SAN                             # vignette-san
+    python -m experiments.train_vqa --model HieCoAtt --coattention parallel     # vignette-hiecoatt-parallel
+    python -m experiments.train_vqa --model HieCoAtt --coattention alternating  # vignette-hiecoatt-alternating
+    python -m experiments.train_vqa --data vqa --root VQA --encoder-weights mobilenet_v2.pth …
+    python -m experiments.train_vqa --data daquar --root DAQUAR --encoder-weights mobilenet_v2.pth …
 
-The encoder starts as the classifier's. The question side first learns alone: every picture is encoded once, and a step
-puts each of its questions to all of up to `TOGETHER` pictures of which it was asked, so that reading a question, the
-dear part, serves many answers. Then everything is trained on together: a step encodes each picture once and puts many
-questions to it; a question asked of several pictures is read once.
+`vignette-vqa` starts from the classifier's encoder and trains it on. Its question side first learns alone: every
+picture is encoded once, and a step puts each of its questions to all of up to `TOGETHER` pictures of which it was
+asked, so that reading a question, the dear part, serves many answers. Then everything is trained together.
+
+All others leave the encoder as it is (that of `vignette-vqa`, or a network for photographs), so every picture is
+encoded once. In every step many questions are put to each picture; a question asked of several pictures is read once.
+`--resume` goes on after an interruption.
 """
 
-import functools
 import json
 import sys
 import time
-from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
@@ -23,34 +28,55 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from experiments.render import in_batches, read
+from experiments.asked import (
+    Blind,
+    Data,
+    answerable,
+    answers_of,
+    measure,
+    photo_splits,
+    tokens_of,
+    vignette_split,
+    vocabulary_of,
+)
+from experiments.pictures import encoded
+from experiments.render import read as read_rendered
 from experiments.training import (
     Log,
     descend,
-    encoded,
     keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,
     optimiser_of,
     pictures_of,
-    plain_pictures,
     publish,
     rows_of,
     save_checkpoint,
 )
 from mmcam.datasets.vignettes import questions
-from models import VQA, WEIGHTS, load
-from models.vqa import PAD, UNKNOWN
+from models import VQA, WEIGHTS, Answerer, build, load
+from models.answerer import PAD, UNKNOWN
+from models.photo import SIDES, photo_features
 
-NAME: Final = "vignette-vqa"
+NAMES: Final = {"VQA": "vqa", "SAN": "san", "HieCoAtt": "hiecoatt"}
+HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs the test split
 TOGETHER = 24  # pictures a question is put to at once while the question side learns alone
 FORGET = 0.01  # share of the words replaced by UNKNOWN, so that an unknown word does no harm
 
 
 def main(
-    data: Path = Path("runs/vignettes"),
-    work: Path = Path("runs/vqa"),
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "VQA",
+    coattention: Annotated[str | None, typer.Option(help="Of HieCoAtt: parallel or alternating.")] = None,
+    data: Data = "vignettes",
+    root: Annotated[Path, typer.Option(help="Rendered vignettes, or the folder of the official files.")] = Path(
+        "runs/vignettes"
+    ),
+    encoder: Annotated[str, typer.Option(help=f"torchvision network for photographs, e.g. {', '.join(SIDES)}.")] = (
+        "mobilenet_v2"
+    ),
+    encoder_weights: Annotated[Path | None, typer.Option(help="Its state dict; needed for photographs.")] = None,
+    work: Path = Path("runs"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
     steps: int = 1_200,
@@ -67,72 +93,114 @@ def main(
 ) -> None:
     """Train on the train split, `asked` questions a picture and step; measure; write the weights and their card.
 
-    Before that, the question side sees all questions `alone` times.
+    The question side of `vignette-vqa` sees all questions `alone` times before that.
     """
+    if model not in NAMES:
+        raise typer.BadParameter(f"There is no VQA model {model!r}; there are {', '.join(NAMES)}.")
+    kind = "-".join(filter(None, (NAMES[model], coattention)))
+    name = f"{'vignette' if data == 'vignettes' else data}-{kind}"
+    work = work / name.removeprefix("vignette-")
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    pixels, records = read(data, "train")
-
     torch.manual_seed(seed)
-    model = VQA(questions.VOCABULARY, questions.ANSWERS, dropout=dropout)
-    classifier = load("vignette-classifier", folder=start_from)
-    model.encoder.load_state_dict(classifier.encoder.state_dict())
-    model.to(memory_format=torch.channels_last).train()
-    tokens, answers = asked_of(model, [question for record in records for question in record["questions"]])
-    numbers = np.array([len(record["questions"]) for record in records])  # of questions; few things, few questions
+    more: dict[str, Any] = {"dropout": dropout} | ({} if coattention is None else {"coattention": coattention})
+    card: dict[str, Any] = {"name": name, "model": model, "task": "visual question answering"}
+    if data == "vignettes":
+        splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
+        card |= {"vocabulary": questions.VOCABULARY, "answers": questions.ANSWERS, "architecture": more}
+        answerer = built(card)
+        if isinstance(answerer, VQA):
+            answerer.backbone.load_state_dict(load("vignette-classifier", folder=start_from).encoder.state_dict())
+            card["initialised_from"] = "the encoder of vignette-classifier"
+        else:
+            answerer.backbone.load_state_dict(load("vignette-vqa", folder=start_from).convolutions.state_dict())
+            card["initialised_from"] = "the convolutions of vignette-vqa, which stay as they are"
+    else:
+        if encoder_weights is None:
+            raise typer.BadParameter("Photographs need a trained encoder; pass its state dict with --encoder-weights.")
+        convolutions = photo_features(encoder, encoder_weights)
+        splits = photo_splits(data, root, convolutions.preprocess)
+        texts = {"vocabulary": vocabulary_of(splits["train"]), "answers": answers_of(splits["train"])}
+        card |= {**texts, "architecture": more, "encoder": encoder}
+        answerer = built(card)
+        answerer.convolutions.load_state_dict(convolutions.state_dict())
+        card["initialised_from"] = f"{encoder_weights.name}, which stays as it is"
+    blind = Blind(splits["train"])
+    train = answerable(splits["train"], answerer.answers)
+    every = [question for own in train.questions for question in own]
+    tokens = tokens_of(answerer, every).numpy().astype(np.int16)
+    numbers = np.array([len(own) for own in train.questions])  # of questions; few things, few questions
     firsts = np.concatenate([[0], numbers.cumsum()[:-1]])
-    optimiser = optimiser_of(model, decay)
-    start, before = load_checkpoint(work / "checkpoint.pt", model, optimiser) if resume else (0, 0.0)
+    places = {answer: i for i, answer in enumerate(answerer.answers)}
+    answers = np.array([places[question.answer] for question in every], np.int16)
+    answerer.backbone.to(memory_format=torch.channels_last)
+    answerer.train()
+    whole = data == "vignettes" and isinstance(answerer, VQA)  # the encoder is trained, too
+    if not whole:
+        answerer.backbone.eval().requires_grad_(False)
+    optimiser = optimiser_of(answerer, decay)
+    start, before = load_checkpoint(work / "checkpoint.pt", answerer, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
-    if not resume:
-        owners = np.repeat(np.arange(len(records)), numbers)
-        learn_alone(model, encoded(model.encoder, pixels), tokens, answers, owners, alone, alone_rate, decay, seed, log)
-        save_checkpoint(work / "checkpoint.pt", model, optimiser, 0, time.monotonic() - begun)
+    seen: np.ndarray | None = None
+    if whole:
+        if not resume:
+            fc7 = torch.from_numpy(np.array(encoded(answerer, train.pictures, work, "fc7"))).float()
+            owners = np.repeat(np.arange(len(train.pictures)), numbers)
+            assert isinstance(answerer, VQA)
+            learn_alone(answerer, fc7, tokens, answers, owners, alone, alone_rate, decay, seed, log)
+            save_checkpoint(work / "checkpoint.pt", answerer, optimiser, 0, time.monotonic() - begun)
+    else:
+        seen = encoded(answerer, train.pictures, work.parent, f"{name.split('-')[0]}-train")
+
+    pixels = read_rendered(root, "train")[0] if whole else np.empty(0)
+    asking = np.flatnonzero(numbers)  # a picture all of whose answers are rare asks nothing
 
     def batch_of(step: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((seed, step, 1))
-        rows = rows_of(step, len(pixels), batch, seed)
+        rows = asking[rows_of(step, len(asking), min(batch, len(asking)), seed)]
         chosen = np.concatenate([firsts[row] + np.resize(rng.permutation(numbers[row]), asked) for row in rows])
         text, of_text = np.unique(tokens[chosen], axis=0, return_inverse=True)
         length = (text != PAD).sum(1)
         text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
         truths = (text, length, of_text.ravel(), answers[chosen])
-        return pictures_of(pixels, rows, rng), *(torch.from_numpy(truth.astype(np.int64)) for truth in truths)
+        x = pictures_of(pixels, rows, rng) if seen is None else torch.from_numpy(seen[rows]).float()
+        return x, *(torch.from_numpy(truth.astype(np.int64)) for truth in truths)
 
     for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = model.look(model.encoder(x)).repeat_interleave(len(answer) // len(x), 0)
-            scores = model.answer(pictures, model.read(text, length)[of_text])
+            looked = answerer.look(answerer.see(x) if seen is None else x)
+            looked = tuple(part.repeat_interleave(len(answer) // len(x), 0) for part in looked)
+            read = tuple(part[of_text] for part in answerer.read(text, length))
+            scores = answerer.answer(looked, read)
         loss = F.cross_entropy(scores.float(), answer)
-        descend(model, optimiser, loss, learning_rate(step, steps, rate))
+        descend(answerer, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss, right=(scores.argmax(1) == answer).float().mean())
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            save_checkpoint(work / "checkpoint.pt", model, optimiser, step + 1, time.monotonic() - begun)
+            save_checkpoint(work / "checkpoint.pt", answerer, optimiser, step + 1, time.monotonic() - begun)
 
-    card: dict[str, Any] = {
-        "name": NAME,
-        "task": "visual question answering",
-        "data": {"pictures": len(pixels), "questions": len(tokens), "split": "train",
-                 "seeds": [records[0]["truth"]["seed"], len(records)]},
-        "initialised_from": "the encoder of vignette-classifier",
-        "command": "python -m experiments.train_vqa " + " ".join(sys.argv[1:]),
+    card |= {
+        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)},
+        "command": " ".join(["python -m experiments.train_vqa", *sys.argv[1:]]),
         "hyperparameters": {
-            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay,
-            "seed": seed, "question side alone": {"epochs": alone, "rate": alone_rate},
+            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay, "seed": seed,
+            **({"question side alone": {"epochs": alone, "rate": alone_rate}} if whole else {}),
             "precision": "bfloat16 autocast",
         },
         "seconds": round(time.monotonic() - begun),
-        "vocabulary": questions.VOCABULARY,
-        "answers": questions.ANSWERS,
-        "architecture": {"dropout": dropout},
     }  # fmt: skip
-    publish(model, card, work)
-    rounded = load(NAME, folder=work)  # the scores are those of the halves that are published
-    blind = Blind(records)
-    card["scores"] = {split: measure(rounded, *read(data, split), blind) for split in ("test", "heldout")}
-    publish(rounded, card, out)
+    publish(answerer, card, work)
+    rounded = load(name, folder=work)  # the scores are those of the halves that are published
+    card["scores"] = {split: measure(rounded, splits[split], blind) for split in HELD.get(data, ("test",))}
+    publish(rounded, card, out if data == "vignettes" else work)
     print(json.dumps(card["scores"], indent=1))
+
+
+def built(card: dict[str, Any]) -> Answerer:
+    """The VQA model of a card, with random weights."""
+    model = build(card)
+    assert isinstance(model, Answerer)
+    return model
 
 
 def learn_alone(
@@ -176,67 +244,11 @@ def learn_alone(
     for step, (text, length, of_group, answer, owner) in loaded(batch_of, 0, len(plans)):
         torch.manual_seed(seed + step)
         with torch.autocast("cpu", torch.bfloat16):
-            scores = model.answer(model.look(fc7[owner]), model.read(text, length)[of_group])
+            (read,) = model.read(text, length)
+            scores = model.answer(model.look(fc7[owner]), (read[of_group],))
         loss = F.cross_entropy(scores.float(), answer)
         descend(rest, optimiser, loss, learning_rate(step, len(plans), rate))
         log(step, alone=loss, right=(scores.argmax(1) == answer).float().mean())
-
-
-def asked_of(model: VQA, asked: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens (Q, longest), padded, and answers (Q,) of questions (text, type, answer)."""
-    number = {answer: i for i, answer in enumerate(model.answers)}
-    tokenise = functools.cache(model.tokenise)  # many pictures are asked the same
-    rows = [tokenise(text) for text, _, _ in asked]
-    tokens = np.full((len(rows), max(map(len, rows))), PAD, np.int16)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = row
-    return tokens, np.array([number[answer] for _, _, answer in asked], np.int16)
-
-
-class Blind:
-    """The question-only baseline: the answer most often given to the same question in training, whatever the picture.
-
-    A question never asked in training gets the answer most often given to its type.
-    """
-
-    def __init__(self, records: list[dict[str, Any]]) -> None:
-        texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        types: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for record in records:
-            for text, of_type, answer in record["questions"]:
-                texts[text][answer] += 1
-                types[of_type][answer] += 1
-        self.texts = {text: counts.most_common(1)[0][0] for text, counts in texts.items()}
-        self.types = {of_type: counts.most_common(1)[0][0] for of_type, counts in types.items()}
-
-    def __call__(self, text: str, of_type: str) -> str:
-        """The answer to a question of a type."""
-        return self.texts.get(text, self.types[of_type])
-
-
-@torch.inference_mode()
-def measure(
-    model: VQA, pixels: np.ndarray, records: list[dict[str, Any]], blind: Blind | None = None
-) -> dict[str, Any]:
-    """Accuracy over all questions of a split and over those of each type, beside the baseline's if one is given."""
-    right: defaultdict[str, list[bool]] = defaultdict(list)
-    guessed: defaultdict[str, list[bool]] = defaultdict(list)
-    for rows, pictures in in_batches(pixels):
-        asked = [question for record in records[rows] for question in record["questions"]]
-        tokens, answers = (torch.from_numpy(table.astype(np.int64)) for table in asked_of(model, asked))
-        numbers = torch.tensor([len(record["questions"]) for record in records[rows]])
-        seen = model.look(model.encoder(plain_pictures(pictures))).repeat_interleave(numbers, 0)
-        scores = model.answer(seen, model.read(tokens, tokens.ne(PAD).sum(1)))
-        for (text, of_type, answer), correct in zip(asked, scores.argmax(1).eq(answers).tolist(), strict=True):
-            for name in ("all", of_type):
-                right[name].append(correct)
-                guessed[name].append(blind is not None and blind(text, of_type) == answer)
-    types = {}
-    for name, marks in right.items():
-        types[name] = {"accuracy": float(np.mean(marks)), "questions": len(marks)}
-        if blind is not None:
-            types[name]["question_only"] = float(np.mean(guessed[name]))
-    return {"pictures": len(records), **types.pop("all"), "types": types}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from mmcam.engine import Evidence, ExplainError
 from mmcam.explain import attribute, explain_answer, explain_caption, explain_class
-from mmcam.explanation import CaptionExplanation, Explanation
+from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
+from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, PictureError, Preprocess, load_image
 from mmcam.methods import METHODS, register
 from mmcam.tasks.captioning import Captioner
@@ -17,14 +18,17 @@ __all__ = [
     "ExplainError",
     "Explanation",
     "Geometry",
+    "Grounding",
     "PictureError",
     "Preprocess",
+    "QuestionExplanation",
     "VQAModel",
     "__version__",
     "attribute",
     "explain_answer",
     "explain_caption",
     "explain_class",
+    "grounding",
     "load_image",
     "register",
 ]

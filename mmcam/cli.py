@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,11 @@ def explain(
     answer: Annotated[str | None, typer.Option(help="Its answer; default the model's own.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Rather than this class, word or answer.")] = None,
     position: Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Every word of the best so many captions.")] = None,
+    by_word: Annotated[bool, typer.Option("--by-word", help="Every word of the question, too.")] = False,
+    grounding: Annotated[
+        bool, typer.Option("--grounding", help="How much each word of the caption owes to the picture.")
+    ] = False,
     model: Model = None,
     weights: Weights = None,
     layer: Annotated[
@@ -64,13 +70,17 @@ def explain(
     """Explain a class, a word, a whole caption or an answer; write PICTURE-TARGET.png and .npz."""
     tasks = {
         "class": class_ is not None,
-        "caption": caption or word is not None or text is not None,
+        "caption": caption or word is not None or text is not None or beam is not None or grounding,
         "answer": question is not None,
     }
     if sum(tasks.values()) > 1:
         raise typer.BadParameter("choose one of --class, --word/--caption/--text, and --question")
     if answer is not None and question is None:
         raise typer.BadParameter("--answer needs its --question")
+    if by_word and question is None:
+        raise typer.BadParameter("--by-word needs its --question")
+    if grounding and (word is not None or beam is not None):
+        raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
     task = next((name for name, asked in tasks.items() if asked), "class")
     with one_sentence():
         loaded, preprocess = load_model(model or BUNDLED[task], weights, device)
@@ -83,9 +93,9 @@ def explain(
 
     def one(picture: Path) -> Any:
         if task == "caption":
-            return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, **shared)
+            return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, beam=beam, **shared)
         if task == "answer":
-            return mmcam.explain_answer(loaded, picture, question or "", answer, **shared)
+            return mmcam.explain_answer(loaded, picture, question or "", answer, by_word=by_word, **shared)
         wanted = int(class_) if class_ is not None and class_.lstrip("-").isdigit() else class_
         if contrast is not None and contrast.isdigit():
             shared["contrast"] = int(contrast)
@@ -94,11 +104,16 @@ def explain(
     reports, failed = [], 0
     for picture in with_progress(pictures, "Explaining"):
         try:
-            exp = one(picture)
-            files = write(exp, out, picture.stem)
-            reports.append({"picture": str(picture), "files": [str(f) for f in files], **exp.summary()})
-            if not as_json:
-                tell(exp, files)
+            found = one(picture)
+            for place, exp in enumerate(found if beam is not None else [found], start=1):
+                files = write(exp, out, picture.stem if beam is None else f"{picture.stem}-beam{place}")
+                owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess) if grounding else []
+                report = {"picture": str(picture), "files": [str(f) for f in files], **exp.summary()}
+                if owed:
+                    report["grounding"] = [{**asdict(word), "drop": word.drop} for word in owed]
+                reports.append(report)
+                if not as_json:
+                    tell(exp, files, owed)
         except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
             failed += 1
             reports.append({"picture": str(picture), "error": str(error)})
@@ -232,13 +247,16 @@ def one_sentence() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def write(exp: mmcam.Explanation | mmcam.CaptionExplanation, out: Path, stem: str) -> list[Path]:
+def write(
+    exp: mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation, out: Path, stem: str
+) -> list[Path]:
     """Write picture and data of an explanation; the files' names say what was explained, and how if not by Grad-CAM."""
-    whole = exp.whole if isinstance(exp, mmcam.CaptionExplanation) else exp
+    whole = exp if isinstance(exp, mmcam.Explanation) else exp.all
     how = "" if whole.method == "gradcam" else f"-{whole.method}"
-    if isinstance(exp, mmcam.CaptionExplanation):
+    if not isinstance(exp, mmcam.Explanation):
+        kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
         words = [word.save(out / f"{stem}-{i:02d}-{slug(word.target)}{how}.npz") for i, word in enumerate(exp)]
-        return [exp.save(out / f"{stem}-caption{how}.png"), *words]
+        return [exp.save(out / f"{stem}-{kind}{how}.png"), *words]
     name = f"{stem}-{slug(exp.target)}{how}"
     return [exp.save(out / f"{name}.png"), exp.save(out / f"{name}.npz")]
 
@@ -248,13 +266,25 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:60] or "target"
 
 
-def tell(exp: mmcam.Explanation | mmcam.CaptionExplanation, files: list[Path]) -> None:
+def tell(
+    exp: mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation,
+    files: list[Path],
+    owed: Sequence[mmcam.Grounding] = (),
+) -> None:
     """Say in words what was found and where it lies."""
-    if isinstance(exp, mmcam.CaptionExplanation):
-        console.print(f"[bold]{exp.caption}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
-        table = Table("word", "log-probability", "looked at (x, y)")
-        for word in exp:
-            table.add_row(word.target, f"{word.score:.2f}", str(word.peak() or "nowhere: the map is empty"))
+    if not isinstance(exp, mmcam.Explanation):
+        if isinstance(exp, mmcam.CaptionExplanation):
+            console.print(f"[bold]{exp.caption}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
+        else:
+            answer = exp.answer
+            console.print(f"[bold]{answer.target}[/] in “{exp.question}”: score {answer.score:.3f}", highlight=False)
+        score = "log-probability" if isinstance(exp, mmcam.CaptionExplanation) else "score lost without it"
+        table = Table("word", score, "looked at (x, y)", *(["lost without the picture"] if owed else []))
+        for i, word in enumerate(exp):
+            cells = [word.target, f"{word.score:.2f}", str(word.peak() or "nowhere: the map is empty")]
+            if owed:
+                cells.append(f"{owed[i].drop:.2f}" + ("  [red]not from the picture[/]" if owed[i].flagged else ""))
+            table.add_row(*cells)
         console.print(table)
     else:
         context = f" in “{exp.context}”" if exp.context else ""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmcam import layers, methods
-from mmcam.engine import ExplainError, Forward, Target, as_found, find_module, unwrap
-from mmcam.explanation import CaptionExplanation, Explanation
-from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
-from mmcam.methods import Maps, Question
-from mmcam.methods.fusion import fuse
+from mmcam.compute import batch_of, compute, explanation, one_each
+from mmcam.engine import ExplainError, Target, unwrap
+from mmcam.explanation import CaptionExplanation, QuestionExplanation
+from mmcam.image import Batch
 from mmcam.tasks import captioning, classification, vqa
 
 ClassTarget = int | str | Target
@@ -62,7 +59,7 @@ def attribute(
         raise ExplainError(f"The pictures are one tensor (N,C,H,W); this one is {tuple(x.shape)}.")
     module = unwrap(model)
     functions = [t if callable(t) and not isinstance(t, Tensor) else classification.index_target(t) for t in targets]
-    maps, _ = _compute(module, lambda pictures, copies: module(pictures), x, functions, layer, method, options, call)
+    maps, _ = compute(module, lambda pictures, copies: module(pictures), x, functions, layer, method, options, call)
     return maps.values
 
 
@@ -102,7 +99,7 @@ def explain_class(
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
-    batch = _batch(module, images, preprocess)
+    batch = batch_of(module, images, preprocess)
     target = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
     known = classification.class_names(module, names)
     asked, several = _per_picture(target, batch)
@@ -112,7 +109,7 @@ def explain_class(
     chosen: list[Tensor] = []
     columns = [[row[min(t, len(row) - 1)] for row in resolved] for t in range(width)]
     targets = [_class_column(column, against, chosen) for column in columns]
-    maps, where = _compute(
+    maps, where = compute(
         module, lambda pictures, copies: module(pictures), batch.x, targets, layer, method, options, call
     )
 
@@ -125,7 +122,7 @@ def explain_class(
         return name if against is None else f"{name} rather than {_name(against, known)}"
 
     made = [
-        [_explanation(maps, t, n, title(t, n), where, method, module, batch) for t in range(len(row))]
+        [explanation(maps, t, n, title(t, n), where, method, module, batch) for t in range(len(row))]
         for n, row in enumerate(resolved)
     ]
     results = [row if many else row[0] for row, many in zip(made, several, strict=True)]
@@ -141,6 +138,7 @@ def explain_caption(
     caption: str | Sequence[str] | None = None,
     contrast: str | None = None,
     position: int | None = None,
+    beam: int | None = None,
     layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -159,12 +157,14 @@ def explain_caption(
         contrast: a word or phrase the model might have said there instead; the score becomes the difference of both.
         position: which occurrence of `word`; or where to score a word that the caption does not hold, in place of the
             word standing there.
+        beam: explain the best so many captions of a beam search, all words of each; needs a captioner with `beams`.
         layer, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
         An Explanation of the word, or a CaptionExplanation if `word` is None; a list of them for a list of pictures.
-        All words of a caption share one pass through the encoder.
+        With `beam=`, a list of CaptionExplanations for each picture, the likeliest first. All words of a caption share
+        one pass through the encoder.
 
     Raises:
         ExplainError: a word that is not in the caption (the message shows the caption and its nearest words).
@@ -174,8 +174,19 @@ def explain_caption(
     captioning.check_captioner(module)
     if word is None and (contrast is not None or position is not None):
         raise ExplainError("contrast= and position= belong to one word; name it with word=.")
-    batch = _batch(module, images, preprocess)
-    rows = _caption_tokens(module, batch, caption)
+    batch = batch_of(module, images, preprocess)
+    if beam is not None:
+        if word is not None or caption is not None:
+            raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
+        found = captioning.beam_tokens(module, batch.x, beam)
+        owners = [n for n, own in enumerate(found) for _ in own]
+        rows, several = [tokens for own in found for tokens in own], batch.single
+        batch = Batch(
+            batch.x[owners], [batch.pictures[n] for n in owners], [batch.geometries[n] for n in owners], False
+        )
+    else:
+        given = None if caption is None else one_each(caption, batch, "caption")
+        rows = captioning.caption_tokens(module, batch.x, given)
     spans: list[list[range]] = []
     other: list[list[int]] = []
     other_spans: list[range] = []
@@ -188,12 +199,12 @@ def explain_caption(
         if span is None and position is not None and isinstance(word, str):
             at = captioning.find_span(words, position)
             assert at is not None
-            rows[n], span = _put(module, row, at, word)
+            rows[n], span = captioning.put(module, row, at, word)
         if span is None:
             raise captioning.word_missing(words, str(word))
         spans.append([span])
         if contrast is not None:
-            swapped, swapped_span = _put(module, rows[n], span, contrast)
+            swapped, swapped_span = captioning.put(module, rows[n], span, contrast)
             other.append(swapped)
             other_spans.append(swapped_span)
 
@@ -218,7 +229,11 @@ def explain_caption(
         repeated = tokens.unflatten(0, (fan, -1))[:, None].expand(-1, copies, -1, -1).reshape(-1, tokens.shape[1])
         return module.token_log_probs(x, repeated)
 
-    maps, where = _compute(module, forward, batch.x, targets, layer, method, options, call, fan, language=True)
+    def attention() -> dict[str, Tensor]:
+        return captioning.word_attention(module.attention(batch.x.clone(), tokens[: len(rows)]), masks)
+
+    own = attention if hasattr(module, "attention") else None
+    maps, where = compute(module, forward, batch.x, targets, layer, method, options, call, fan, True, own)
     results = []
     for n in range(len(rows)):
         words = [text for text, _ in texts[n]]
@@ -227,8 +242,11 @@ def explain_caption(
         for t, span in enumerate(spans[n]):
             title = " ".join(words[span.start : span.stop])
             title = f"{title} rather than {contrast}" if contrast is not None else title
-            made.append(_explanation(maps, t, n, title, where, method, module, batch, context=sentence))
+            made.append(explanation(maps, t, n, title, where, method, module, batch, context=sentence))
         results.append(CaptionExplanation(sentence, tuple(made[:-1]), made[-1]) if word is None else made[0])
+    if beam is not None:
+        grouped = [[results[i] for i, owner in enumerate(owners) if owner == n] for n in range(len(found))]
+        return grouped[0] if several else grouped
     return results[0] if batch.single else results
 
 
@@ -240,6 +258,7 @@ def explain_answer(
     answer: str | int | None = None,
     *,
     contrast: str | int | None = None,
+    by_word: bool = False,
     layer: str | Sequence[str] | None = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -248,130 +267,75 @@ def explain_answer(
 ) -> Any:
     """Which part of a picture made a model answer a question so.
 
+    With `by_word=`, also what each word of the question had to do with it: the score of a word is what the answer's
+    score loses when the word is blanked, and its map is that difference's, so it shows where the picture met the word.
+    Blanked means replaced by the model's ``blank_word``, or left out where it has none.
+
     Args:
         model: a VQA model (see `mmcam.VQAModel`).
         images: a picture or a list of them (see `mmcam.image.prepare`).
         question: one for all pictures, or one each.
         answer: one of ``model.answers`` or its index; default the model's own answer.
         contrast: a second answer; the score becomes the difference, "why this rather than that".
+        by_word: explain the words of the question, too.
         layer, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
-        An Explanation, or a list of them for a list of pictures.
+        An Explanation, or with `by_word=` a QuestionExplanation; a list of them for a list of pictures. All words of a
+        question share one pass through the encoder.
 
     Raises:
-        ExplainError: an answer the model does not know (with close matches); not one question a picture.
+        ExplainError: an answer the model does not know (with close matches); not one question a picture; `by_word=` of
+            a question that has one word and no word left when it is blanked.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
     vqa.check_vqa(module)
-    batch = _batch(module, images, preprocess)
-    questions = _one_each(question, batch, "question")
+    batch = batch_of(module, images, preprocess)
+    questions = one_each(question, batch, "question")
     index = None if answer is None else _class(answer, module.answers, "answer")
     against = None if contrast is None else _class(contrast, module.answers, "answer")
     chosen: list[Tensor] = []
-    target = _class_column([index] * len(questions), against, chosen)
+    whole = _class_column([index] * len(questions), against, chosen)
+    blanked = [vqa.blanked(asked, getattr(module, "blank_word", "")) if by_word else [] for asked in questions]
+    # Versions of the questions: as they are, then one for each place of a word; the short ones are filled up with
+    # themselves, which makes no difference, so nothing comes of it.
+    longest = max(map(len, blanked))
+    versions = [questions] + [
+        [own[i][1] if i < len(own) else asked for own, asked in zip(blanked, questions, strict=True)]
+        for i in range(longest)
+    ]
+    targets: list[Target] = [lambda output: whole(output[: len(questions)])]
+    targets += [vqa.difference_target(whole, len(questions), i + 1) for i in range(longest)]
 
     def forward(x: Tensor, copies: int) -> Tensor:
-        return module.answer_scores(x, questions * copies)
+        # Row order: version, copy, picture, as the engine repeats the encoder's rows.
+        return module.answer_scores(x, [asked for version in versions for asked in version * copies])
 
-    maps, where = _compute(module, forward, batch.x, [target], layer, method, options, call, language=True)
-    results = []
+    def attention() -> dict[str, Tensor]:
+        if against is not None:
+            raise ExplainError("Attention knows no contrast: it is the same for both; leave contrast= out.")
+        return {level: maps[None] for level, maps in module.attention(batch.x.clone(), questions).items()}
+
+    own = attention if hasattr(module, "attention") else None
+    try:
+        maps, where = compute(module, forward, batch.x, targets, layer, method, options, call, len(versions), True, own)
+    except ExplainError:
+        raise
+    except ValueError as error:  # not in `forward`, where it may mean other numbers of rows, which are tried next
+        raise ExplainError(str(error)) from error
+    results: list[Any] = []
     for n, asked in enumerate(questions):
         title = module.answers[int(chosen[0][n]) if index is None else index]
         title = title if against is None else f"{title} rather than {module.answers[against]}"
-        results.append(_explanation(maps, 0, n, title, where, method, module, batch, context=asked))
+        exp = explanation(maps, 0, n, title, where, method, module, batch, context=asked)
+        words = tuple(
+            explanation(maps, i, n, word, where, method, module, batch, context=f"{asked} — {title}")
+            for i, (word, _) in enumerate(blanked[n], start=1)
+        )
+        results.append(QuestionExplanation(asked, words, exp) if by_word else exp)
     return results[0] if batch.single else results
-
-
-def _compute(
-    module: nn.Module,
-    forward: Forward,
-    x: Tensor,
-    targets: Sequence[Target],
-    layer: str | Sequence[str] | None,
-    method: str,
-    options: Mapping[str, Any],
-    call: int | None,
-    fan: int = 1,
-    language: bool = False,
-) -> tuple[Maps, str]:
-    """The method's maps and the layer they were computed at, "pixels" for a method that reads none."""
-    how = methods.get(method)
-    read: list[str] = []
-
-    def where(name: str | None) -> str:
-        if name is None:
-            # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
-            name = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
-        if name not in read:
-            read.append(name)
-        return name
-
-    names = [layer] if layer is None or isinstance(layer, str) else list(layer)
-    if not names:
-        raise ExplainError("The list of layers is empty; name at least one.")
-    for name in names:
-        if name is not None:
-            find_module(module, name)
-    maps = [
-        how(Question(module, forward, x, targets, partial(where, name), call, fan, language=language), **options)
-        for name in names
-    ]
-    if len(maps) > 1 and not read:
-        raise ExplainError(f"Method {method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
-    return (maps[0] if len(maps) == 1 else fuse(maps)), " + ".join(read) or "pixels"
-
-
-def _explanation(
-    maps: Maps,
-    t: int,
-    n: int,
-    title: str,
-    layer: str,
-    method: str,
-    module: nn.Module,
-    batch: Batch,
-    context: str = "",
-) -> Explanation:
-    values = maps.values[t, n]
-    weights = None if maps.weights is None else maps.weights[t, n]
-    return Explanation(
-        target=title,
-        score=float(maps.scores[t, n]),
-        values=values,
-        weights=weights,
-        layer=layer,
-        method=method,
-        model=type(module).__name__,
-        image=batch.pictures[n],
-        geometry=batch.geometries[n],
-        context=context,
-        note=_note(values, batch.geometries[n], layer, title),
-    )
-
-
-def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
-    """Why a map points nowhere; "" where it does."""
-    if not torch.isfinite(values).all():
-        return f"The map of {title!r} holds values that are not finite: the score or its gradient overflows."
-    cam = values if values.ndim == 2 else values.abs().amax(0)
-    if not (cam > 0).any():
-        return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
-    # Only padding, or a picture smaller than its map, can hide what is positive.
-    hiding = max(geometry.offset) > 0 or min(geometry.original) < max(cam.shape)
-    if hiding and not (geometry.to_original(cam) > 0).any():
-        return f"The map of {title!r} is empty over the picture: it is positive on the padding or between pixels only."
-    return ""
-
-
-def _batch(module: nn.Module, images: Any, preprocess: Any) -> Batch:
-    if preprocess is None:
-        preprocess = getattr(module, "preprocess", None)
-    made = Preprocess(resize=256) if preprocess is None else preprocess_of(preprocess)
-    parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return prepare(images, made, parameter.device, parameter.dtype)
 
 
 def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]]:
@@ -389,13 +353,6 @@ def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]
     if not all(rows):
         raise ExplainError("There is no target in the list; pass at least one.")
     return rows, several
-
-
-def _one_each(texts: str | Sequence[str], batch: Batch, what: str) -> list[str]:
-    each = [texts] * len(batch.pictures) if isinstance(texts, str) else list(texts)
-    if len(each) != len(batch.pictures):
-        raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} {what}s; give one a picture.")
-    return each
 
 
 def _class(target: Any, names: Sequence[str] | None, what: str = "class") -> Any:
@@ -435,29 +392,3 @@ def _class_column(column: Sequence[Any], against: int | None, chosen: list[Tenso
     if against is None:
         return score
     return lambda output: score(output) - classification.index_target(against)(output)
-
-
-def _caption_tokens(module: Any, batch: Batch, caption: str | Sequence[str] | None) -> list[list[int]]:
-    if caption is None:
-        with as_found(module):
-            rows = [list(row) for row in module.generate(batch.x)]
-    else:
-        try:
-            rows = [list(module.encode(text)) for text in _one_each(caption, batch, "caption")]
-        except ValueError as error:
-            raise ExplainError(str(error)) from error
-    if not all(rows):
-        raise ExplainError("The caption is empty, so there is no word to explain; pass one with caption=.")
-    return rows
-
-
-def _put(module: Any, row: Sequence[int], span: range, phrase: str) -> tuple[list[int], range]:
-    """The tokens with another phrase in place of a span of words, and where that phrase stands now."""
-    places = module.words(row)
-    try:
-        new = list(module.encode(phrase))
-    except ValueError as error:
-        raise ExplainError(str(error)) from error
-    start, stop = places[span.start][1][0], places[span.stop - 1][1][-1] + 1
-    tokens = [*row[:start], *new, *row[stop:]]
-    return tokens, range(span.start, span.start + len(module.words(new)))

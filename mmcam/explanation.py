@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, overload
@@ -167,19 +167,20 @@ class Explanation:
         )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CaptionExplanation(Sequence[Explanation]):
-    """A caption and one Explanation for each of its words.
+class _Words(Sequence[Explanation]):
+    """A text, one Explanation for each of its words, and one for all together."""
 
-    Attributes:
-        caption: the whole sentence.
-        words: one Explanation a word, in order.
-        whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
-    """
-
-    caption: str
     words: tuple[Explanation, ...]
-    whole: Explanation
+
+    @property
+    def text(self) -> str:
+        """The words as they stand."""
+        raise NotImplementedError
+
+    @property
+    def all(self) -> Explanation:
+        """The Explanation of all words together."""
+        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> Explanation: ...
@@ -195,10 +196,13 @@ class CaptionExplanation(Sequence[Explanation]):
         return iter(self.words)
 
     def strip(self, columns: int = 6) -> Image.Image:
-        """The picture and one overlay per word, with the word and its log-probability below, in reading order."""
-        panels = [(self.whole.image, "")] + [(exp.overlay(), exp.target) for exp in self.words]
-        notes = [""] + [f"{round(exp.score, 2) + 0.0:.2f}" for exp in self.words]  # + 0.0: no "-0.00"
+        """The picture and one overlay per word, with the word and its score below, in reading order."""
+        panels = [(self.all.image, ""), *((exp.overlay(), exp.target) for exp in self._panels())]
+        notes = ["", *(f"{round(exp.score, 2) + 0.0:.2f}" for exp in self._panels())]  # + 0.0: no "-0.00"
         return draw_strip(panels, notes, columns=columns)
+
+    def _panels(self) -> tuple[Explanation, ...]:
+        return self.words
 
     def show(self) -> None:
         """Draw the strip with matplotlib."""
@@ -219,8 +223,40 @@ class CaptionExplanation(Sequence[Explanation]):
         """
         path = Path(path)
         if path.suffix != ".png":
-            raise ValueError(f"Cannot write {path.name!r}: a caption's strip is a .png; words save their own .npz.")
+            raise ValueError(f"Cannot write {path.name!r}: a text's strip is a .png; words save their own .npz.")
         return write_whole(path, lambda file: self.strip().save(file, "PNG"))
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.strip())
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{exp.target} {exp.score:.2f}" for exp in self.words)
+        return f"{type(self).__name__}({self.text!r}: {words})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptionExplanation(_Words):
+    """A caption and one Explanation for each of its words.
+
+    Attributes:
+        caption: the whole sentence.
+        words: one Explanation a word, in order.
+        whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
+    """
+
+    caption: str
+    words: tuple[Explanation, ...]
+    whole: Explanation
+
+    @property
+    def text(self) -> str:
+        """The caption."""
+        return self.caption
+
+    @property
+    def all(self) -> Explanation:
+        """The Explanation of the whole caption."""
+        return self.whole
 
     def summary(self) -> dict[str, object]:
         """Caption and words without their arrays, ready for JSON."""
@@ -230,12 +266,42 @@ class CaptionExplanation(Sequence[Explanation]):
             "words": [exp.summary() for exp in self.words],
         }
 
-    def _repr_png_(self) -> bytes:
-        return _png(self.strip())
 
-    def __repr__(self) -> str:
-        words = ", ".join(f"{exp.target} {exp.score:.2f}" for exp in self.words)
-        return f"CaptionExplanation({self.caption!r}: {words})"
+@dataclass(frozen=True, eq=False, repr=False)
+class QuestionExplanation(_Words):
+    """An answer to a question, and one Explanation for each word of the question.
+
+    Attributes:
+        question: as it was asked.
+        words: one Explanation a word, in order: what the answer's score loses without the word, and where in the
+            picture that comes from.
+        answer: the Explanation of the answer.
+    """
+
+    question: str
+    words: tuple[Explanation, ...]
+    answer: Explanation
+
+    @property
+    def text(self) -> str:
+        """The question."""
+        return self.question
+
+    @property
+    def all(self) -> Explanation:
+        """The Explanation of the answer."""
+        return self.answer
+
+    def _panels(self) -> tuple[Explanation, ...]:
+        return (*self.words, replace(self.answer, target=f"answer: {self.answer.target}"))
+
+    def summary(self) -> dict[str, object]:
+        """Question, answer and words without their arrays, ready for JSON."""
+        return {
+            "question": self.question,
+            **self.answer.summary(),
+            "words": [exp.summary() for exp in self.words],
+        }
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:

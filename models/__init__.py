@@ -20,13 +20,37 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from models.answerer import Answerer
+from models.attend_tell import ShowAttendTell
 from models.captioner import Captioner
 from models.classifier import Classifier
+from models.hiecoatt import HieCoAtt
+from models.photo import Pooled, photo_features
+from models.san import SAN
+from models.speaker import Speaker
+from models.transformer import TransformerCaptioner
 from models.vqa import VQA
 
-__all__ = ["VQA", "WEIGHTS", "Captioner", "Classifier", "load", "names"]
+__all__ = [
+    "SAN",
+    "VQA",
+    "WEIGHTS",
+    "Answerer",
+    "Captioner",
+    "Classifier",
+    "HieCoAtt",
+    "ShowAttendTell",
+    "Speaker",
+    "TransformerCaptioner",
+    "build",
+    "load",
+    "names",
+]
 
 WEIGHTS = Path(__file__).parent / "weights"
+MODELS: dict[str, type[nn.Module]] = {
+    model.__name__: model for model in (Captioner, Classifier, HieCoAtt, SAN, ShowAttendTell, TransformerCaptioner, VQA)
+}
 
 
 def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
@@ -43,7 +67,7 @@ def load(
 @overload
 def load(name: Literal["vignette-vqa"], *, device: str | torch.device = ..., folder: Path = ...) -> VQA: ...
 @overload
-def load(name: str, *, device: str | torch.device = ..., folder: Path = ...) -> nn.Module: ...
+def load(name: str, *, device: str | torch.device = ..., folder: Path = ...) -> Any: ...
 def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHTS) -> nn.Module:
     """A bundled model in eval mode and full precision on `device`; `folder` holds the weights and their cards."""
     if name not in names(folder):
@@ -62,8 +86,9 @@ def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHT
 
 def build(card: dict[str, Any]) -> nn.Module:
     """The model a card describes, with random weights."""
-    if card["name"] == "vignette-captioner":
-        return Captioner(card["vocabulary"], **card["architecture"])
-    if card["name"] == "vignette-vqa":
-        return VQA(card["vocabulary"], card["answers"], **card["architecture"])
-    return Classifier(card["classes"])
+    texts = [card[key] for key in ("classes", "vocabulary", "answers") if key in card]
+    more = dict(card.get("architecture", {}))
+    if "encoder" in card:  # a torchvision network; else the bundled models' own
+        encoder = photo_features(card["encoder"])
+        more["encoder"] = Pooled(encoder) if card["model"] in ("Captioner", "VQA") else encoder
+    return MODELS[card["model"]](*texts, **more)

@@ -26,39 +26,58 @@ def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> l
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
+class Features(nn.Sequential):
+    """A CNN up to its last map: pictures made by `preprocess` → (N, `units`, `side`, `side`)."""
+
+    def __init__(self, *layers: nn.Module, units: int, side: int, preprocess: Preprocess = PREPROCESS) -> None:
+        super().__init__(*layers)
+        self.units, self.side, self.preprocess = units, side, preprocess
+
+    def __getitem__(self, index: slice | int) -> nn.Module:  # type: ignore[override]
+        """One layer, or, of a slice, those layers as an ordinary nn.Sequential: their map is another."""
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else list(self)[index]
+
+
+def features(widths: tuple[int, int, int, int] = (24, 48, 96, 128), units: int = 384) -> Features:
+    """The bundled models' own: pictures (N, 3, 224, 224) → (N, 384, 14, 14), not negative."""
+    a, b, c, d = widths
+    layers = Features(
+        *_convolution(3, a, size=5, stride=2),  # 112²
+        nn.MaxPool2d(2),
+        *_convolution(a, b),  # 56²
+        *_convolution(b, b),
+        nn.MaxPool2d(2),
+        *_convolution(b, c),  # 28²
+        *_convolution(c, c),
+        nn.MaxPool2d(2),
+        *_convolution(c, d),  # 14²
+        *_convolution(d, d),
+        *_convolution(d, units, size=1),
+        nn.Conv2d(units, units, 1),
+        nn.ReLU(),
+        units=units,
+        side=14,
+    )
+    for module in list(layers)[:-2]:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return layers
+
+
 class Encoder(nn.Module):
     """Pictures (N, 3, 224, 224) to fc7 vectors (N, `width`), by way of `features`, a (N, `units`, 14, 14) map.
 
     Every row of the output depends on its own row of `features` only (in eval mode), so rows may be multiplied there.
     """
 
-    def __init__(
-        self, widths: tuple[int, int, int, int] = (24, 48, 96, 128), units: int = 384, where: int = 192
-    ) -> None:
+    def __init__(self, where: int = 192) -> None:
         super().__init__()
-        a, b, c, d = widths
-        self.features = nn.Sequential(
-            *_convolution(3, a, size=5, stride=2),  # 112²
-            nn.MaxPool2d(2),
-            *_convolution(a, b),  # 56²
-            *_convolution(b, b),
-            nn.MaxPool2d(2),
-            *_convolution(b, c),  # 28²
-            *_convolution(c, c),
-            nn.MaxPool2d(2),
-            *_convolution(c, d),  # 14²
-            *_convolution(d, d),
-            *_convolution(d, units, size=1),
-            nn.Conv2d(units, units, 1),
-            nn.ReLU(),
-        )
+        self.features = features()
+        units = self.features.units
         self.rows, self.columns = nn.MaxPool2d((2, 14)), nn.MaxPool2d((14, 2))
         self.where = nn.Linear(units * 14, where, bias=False)
         self.fc7 = nn.Sequential(nn.BatchNorm1d(units + where), nn.ReLU())
         self.width = units + where
-        for module in self.features[:-2]:
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, 224, 224) → (N, width), not negative."""

@@ -377,7 +377,7 @@ def test_the_strip_shows_the_picture_and_every_word(caption):
 def test_saving_a_caption(caption, tmp_path):
     path = caption.save(tmp_path / "strip.png")
     assert Image.open(path).size == caption.strip().size
-    with pytest.raises(ValueError, match=r"a caption's strip is a .png; words save their own .npz"):
+    with pytest.raises(ValueError, match=r"a text's strip is a .png; words save their own .npz"):
         caption.save(tmp_path / "strip.npz")
     assert caption[1].save(tmp_path / "dog.npz").exists()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmcam.engine import ExplainError, Forward, Target
 
-Family = Literal["cam", "pixels", "excitation", "perturbation"]
+Family = Literal["cam", "pixels", "excitation", "perturbation", "attention"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Question:
     Attributes:
         where: names the layer; asked only by methods that read one, so the others work on models without.
         language: a language side follows the part of the model that sees the picture.
+        attention: the model's own attention for the targets, (T,N,h,w) by the name of its level, the last level last;
+            None where the model has none or the task does not ask it.
     """
 
     model: nn.Module
@@ -48,6 +50,7 @@ class Question:
     fan: int = 1
     versions: int = 1
     language: bool = False
+    attention: Callable[[], Mapping[str, Tensor]] | None = None
 
     @property
     def layer(self) -> str:

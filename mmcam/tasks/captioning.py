@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from mmcam.engine import ExplainError, Target
+from mmcam.engine import ExplainError, Target, as_found
 
 Span = range
 """Positions of neighbouring words in a caption."""
@@ -19,7 +19,9 @@ Span = range
 class Captioner(Protocol):
     """What a captioner offers, besides being an ``nn.Module``. Tokens are ints; the end token is never among them.
 
-    An optional ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made.
+    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
+    picture the best captions with their log-probabilities, [(tokens, log-probability), …], the best first;
+    ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)}.
     """
 
     def generate(self, x: Tensor) -> list[list[int]]:
@@ -88,6 +90,56 @@ def word_missing(words: Sequence[str], wanted: str) -> ExplainError:
     )
 
 
+def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> list[list[int]]:
+    """The tokens of a caption for each of the pictures x (N,C,H,W): as given, one each, or as the model generates them.
+
+    Raises:
+        ExplainError: a caption that the model cannot say, or an empty one.
+    """
+    if captions is None:
+        with as_found(model):
+            rows = [list(row) for row in model.generate(x.clone())]  # a copy: it may work in place on its input
+    else:
+        try:
+            rows = [list(model.encode(text)) for text in captions]
+        except ValueError as error:
+            raise ExplainError(str(error)) from error
+    if not all(rows):
+        raise ExplainError("The caption is empty, so there is no word to explain; pass one with caption=.")
+    return rows
+
+
+def beam_tokens(model: Any, x: Tensor, beam: int) -> list[list[list[int]]]:
+    """The tokens of the best captions of each picture, the likeliest first; empty ones are left out.
+
+    Raises:
+        ExplainError: the model has no beam search, or `beam` is no positive number.
+    """
+    if not hasattr(model, "beams"):
+        raise ExplainError(f"{type(model).__name__} has no method `beams`, so it gives one caption; leave beam= out.")
+    if beam < 1:
+        raise ExplainError(f"A beam of {beam} captions holds none; pass at least 1.")
+    with as_found(model):
+        found = [[list(tokens) for tokens, _ in own if len(tokens)] for own in model.beams(x.clone(), beam)]
+    if not all(found):
+        raise ExplainError(
+            "The captions of the beam are empty, so there is no word to explain; pass one with caption=."
+        )
+    return found
+
+
+def put(model: Any, row: Sequence[int], span: Span, phrase: str) -> tuple[list[int], Span]:
+    """The tokens with another phrase in place of a span of words, and where that phrase stands now."""
+    places = model.words(row)
+    try:
+        new = list(model.encode(phrase))
+    except ValueError as error:
+        raise ExplainError(str(error)) from error
+    start, stop = places[span.start][1][0], places[span.stop - 1][1][-1] + 1
+    tokens = [*row[:start], *new, *row[stop:]]
+    return tokens, range(span.start, span.start + len(model.words(new)))
+
+
 def log_prob_target(mask: Tensor, minus: Tensor | None = None) -> Target:
     """The sum of the log-probabilities of chosen tokens, or its difference to those of a second version of the text.
 
@@ -97,9 +149,8 @@ def log_prob_target(mask: Tensor, minus: Tensor | None = None) -> Target:
     """
 
     def score(output: Tensor) -> Tensor:
-        if minus is None:
-            return (output[: len(mask)] * mask).sum(1)
-        return (output[: len(mask)] * mask).sum(1) - (output[len(mask) :] * minus).sum(1)
+        said = _chosen_sum(output[: len(mask)], mask)
+        return said if minus is None else said - _chosen_sum(output[len(mask) :], minus)
 
     return score
 
@@ -108,6 +159,23 @@ def pad(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Token lists as one LongTensor (N, L), padded with 0."""
     length = max(map(len, rows))
     return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], dtype=torch.long, device=device)
+
+
+def word_attention(levels: Mapping[str, Tensor], masks: Sequence[Tensor]) -> dict[str, Tensor]:
+    """A captioner's attention before each token, (N, L, h, w) a level, as that of words: (T, N, h, w) a level.
+
+    Args:
+        levels: of the model.
+        masks: one (N, L) a word or phrase, 1 at its tokens, over which the mean is taken.
+    """
+    shares = torch.stack(list(masks))
+    shares = shares / shares.sum(2, keepdim=True)
+    return {name: torch.einsum("tnl,nlhw->tnhw", shares.to(maps.dtype), maps) for name, maps in levels.items()}
+
+
+def _chosen_sum(log_probs: Tensor, mask: Tensor) -> Tensor:
+    # Filled, not only multiplied: padding may hold -inf, and 0 times that is not 0.
+    return (log_probs.masked_fill(mask == 0, 0) * mask).sum(1)
 
 
 def _inside(position: int, words: Sequence[str]) -> int:

@@ -7,14 +7,16 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mmcam.engine import ExplainError
+from mmcam.engine import ExplainError, Target
 
 
 @runtime_checkable
 class VQAModel(Protocol):
     """What a VQA model offers, besides being an ``nn.Module``.
 
-    An optional ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made.
+    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``blank_word`` is a word without
+    meaning, put in place of one whose part in an answer is asked for (without it that word is left out);
+    ``attention(x, questions)`` its own attention to the regions of the picture, {level: (R,h,w)}.
     """
 
     answers: Sequence[str]
@@ -35,3 +37,25 @@ def check_vqa(model: Any) -> None:
             f"{type(model).__name__} is no VQA model: it lacks {', '.join(missing)} "
             "(see mmcam.VQAModel, about 10 lines)."
         )
+
+
+def blanked(question: str, blank: str) -> list[tuple[str, str]]:
+    """Each word of a question, and the question with that word replaced by `blank`, or left out if that is empty.
+
+    Raises:
+        ExplainError: nothing is left of a question of one word.
+    """
+    words = question.split()
+    if len(words) == 1 and not blank:
+        raise ExplainError(f"Nothing is left of {question!r} without its one word; ask for the answer alone.")
+    put = [blank] if blank else []
+    return [(word, " ".join([*words[:i], *put, *words[i + 1 :]])) for i, word in enumerate(words)]
+
+
+def difference_target(score: Target, n: int, version: int) -> Target:
+    """What the score of n questions loses in another version of them; the output holds the rows of all versions."""
+
+    def difference(output: Any) -> Tensor:
+        return score(output[:n]) - score(output[version * n : (version + 1) * n])
+
+    return difference

@@ -21,7 +21,7 @@ LAYERLESS = {
     "deconvnet": {},
     "smoothgrad": {"n": 3},
 }
-READING = [name for name in METHODS if name not in LAYERLESS]
+READING = [name for name, method in METHODS.items() if name not in LAYERLESS and method.family != "attention"]
 
 
 class Bare(nn.Module):

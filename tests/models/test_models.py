@@ -1,21 +1,23 @@
 """The bundled models: what `load` promises, and the protocol the library calls."""
 
 import hashlib
-import itertools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mmcam.datasets import vignettes
-from models import VQA, WEIGHTS, Captioner, Classifier, load, names
-from models import captioner as captioner_module
-from models.captioner import END, LONGEST
+from models import VQA, WEIGHTS, Answerer, Captioner, Classifier, Speaker, build, load, names
+from models.encoder import Features
+from models.speaker import END, LONGEST
 
-NAMES = ("vignette-captioner", "vignette-classifier", "vignette-vqa")
+NAMES = names()
+CARDS = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in NAMES}
+VIGNETTES = tuple(name for name in NAMES if name.startswith("vignette-"))  # all see with an encoder of one shape
+CAPTIONERS = tuple(name for name in VIGNETTES if CARDS[name]["task"] == "captioning")
+ANSWERERS = tuple(name for name in VIGNETTES if CARDS[name]["task"] == "visual question answering")
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +26,23 @@ def pictures() -> Tensor:
     return load("vignette-classifier").preprocess.normalise(pixels.permute(0, 3, 1, 2))
 
 
-@pytest.fixture(scope="module")
-def captioner() -> Captioner:
-    return load("vignette-captioner")
+@pytest.fixture(scope="module", params=CAPTIONERS)
+def captioner(request: pytest.FixtureRequest) -> Speaker:
+    return load(request.param)
 
 
-@pytest.fixture(scope="module")
-def vqa() -> VQA:
-    return load("vignette-vqa")
+@pytest.fixture(scope="module", params=ANSWERERS)
+def vqa(request: pytest.FixtureRequest) -> Answerer:
+    return load(request.param)
 
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     return load("vignette-classifier")
+
+
+def convolutions(model: nn.Module) -> Features:
+    return model.encoder.features if isinstance(model, Classifier) else model.convolutions
 
 
 def padded(rows: list[list[int]]) -> Tensor:
@@ -57,29 +63,43 @@ class Multiplied:
 
 
 def test_names_are_those_of_the_cards() -> None:
-    assert names() == NAMES
+    assert names() == tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+    assert {"vignette-captioner", "vignette-classifier", "vignette-vqa"} <= set(names())
+    assert all(CARDS[name]["name"] == name for name in names())
 
 
 def test_all_weights_together_are_small() -> None:
-    assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) <= 40e6
+    assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) <= 60e6
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_load_gives_the_weights_of_the_card(name: str) -> None:
-    card = json.loads((WEIGHTS / f"{name}.json").read_text())
+    card = CARDS[name]
     weights = (WEIGHTS / f"{name}.safetensors").read_bytes()
     assert hashlib.sha256(weights).hexdigest() == card["sha256"]
     model = load(name)
     assert not model.training
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert sum(p.numel() for p in model.parameters()) == card["parameters"]
-    assert model.preprocess.size == (224, 224)
+    assert type(model).__name__ == card["model"]
+    for words in ("classes", "vocabulary", "answers"):
+        assert list(getattr(model, words, ())) == card.get(words, [])
     assert model.preprocess.mode == "squash"
+    if name in VIGNETTES:
+        assert model.preprocess.size == (224, 224)
+
+
+def test_the_first_three_models_are_of_the_classes_they_always_were() -> None:
+    assert isinstance(load("vignette-captioner"), Captioner)
+    assert isinstance(load("vignette-classifier"), Classifier)
+    assert isinstance(load("vignette-vqa"), VQA)
 
 
 def test_unknown_name_lists_the_names() -> None:
-    with pytest.raises(ValueError, match=r"no bundled model 'resnet'; there are vignette-captioner, .*vignette-vqa\."):
+    with pytest.raises(ValueError, match=r"no bundled model 'resnet'; there are .*vignette-captioner, .*vignette-vqa"):
         load("resnet")
+    with pytest.raises(ValueError, match=rf"there are {', '.join(names())}\.$"):
+        load("")
 
 
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path) -> None:
@@ -92,19 +112,33 @@ def test_other_weights_than_the_cards_are_refused(tmp_path: Path) -> None:
         load("vignette-classifier", folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VIGNETTES)
 def test_the_last_convolution_is_14_by_14_and_feeds_a_relu(name: str, pictures: Tensor) -> None:
     model = load(name)
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    last = [m for m in model.modules() if isinstance(m, nn.Conv2d)][-1]
     shapes = []
-    handle = convolutions[-1].register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape)))
-    model.encoder(pictures)
+    handle = last.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape)))
+    features = convolutions(model)(pictures)
     handle.remove()
     assert shapes == [(4, 384, 14, 14)]
-    features = model.encoder.features(pictures)
     assert features.shape == (4, 384, 14, 14)
     assert features.min() == 0 < features.max()
-    assert model.encoder(pictures).shape == (4, 576)
+
+
+@pytest.mark.parametrize("name", ["vignette-captioner", "vignette-classifier", "vignette-vqa"])
+def test_fc7_is_576_wide(name: str, pictures: Tensor) -> None:
+    assert load(name).encoder(pictures).shape == (4, 576)
+
+
+def test_a_card_may_name_a_network_of_torchvision(pictures: Tensor) -> None:
+    card = {"vocabulary": ["a", "dog"], "encoder": "squeezenet1_0"}
+    speaker = build({**card, "model": "Captioner", "architecture": {"state": 8}}).eval()
+    assert speaker.encoder.width == 512
+    assert speaker.preprocess.size == (227, 227)
+    assert [len(best) for best in speaker.beams(pictures[:1], beam=3)] == [3]
+    answerer = build({**card, "model": "SAN", "answers": ["no", "yes"], "architecture": {"state": 8, "hops": 1}}).eval()
+    assert answerer.answer_scores(pictures[:1], ["a dog?"]).shape == (1, 2)
+    assert len(answerer.keys) == 1
 
 
 def test_classifier_has_a_logit_for_each_class(classifier: Classifier, pictures: Tensor) -> None:
@@ -118,7 +152,7 @@ def test_classes_can_be_explained_on_multiplied_rows(classifier: Classifier, pic
         torch.testing.assert_close(classifier(pictures), once.repeat(3, 1), rtol=1e-4, atol=1e-4)
 
 
-def test_a_caption_is_encoded_and_read_back(captioner: Captioner, pictures: Tensor) -> None:
+def test_a_caption_is_encoded_and_read_back(captioner: Speaker, pictures: Tensor) -> None:
     for tokens in captioner.generate(pictures):
         assert 0 < len(tokens) <= LONGEST
         assert captioner.encode(captioner.spell(tokens)) == tokens
@@ -126,14 +160,15 @@ def test_a_caption_is_encoded_and_read_back(captioner: Captioner, pictures: Tens
     assert captioner.encode(" ".join(words).capitalize() + " .") == captioner.encode(" ".join(words))
 
 
-def test_an_unknown_word_is_named_with_its_nearest(captioner: Captioner) -> None:
+def test_an_unknown_word_is_named_with_its_nearest(captioner: Speaker) -> None:
     with pytest.raises(ValueError, match=r"does not know the word 'dogg'; its nearest words are .*dog"):
         captioner.encode("a dogg")
     with pytest.raises(ValueError, match="holds no word"):
         captioner.encode(" ?! ")
 
 
-def test_log_probs_are_those_of_generation_step_by_step(captioner: Captioner, pictures: Tensor) -> None:
+def test_log_probs_are_those_of_generation_step_by_step(pictures: Tensor) -> None:
+    captioner = load("vignette-captioner")
     with torch.no_grad():
         rows = captioner.generate(pictures, beam=1)
         together = captioner.token_log_probs(pictures, padded(rows))
@@ -148,7 +183,19 @@ def test_log_probs_are_those_of_generation_step_by_step(captioner: Captioner, pi
             assert float(together[i, : len(row)].sum()) == pytest.approx(total, abs=1e-4)
 
 
-def test_padding_changes_no_log_prob(captioner: Captioner, pictures: Tensor) -> None:
+def test_a_beam_tells_the_log_prob_of_each_caption(captioner: Speaker, pictures: Tensor) -> None:
+    with torch.no_grad():
+        for picture, found in zip(pictures.split(1), captioner.beams(pictures, beam=3), strict=True):
+            assert found[0][0] == captioner.generate(picture, beam=3)[0]
+            scores = [score for _, score in found]
+            assert scores == sorted(scores, reverse=True)
+            for tokens, score in found:
+                logs = captioner.token_log_probs(picture, torch.tensor([[*tokens, END]]))[0]
+                finished = len(tokens) < LONGEST
+                assert float(logs.sum() if finished else logs[:-1].sum()) == pytest.approx(score, abs=1e-3)
+
+
+def test_padding_changes_no_log_prob(captioner: Speaker, pictures: Tensor) -> None:
     tokens = torch.tensor([captioner.generate(pictures[:1])[0]])
     plain = captioner.token_log_probs(pictures[:1], tokens)
     for pad in (0, -100, 10_000):
@@ -156,22 +203,25 @@ def test_padding_changes_no_log_prob(captioner: Captioner, pictures: Tensor) -> 
         torch.testing.assert_close(captioner.token_log_probs(pictures[:1], longer)[:, : tokens.shape[1]], plain)
 
 
-def test_log_probs_survive_multiplied_rows(captioner: Captioner, pictures: Tensor) -> None:
+def test_log_probs_survive_multiplied_rows(captioner: Speaker, pictures: Tensor) -> None:
     tokens = padded(captioner.generate(pictures))
     once = captioner.token_log_probs(pictures, tokens)
-    with Multiplied(captioner.encoder.features, 3):
+    with Multiplied(captioner.convolutions, 3):
         thrice = captioner.token_log_probs(pictures, tokens.repeat(3, 1))
     torch.testing.assert_close(thrice, once.repeat(3, 1), rtol=1e-4, atol=1e-4)
 
 
-def test_rows_that_do_not_fit_are_refused(captioner: Captioner, vqa: VQA, pictures: Tensor) -> None:
+def test_captions_that_do_not_fit_are_refused(captioner: Speaker, pictures: Tensor) -> None:
     with pytest.raises(ValueError, match="3 captions cannot be read beside 4 encoded pictures"):
         captioner.token_log_probs(pictures, torch.ones(3, 2, dtype=torch.long))
+
+
+def test_questions_that_do_not_fit_are_refused(vqa: Answerer, pictures: Tensor) -> None:
     with pytest.raises(ValueError, match="3 questions cannot be put to 4 encoded pictures"):
         vqa.answer_scores(pictures, ["what is it?"] * 3)
 
 
-def likeliest_word_each_time(captioner: Captioner, picture: Tensor) -> list[int]:
+def likeliest_word_each_time(captioner: Speaker, picture: Tensor) -> list[int]:
     """Greedy decoding by reading the whole caption anew for every word."""
     said: list[int] = []
     while len(said) < LONGEST:
@@ -182,42 +232,29 @@ def likeliest_word_each_time(captioner: Captioner, picture: Tensor) -> list[int]
     return said
 
 
-def test_a_beam_of_one_says_the_likeliest_word_each_time(captioner: Captioner, pictures: Tensor) -> None:
+def test_a_beam_of_one_says_the_likeliest_word_each_time(captioner: Speaker, pictures: Tensor) -> None:
     with torch.no_grad():
         expected = [likeliest_word_each_time(captioner, picture) for picture in pictures.split(1)]
         assert captioner.generate(pictures, beam=1) == expected
 
 
-def test_pictures_do_not_disturb_each_other_in_a_beam(captioner: Captioner, pictures: Tensor) -> None:
+def test_pictures_do_not_disturb_each_other_in_a_beam(captioner: Speaker, pictures: Tensor) -> None:
     for beam in (2, 5):
         assert captioner.generate(pictures, beam) == [captioner.generate(p, beam)[0] for p in pictures.split(1)]
 
 
-def test_a_wide_beam_finds_the_likeliest_of_all_captions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three words, four places: every caption there is, scored one by one."""
-    monkeypatch.setattr(captioner_module, "LONGEST", 4)
-    torch.manual_seed(0)
-    small = Captioner(["a", "b", "c"], state=16).eval()
-    with torch.no_grad():
-        small.output.weight.mul_(40)  # far from even, so that the likeliest caption is not the shortest
-    fc7 = torch.rand(3, small.encoder.width) * 4
-    captions = [list(words) for n in range(4) for words in itertools.product((1, 2, 3), repeat=n)]
-    found = small.search(fc7, beam=200)
-    for row, said in zip(fc7, found, strict=True):
-        with torch.no_grad():
-            scores = []
-            for words in captions:
-                logs = small.decode(row[None], torch.tensor([words], dtype=torch.long).view(1, -1))[0].log_softmax(1)
-                scores.append(sum(float(logs[t, word]) for t, word in enumerate([*words, END])))
-        assert said == captions[int(np.argmax(scores))]
-
-
-def test_generation_keeps_no_graph_and_log_probs_do(captioner: Captioner, pictures: Tensor) -> None:
+def test_generation_keeps_no_graph_and_log_probs_do(captioner: Speaker, pictures: Tensor) -> None:
     assert captioner.token_log_probs(pictures[:1], torch.ones(1, 2, dtype=torch.long)).requires_grad
+    kept = []
+    handle = captioner.output.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    captioner.generate(pictures[:1])
+    handle.remove()
+    assert kept
+    assert not any(out.requires_grad for out in kept)
     assert captioner.generate(pictures[:1]) == captioner.generate(pictures[:1])
 
 
-def test_answers_are_scored(vqa: VQA, pictures: Tensor) -> None:
+def test_answers_are_scored(vqa: Answerer, pictures: Tensor) -> None:
     questions = ["How many things are there?", "is there a dog", "What colour is the dog?!", "where is this"]
     together = vqa.answer_scores(pictures, questions)
     assert together.shape == (4, len(vqa.answers))
@@ -229,33 +266,45 @@ def test_answers_are_scored(vqa: VQA, pictures: Tensor) -> None:
     )
 
 
-def test_answers_survive_multiplied_rows(vqa: VQA, pictures: Tensor) -> None:
+def test_answers_survive_multiplied_rows(vqa: Answerer, pictures: Tensor) -> None:
     questions = ["is there a dog?", "how many things are there?", "is it night?", "what colour is the car?"]
     once = vqa.answer_scores(pictures, questions)
-    with Multiplied(vqa.encoder.features, 2):
+    with Multiplied(vqa.convolutions, 2):
         twice = vqa.answer_scores(pictures, questions * 2)
     torch.testing.assert_close(twice, once.repeat(2, 1), rtol=1e-4, atol=1e-4)
 
 
-def test_a_question_of_unknown_words_is_refused(vqa: VQA, pictures: Tensor) -> None:
+def test_a_question_of_unknown_words_is_refused(vqa: Answerer, pictures: Tensor) -> None:
     assert vqa.answer_scores(pictures[:1], ["is there a zebra?"]).isfinite().all()
     for question in ("quo vadis", "?", ""):
         with pytest.raises(ValueError, match="no word the model knows"):
             vqa.answer_scores(pictures[:1], [question])
 
 
-def test_gradients_reach_the_features_of_every_model(
-    captioner: Captioner, vqa: VQA, classifier: Classifier, pictures: Tensor
-) -> None:
-    scores = {
-        captioner: lambda: captioner.token_log_probs(pictures, padded(captioner.generate(pictures))).sum(),
-        vqa: lambda: vqa.answer_scores(pictures, ["is there a dog?"] * 4).amax(1).sum(),
-        classifier: lambda: classifier(pictures).amax(1).sum(),
-    }
-    for model, score in scores.items():
-        kept = []
-        handle = model.encoder.features.register_forward_hook(lambda _m, _i, out, kept=kept: kept.append(out))
-        total = score()
-        handle.remove()
-        (gradient,) = torch.autograd.grad(total, kept[-1])
-        assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+@pytest.mark.parametrize("name", VIGNETTES)
+def test_gradients_reach_the_features_of_every_model(name: str, pictures: Tensor) -> None:
+    model = load(name)
+    kept = []
+    tokens = padded(model.generate(pictures)) if isinstance(model, Speaker) else None
+    handle = convolutions(model).register_forward_hook(lambda _m, _i, out: kept.append(out))
+    if isinstance(model, Speaker):
+        total = model.token_log_probs(pictures, tokens).sum()
+    elif isinstance(model, Answerer):
+        total = model.answer_scores(pictures, ["is there a dog?"] * 4).amax(1).sum()
+    else:
+        total = model(pictures).amax(1).sum()
+    handle.remove()
+    (gradient,) = torch.autograd.grad(total, kept[-1])
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+
+
+def test_own_attention_sums_to_one(pictures: Tensor) -> None:
+    for name in (name for name in VIGNETTES if CARDS[name]["model"] not in ("Captioner", "Classifier", "VQA")):
+        model = load(name)
+        captions = padded(model.generate(pictures)) if isinstance(model, Speaker) else None
+        maps = model.attention(pictures, ["is there a dog?", "is it night?"] * 2 if captions is None else captions)
+        assert maps
+        for weights in maps.values():
+            assert weights.shape[0] == 4
+            assert weights.min() >= 0
+            torch.testing.assert_close(weights.sum((-2, -1)), torch.ones(weights.shape[:-2]))

@@ -1,0 +1,199 @@
+"""Every map of the bundled models on vignettes, judged once: what is asked, said, right, and where the maximum fell.
+
+The tables of `vignette_pointing`, `wrong_words`, `grounding_flags` and `own_attention` are made of these records. They
+are kept under runs/judged, a file for each model, and read again by whoever needs them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+import mmcam
+import models
+from experiments.tables import keep
+from mmcam.datasets import vignettes
+from mmcam.datasets.vignettes.lexicon import ADJECTIVES, NOUNS
+from mmcam.evaluation.agreement import rank_correlation
+from mmcam.evaluation.pointing import centre, chance, inside
+
+JUDGED = Path("runs/judged")
+BLANKS = 8  # pictures of the validation split that stand for no picture
+
+KINDS = {
+    "class": ("vignette-classifier",),
+    "caption": ("vignette-captioner", "vignette-show-attend-tell", "vignette-transformer-captioner"),
+    "answer": ("vignette-vqa", "vignette-san", "vignette-hiecoatt-parallel", "vignette-hiecoatt-alternating"),
+}
+"""The bundled models by what they do, the one without attention first."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One map of one target.
+
+    Attributes:
+        task: "class", "word", "answer" or "question word".
+        category: of the word, or type of the question.
+        said: the class, word or answer.
+        right: it is true of the picture.
+        hit, centre, chance: whether the map's maximum lies on what the target is about, without tolerance; whether the
+            picture's centre does; how likely a random pixel does. None where the target is about nothing there.
+        fell: where the maximum is: on a thing "meant", on one that is "alike" (what was said is true of it), on
+            "another" thing, on "none", or the map is "empty".
+        score: the target's value.
+        drop: what a word's log-probability loses without the picture; None for other targets.
+        own_hit, own_agrees: of the model's own attention: `hit`, and its rank correlation with the map.
+    """
+
+    picture: int
+    task: str
+    category: str
+    said: str
+    right: bool
+    hit: bool | None
+    centre: bool | None
+    chance: float | None
+    fell: str
+    score: float
+    drop: float | None = None
+    own_hit: bool | None = None
+    own_agrees: float | None = None
+
+
+def judged(name: str, pictures: int, split: str = "test", method: str = "gradcam") -> list[Judged]:
+    """The records of a bundled model over the first pictures of a split, made or read."""
+    path = JUDGED / f"{name}-{split}-{method}-{pictures}.jsonl"
+    if not path.exists():
+        model = models.load(name)
+        task = next(task for task, names in KINDS.items() if name in names)
+        judge = {"class": classes, "caption": words, "answer": answers}[task]
+        found = []
+        for i in track(range(pictures), name):
+            scene = vignettes.draw(vignettes.seed(split, i))
+            found += list(judge(model, i, scene, method))
+        keep(path, "".join(json.dumps(asdict(record)) + "\n" for record in found))
+    return [Judged(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def classes(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
+    """Each kind in the picture."""
+    kinds = sorted({thing.kind for thing in scene.truth.things})
+    for kind, exp in zip(kinds, mmcam.explain_class(model, scene.image, kinds, method=method), strict=True):
+        meant = {j for j, thing in enumerate(scene.truth.things) if thing.kind == kind}
+        yield record(i, "class", "object", kind, True, exp, scene, meant, set())
+
+
+def words(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
+    """Each content word of the generated caption, true or not."""
+    caption = mmcam.explain_caption(model, scene.image, method=method)
+    attends = hasattr(model, "attention")
+    own = mmcam.explain_caption(model, scene.image, caption=caption.caption, method="attention") if attends else None
+    blanks = [vignettes.draw(vignettes.seed("val", j)).image for j in range(BLANKS)]
+    drops = [word.drop for word in mmcam.grounding(model, scene.image, caption.caption, blank=blanks)]
+    checked = vignettes.captions.check(caption.caption, scene.truth)
+    for word in checked:
+        meant = set(word.things) if word.correct else meant_by(word, checked)
+        yield record(
+            i, "word", word.category, word.word, word.correct, caption[word.position], scene, meant,
+            alike(word.word, scene), drops[word.position], own and own[word.position],
+        )  # fmt: skip
+
+
+def answers(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
+    """Each question about things, answered rightly or not, and the words of one of them that name things."""
+    asked = [question for question in scene.questions if question.things]
+    if not asked:
+        return
+    pictures, texts = [scene.image] * len(asked), [question.text for question in asked]
+    maps = mmcam.explain_answer(model, pictures, texts, method=method)
+    attends = hasattr(model, "attention")
+    own = mmcam.explain_answer(model, pictures, texts, method="attention") if attends else [None] * len(asked)
+    for question, exp, attention in zip(asked, maps, own, strict=True):
+        right = exp.target == question.answer
+        yield record(
+            i, "answer", question.type, exp.target, right, exp, scene, set(question.things),
+            alike(exp.target, scene), own=attention,
+        )  # fmt: skip
+    if method != "gradcam":
+        return
+    question = asked[i % len(asked)]
+    by_word = mmcam.explain_answer(model, scene.image, question.text, method=method, by_word=True)
+    for word in by_word:
+        if word.target in NOUNS or word.target in ADJECTIVES:
+            category = ADJECTIVES.get(word.target, "object")
+            meant = alike(word.target, scene)
+            if meant:
+                right = by_word.answer.target == question.answer
+                yield record(i, "question word", category, word.target, right, word, scene, meant, set())
+
+
+def meant_by(word: vignettes.Checked, checked: list[vignettes.Checked]) -> set[int]:
+    """The things an untrue word was said of: those of the next noun, of a relation those of the nouns on both sides."""
+    nouns = [other for other in checked if other.category == "object"]
+    after = next((noun.things for noun in nouns if noun.position > word.position), ())
+    if word.category == "relation":
+        before = next((noun.things for noun in reversed(nouns) if noun.position < word.position), ())
+        return {*before, *after}
+    return set() if word.category in ("object", "scene") else set(after)
+
+
+def alike(word: str, scene: vignettes.Vignette) -> set[int]:
+    """The things of which a word or answer is true by itself: a kind, colour, texture or size."""
+    kind = NOUNS.get(word, word)
+    return {
+        j
+        for j, thing in enumerate(scene.truth.things)
+        if kind == thing.kind or word in (thing.colour, thing.texture, thing.scale)
+    }
+
+
+def record(
+    i: int,
+    task: str,
+    category: str,
+    said: str,
+    right: bool,
+    exp: mmcam.Explanation,
+    scene: vignettes.Vignette,
+    meant: set[int],
+    true_of: set[int],
+    drop: float | None = None,
+    own: mmcam.Explanation | None = None,
+) -> Judged:
+    """One map against the truth; a scene word is about the pixels of no thing."""
+    mask = scene.scene_mask if category == "scene" and right else scene.mask(meant)
+    there = bool(mask.any())
+    agrees = None if own is None else rank_correlation(exp.cam, own.cam)
+    return Judged(
+        picture=i,
+        task=task,
+        category=category,
+        said=said,
+        right=right,
+        hit=inside(exp.peak(), mask) if there else None,
+        centre=inside(centre(mask), mask) if there else None,
+        chance=chance(mask) if there else None,
+        fell=fell_on(exp.peak(), scene, meant, true_of),
+        score=exp.score,
+        drop=drop,
+        own_hit=inside(own.peak(), mask) if own is not None and there else None,
+        own_agrees=None if agrees is None or np.isnan(agrees) else agrees,
+    )
+
+
+def fell_on(peak: tuple[int, int] | None, scene: vignettes.Vignette, meant: set[int], true_of: set[int]) -> str:
+    """On which thing a maximum lies, in the words of `Judged.fell`."""
+    if peak is None:
+        return "empty"
+    owners = np.flatnonzero(scene.instances[:, peak[1], peak[0]])
+    if not len(owners):
+        return "none"
+    thing = int(owners[0])
+    return "meant" if thing in meant else "alike" if thing in true_of else "another"

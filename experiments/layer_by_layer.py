@@ -1,0 +1,121 @@
+"""One answer, explained at every convolution: the Grad-CAM paper's figure of ResNet-based co-attention, layer by layer.
+
+The paper saw small changes between neighbouring layers and large ones where the resolution drops. The figure shows one
+question; the table the rank correlation of the maps of neighbouring layers, over many.
+
+    python -m experiments.layer_by_layer
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from rich.progress import track
+from torch import nn
+
+import mmcam
+import models
+from experiments.tables import show
+from mmcam.datasets import vignettes
+from mmcam.evaluation.agreement import rank_correlation
+from mmcam.evaluation.pointing import inside
+from mmcam.explanation import write_whole
+from mmcam.report.strip import draw_strip
+
+
+def main(
+    model: str = "vignette-hiecoatt-parallel",
+    pictures: int = 100,
+    split: str = "test",
+    shown: Annotated[int, typer.Option(help="Which picture of the split is drawn.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for table and figure.")] = Path("experiments/results"),
+) -> None:
+    """Write layers-MODEL.json, .md and .png."""
+    vqa = models.load(model)
+    layers = [f"features.{i}" for i, module in enumerate(vqa.convolutions) if isinstance(module, nn.ReLU)]
+    sides = sides_of(vqa, layers)
+    same: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    hits: defaultdict[str, list[bool]] = defaultdict(list)
+    for i in track(range(pictures), "pictures"):
+        scene = vignettes.draw(vignettes.seed(split, i))
+        question = next((q for q in scene.questions if q.things and q.type in ("colour", "kind")), None)
+        if question is None:
+            continue
+        maps = {layer: mmcam.explain_answer(vqa, scene.image, question.text, layer=layer) for layer in layers}
+        if maps[layers[-1]].target != question.answer:
+            continue
+        mask = scene.mask(question.things)
+        for layer, exp in maps.items():
+            hits[layer].append(inside(exp.peak(), mask))
+        for first, second in pairwise(layers):
+            size = (min(sides[first], sides[second]),) * 2
+            same[first, second].append(rank_correlation(maps[first].cam, maps[second].cam, size))
+    command = f"python -m experiments.layer_by_layer --model {model} --pictures {pictures} --split {split}"
+    rows = [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
+    head = ("layer", "resolution", "pointing %", "questions", "rank correlation with the layer before", "± s.e.")
+    cells = [
+        [row["layer"], f"{row['side']}²", f"{100 * row['pointing']:.1f}", str(row["n"])]
+        + [f"{row[key]:.2f}" if key in row else "" for key in ("correlation", "standard_error")]
+        for row in rows
+    ]
+    name = f"layers-{model.removeprefix('vignette-')}"
+    below = ["", f"Questions for a colour or a kind that are answered rightly. ![maps]({name}.png)"]
+    show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command} --shown {shown}`"], below)
+    figure = draw(vqa, vignettes.draw(vignettes.seed(split, shown)), layers, sides)
+    write_whole(out / f"{name}.png", lambda file: figure.save(file, "PNG"))
+
+
+def sides_of(model: Any, layers: list[str]) -> dict[str, int]:
+    """The side of every layer's map, in cells."""
+    sides, x = {}, torch.zeros(1, 3, *model.preprocess.size)
+    with torch.no_grad():
+        for i, module in enumerate(model.convolutions):
+            x = module(x)
+            if f"features.{i}" in layers:
+                sides[f"features.{i}"] = x.shape[-1]
+    return sides
+
+
+def row_of(
+    layer: str,
+    before: str | None,
+    sides: dict[str, int],
+    same: dict[tuple[str, str], list[float]],
+    hits: dict[str, list[bool]],
+) -> dict[str, Any]:
+    """Pointing of one layer and its agreement with the one before."""
+    row: dict[str, Any] = {"layer": layer, "side": sides[layer], "n": len(hits[layer])}
+    row["pointing"] = float(np.mean(hits[layer]))
+    if before is not None:
+        known = np.array(same[before, layer])
+        known = known[np.isfinite(known)]
+        row |= {"correlation": float(known.mean()), "standard_error": float(known.std() / np.sqrt(len(known)))}
+    return row
+
+
+def draw(model: Any, scene: vignettes.Vignette, layers: list[str], sides: dict[str, int]) -> Image.Image:
+    """The first question for a colour or a kind, at every layer and by the model's own attention at every level."""
+    question = next(q for q in scene.questions if q.things and q.type in ("colour", "kind"))
+    panels, notes = [(scene.image, question.text)], [""]
+    for layer in layers:
+        exp = mmcam.explain_answer(model, scene.image, question.text, layer=layer)
+        panels.append((exp.overlay(), layer))
+        notes.append(f"{sides[layer]}²")
+    x = model.preprocess(scene.image)[0][None]
+    for level in model.attention(x, [question.text]):
+        exp = mmcam.explain_answer(model, scene.image, question.text, method="attention", level=level)
+        panels.append((exp.overlay(), f"attention: {level}"))
+        notes.append("")
+    panels[0] = (scene.image, "")
+    return draw_strip(panels, notes, columns=6)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,56 @@
+"""The pictures of docs/captions-and-answers.md: attention beside Grad-CAM, and the words of a question.
+
+python -m experiments.text_pictures
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from PIL import Image
+
+import mmcam
+import models
+from experiments.judging import KINDS
+from mmcam.datasets import vignettes
+from mmcam.explanation import write_whole
+from mmcam.report.strip import draw_strip
+
+SHOWN = ("object", "colour", "texture", "relation", "scene")
+
+
+def main(seed: int = 20_000_123, question: str = "what colour is the house", out: Path = Path("docs/images")) -> None:
+    """Draw attention.png and question-words.png."""
+    scene = vignettes.draw(seed)
+    attention = stacked([words(name, scene) for name in KINDS["caption"][1:]])
+    write_whole(out / "attention.png", lambda file: attention.save(file, "PNG"))
+    strip = mmcam.explain_answer(models.load("vignette-vqa"), scene.image, question, by_word=True).strip(columns=7)
+    write_whole(out / "question-words.png", lambda file: strip.save(file, "PNG"))
+
+
+def words(name: str, scene: vignettes.Vignette) -> Image.Image:
+    """Five content words of a captioner's caption: Grad-CAM above, its own attention below."""
+    captioner = models.load(name)
+    gradcam = mmcam.explain_caption(captioner, scene.image)
+    own = mmcam.explain_caption(captioner, scene.image, caption=gradcam.caption, method="attention")
+    checked = [word for word in vignettes.captions.check(gradcam.caption, scene.truth) if word.category in SHOWN][:5]
+    rows = []
+    for kind, exps in (("Grad-CAM", gradcam), ("attention", own)):
+        rows += [(scene.image, f"{kind}:"), *((exps[word.position].overlay(), word.word) for word in checked)]
+    notes = [name.removeprefix("vignette-").removesuffix("-captioner"), *[""] * len(checked)] * 2
+    return draw_strip(rows, notes, columns=len(checked) + 1, side=200)
+
+
+def stacked(pictures: list[Image.Image]) -> Image.Image:
+    """One below the other."""
+    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet
+
+
+if __name__ == "__main__":
+    typer.run(main)
