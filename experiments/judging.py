@@ -7,7 +7,7 @@ are kept under runs/judged, a file for each model, and read again by whoever nee
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,17 @@ def record(
         own_hit=inside(own.peak(), mask) if own is not None and there else None,
         own_agrees=None if agrees is None or np.isnan(agrees) else agrees,
     )
+
+
+def shares(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, float]:
+    """Pointing accuracy of rows (hit, hit by the centre, chance) with its standard error, and both baselines."""
+    hit, middle, random = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    return {
+        "pointing": float(hit.mean()),
+        "standard_error": float(hit.std() / np.sqrt(len(hit))),
+        "centre": float(middle.mean()),
+        "random": float(random.mean()),
+    }
 
 
 def fell_on(peak: tuple[int, int] | None, scene: vignettes.Vignette, meant: set[int], true_of: set[int]) -> str:

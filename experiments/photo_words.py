@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from rich.progress import track
 
 import mmcam
 import models
+from experiments.judging import shares
 from experiments.real_photos import FREE_WITH_CREDIT
 from experiments.tables import keep, show
 from mmcam.evaluation.pointing import centre, chance, inside
@@ -59,7 +61,8 @@ def main(
     from pycocotools.coco import COCO
 
     coco = COCO(root / "coco" / "instances.json")
-    rows, credits = [], []
+    rows: list[dict[str, Any]] = []
+    credits: list[str] = []
     for folder in model:
         captioner = models.load(folder.name, folder=folder)
         methods = ["gradcam", "guided_gradcam"] + (["attention"] if hasattr(captioner, "attention") else [])
@@ -67,7 +70,7 @@ def main(
         rows += [row for method in methods for row in rows_of(folder.name, method, found[method])]
         picture, credits = draw(captioner, coco, root / "coco" / "images", sheet)
         file = out / f"photo-words-{folder.name}.jpg"
-        write_whole(file, lambda handle, picture=picture: picture.save(handle, "JPEG", quality=85))
+        write_whole(file, partial(picture.save, format="JPEG", quality=85))
     command = "MMCAM_REAL_DATA=… python -m experiments.photo_words" + "".join(f" --model runs/{f.name}" for f in model)
     head = ("model", "method", "words", "n", "pointing %", "± s.e.", "centre %", "random %")
     cells = [
@@ -115,9 +118,10 @@ def named(
     """Position, category and mask (H, W) of the words of a caption that name a category which is there."""
     for position, word in enumerate(caption.split()):
         category = CATEGORIES.get(word)
-        if category is None:
+        known = coco.getCatIds([category]) if category is not None else []
+        if not known:  # pycocotools takes no category for all
             continue
-        annotations = coco.loadAnns(coco.getAnnIds(entry["id"], coco.getCatIds([category])))
+        annotations = coco.loadAnns(coco.getAnnIds(entry["id"], known))
         if annotations:
             mask = np.any([coco.annToMask(annotation).astype(bool) for annotation in annotations], axis=0)
             if mask.any() and mask.shape == size[::-1]:
@@ -133,22 +137,14 @@ def rows_of(name: str, method: str, found: list[Judged]) -> Iterator[dict[str, A
     }
     for group, rows in groups.items():
         if rows:
-            hit, middle, random = (np.array([row[i] for row in rows], dtype=float) for i in (1, 2, 3))
-            yield {
-                "model": name,
-                "method": method,
-                "words": group,
-                "n": len(rows),
-                "pointing": float(hit.mean()),
-                "standard_error": float(hit.std() / np.sqrt(len(hit))),
-                "centre": float(middle.mean()),
-                "random": float(random.mean()),
-            }
+            yield {"model": name, "method": method, "words": group, "n": len(rows), **shares(row[1:] for row in rows)}
 
 
 def draw(captioner: Any, coco: Any, pictures: Path, count: int) -> tuple[Image.Image, list[str]]:
     """Strips of freely licensed photographs whose captions name something there, and their credits."""
-    panels, notes, credits = [], [], []
+    panels: list[tuple[Image.Image, str]] = []
+    notes: list[str] = []
+    credits: list[str] = []
     for entry in coco.loadImgs(coco.getImgIds()):
         if entry["license"] != FREE_WITH_CREDIT or len(credits) == count:
             continue

@@ -14,13 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
 import mmcam
 import models
-from experiments.judging import KINDS, Judged, judged
+from experiments.judging import KINDS, Judged, judged, shares
 from experiments.tables import show
 
 TASKS = ("class", "word", "answer", "question word")
@@ -49,8 +48,8 @@ def main(
     head = ("model", "task", "truth of", "n", "pointing %", "± s.e.", "centre %", "random %")
     cells = []
     for row in report["rows"]:
-        shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "centre", "random")]
-        cells.append([row["model"], row["task"], row["category"], str(row["n"]), *shares])
+        figures = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "centre", "random")]
+        cells.append([row["model"], row["task"], row["category"], str(row["n"]), *figures])
     show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{report['command']}`"])
 
 
@@ -69,19 +68,9 @@ def rows_of(name: str, records: list[Judged]) -> list[dict[str, Any]]:
 
 
 def summary(name: str, task: str, category: str, records: list[Judged]) -> dict[str, Any]:
-    """Means with the standard error of the hits."""
-    columns = zip(*((record.hit, record.centre, record.chance) for record in records), strict=True)
-    hit, middle, random = (np.array(column, dtype=float) for column in columns)
-    return {
-        "model": name,
-        "task": task,
-        "category": category,
-        "n": len(records),
-        "pointing": float(hit.mean()),
-        "standard_error": float(hit.std() / np.sqrt(len(hit))),
-        "centre": float(middle.mean()),
-        "random": float(random.mean()),
-    }
+    """One row of the table."""
+    found = shares((record.hit, record.centre, record.chance) for record in records)
+    return {"model": name, "task": task, "category": category, "n": len(records), **found}
 
 
 if __name__ == "__main__":

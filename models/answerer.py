@@ -16,8 +16,9 @@ PAD, UNKNOWN = 0, 1  # token i + 2 is vocabulary[i]
 
 
 class Answerer(nn.Module):
-    """A VQA model but for how it sees (`see`, `look`), reads (`read`) and answers (`answer`)."""
+    """A VQA model but for how it looks (`look`), reads (`read`) and answers (`answer`)."""
 
+    features: Features
     blank_word = "unk"  # in no vocabulary, so its token is UNKNOWN
 
     def __init__(self, vocabulary: Sequence[str], answers: Sequence[str]) -> None:
@@ -29,16 +30,16 @@ class Answerer(nn.Module):
     @property
     def convolutions(self) -> Features:
         """The encoder up to its last map."""
-        raise NotImplementedError
+        return self.features
 
     @property
     def backbone(self) -> nn.Module:
-        """The encoder: what training may leave as it is."""
-        raise NotImplementedError
+        """The whole encoder: what training may leave as it is."""
+        return self.features
 
     def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each."""
-        raise NotImplementedError
+        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
+        return self.features(x)
 
     def look(self, seen: Tensor) -> Parts:
         """What `see` gave → what an answer needs of it."""
@@ -57,12 +58,20 @@ class Answerer(nn.Module):
 
         R is the number of rows the encoder gave: N, unless a caller multiplied the rows inside it.
         """
+        return self.answer(*self.put(x, tokens, lengths))
+
+    def put(self, x: Tensor, tokens: Tensor, lengths: Tensor) -> tuple[Parts, Parts]:
+        """What `look` and `read` make of pictures and questions.
+
+        Raises:
+            ValueError: there are as many pictures neither as questions nor as one.
+        """
         looked = self.look(self.see(x))
         if len(looked[0]) not in (1, len(tokens)):
             raise ValueError(
                 f"{len(tokens)} questions cannot be put to {len(looked[0])} encoded pictures: give one each."
             )
-        return self.answer(looked, self.read(tokens, lengths))
+        return looked, self.read(tokens, lengths)
 
     def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
         """Pre-softmax scores (R, answers) of R questions, one for each row the encoder gives for `x`."""

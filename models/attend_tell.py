@@ -53,20 +53,6 @@ class ShowAttendTell(Speaker):
         self.said, self.seen = nn.Linear(word, state, bias=False), nn.Linear(units, state, bias=False)
         self.output = nn.Linear(state, len(self.vocabulary) + 1)
 
-    @property
-    def convolutions(self) -> Features:
-        """The encoder."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The convolutions are all the encoder there is."""
-        return self.features
-
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, 224, 224) → the map (N, units, side, side)."""
-        return self.features(x)
-
     def look(self, seen: Tensor) -> Parts:
         """The map → its regions (N, side², units) and their keys (N, side², key)."""
         regions = seen.flatten(2).transpose(1, 2)

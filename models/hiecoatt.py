@@ -99,16 +99,6 @@ class HieCoAtt(Answerer):
         self.output = nn.Linear(width, len(self.answers))
         self.dropout = nn.Dropout(dropout)
 
-    @property
-    def convolutions(self) -> Features:
-        """The encoder."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The convolutions are all the encoder there is."""
-        return self.features
-
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, 224, 224) → the greatest values of 2×2 places of the map, (N, units, side, side)."""
         return self.pool(self.features(x))
@@ -150,7 +140,7 @@ class HieCoAtt(Answerer):
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:
         """Where it looked to answer R questions: (R, side, side) of every level."""
-        _, attentions = self.attend(self.look(self.see(x)), self.read(*self.tokens(questions, x.device)))
+        _, attentions = self.attend(*self.put(x, *self.tokens(questions, x.device)))
         maps = [to_regions.unflatten(1, (self.side, self.side)) for to_regions, _ in attentions]
         return dict(zip(LEVELS, maps, strict=True))
 

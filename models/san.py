@@ -59,16 +59,6 @@ class SAN(Answerer):
         self.output = nn.Linear(state, len(self.answers))
         self.dropout = nn.Dropout(dropout)
 
-    @property
-    def convolutions(self) -> Features:
-        """The encoder."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The convolutions are all the encoder there is."""
-        return self.features
-
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, 224, 224) → the greatest values of 2×2 places of the map, (N, units, side, side)."""
         return self.pool(self.features(x))
@@ -100,5 +90,5 @@ class SAN(Answerer):
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:
         """Where it looked to answer R questions: (R, side, side) of every hop."""
-        _, attentions = self.attend(self.look(self.see(x)), self.read(*self.tokens(questions, x.device)))
+        _, attentions = self.attend(*self.put(x, *self.tokens(questions, x.device)))
         return {f"hop {i}": a.unflatten(1, (self.side, self.side)) for i, a in enumerate(attentions, start=1)}

@@ -22,8 +22,9 @@ Parts = tuple[Tensor, ...]
 
 
 class Speaker(nn.Module):
-    """A captioner but for how it sees (`see`, `look`) and how it finds the next word (`begin`, `step`, `output`)."""
+    """A captioner but for how it looks (`look`) and how it finds the next word (`begin`, `step`, `output`)."""
 
+    features: Features
     output: nn.Linear
 
     def __init__(self, vocabulary: Sequence[str], dropout: float = 0.0) -> None:
@@ -35,16 +36,16 @@ class Speaker(nn.Module):
     @property
     def convolutions(self) -> Features:
         """The encoder up to its last map."""
-        raise NotImplementedError
+        return self.features
 
     @property
     def backbone(self) -> nn.Module:
-        """The encoder: what training may leave as it is."""
-        raise NotImplementedError
+        """The whole encoder: what training may leave as it is."""
+        return self.features
 
     def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each."""
-        raise NotImplementedError
+        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
+        return self.features(x)
 
     def look(self, seen: Tensor) -> Parts:
         """What `see` gave → what every word of a caption reads of it."""

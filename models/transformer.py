@@ -92,20 +92,6 @@ class TransformerCaptioner(Speaker):
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, len(self.vocabulary) + 1)
 
-    @property
-    def convolutions(self) -> Features:
-        """The encoder."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The convolutions are all the encoder there is."""
-        return self.features
-
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, 224, 224) → the map (N, units, side, side)."""
-        return self.features(x)
-
     def look(self, seen: Tensor) -> Parts:
         """The map → keys and values of its regions for each layer, (N, heads, side², width / heads) each."""
         memory = self.region(seen.flatten(2).transpose(1, 2)) + self.place
@@ -115,7 +101,7 @@ class TransformerCaptioner(Speaker):
         """START and tokens (R, L) → (R, L + 1, width), and each layer's attention (R, heads, L + 1, side²)."""
         length = tokens.shape[1] + 1
         if length > PLACES:
-            raise ValueError(f"A caption of {length - 1} words is too long; this captioner reads {PLACES - 1} at most.")
+            raise ValueError(f"This captioner reads captions of up to {PLACES} words; this one is longer: shorten it.")
         x = self.dropout(self.embedding(nn.functional.pad(tokens, (1, 0), value=0)) + self.position[:length])
         future = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         attentions = []

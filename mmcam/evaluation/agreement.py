@@ -30,7 +30,7 @@ def rank_correlation(
     ranks = []
     for values in (first, second):
         # NumPy's own copy: torch takes no arrays turned round or of another byte order.
-        array = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, np.float64, order="C"))
+        array = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, np.float64))
         cells = array.detach().double().cpu()
         if cells.ndim != 2 or not cells.numel():
             raise ValueError(f"A map has shape (h,w), not {tuple(cells.shape)}; of a pixel map, take Explanation.cam.")

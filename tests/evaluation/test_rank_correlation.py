@@ -32,14 +32,14 @@ def differs(*maps):
 # --- at equal size, whatever the maps ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MAPS, MAPS)
 def test_it_is_spearmans(first, second):
     differs(first, second)
     assert correlation(first, second) == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrays(np.float64, SMALL, elements=st.integers(0, 3)), arrays(np.float64, SMALL, elements=st.integers(0, 3)))
 def test_ties_share_their_mean_rank(first, second):
     """Which is Pearson's correlation of the mean ranks."""
@@ -48,7 +48,7 @@ def test_ties_share_their_mean_rank(first, second):
     assert correlation(first, second) == pytest.approx(a @ b / math.sqrt((a @ a) * (b @ b)), abs=1e-12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MAPS, MAPS)
 def test_it_is_symmetric_and_bounded(first, second):
     differs(first, second)
@@ -57,7 +57,7 @@ def test_it_is_symmetric_and_bounded(first, second):
     assert -1 - 1e-12 <= value <= 1 + 1e-12
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MAPS)
 def test_a_map_agrees_with_itself_and_not_with_its_negative(values):
     differs(values)
@@ -65,7 +65,7 @@ def test_a_map_agrees_with_itself_and_not_with_its_negative(values):
     assert correlation(values, -values) == pytest.approx(-1)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MAPS, MAPS, st.sampled_from([np.arctan, np.cbrt, lambda v: 3 * v + 7, lambda v: np.exp(v / 50), rankdata]))
 def test_only_the_order_counts(first, second, rising):
     differs(first, second)
@@ -74,7 +74,7 @@ def test_only_the_order_counts(first, second, rising):
     assert correlation(-changed, second) == pytest.approx(-correlation(first, second), abs=1e-12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MAPS, st.floats(-1e6, 1e6))
 def test_a_map_that_is_the_same_everywhere_has_no_ranks(values, constant):
     even = np.full(SMALL, constant)
@@ -85,7 +85,7 @@ def test_a_map_that_is_the_same_everywhere_has_no_ranks(values, constant):
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_maps_are_brought_to_one_size_by_averaging_areas(h, w, h2, w2, seed):
     random = np.random.default_rng(seed)

@@ -1,0 +1,70 @@
+"""Region captions: what is said of a region is true of it, and the ratio is that of its box."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mmcam
+import models
+from experiments import dense_captions, layer_by_layer
+from mmcam.datasets import vignettes
+from mmcam.datasets.densecap import Region
+from mmcam.evaluation.inside_outside import box_mask, inside_outside
+
+
+def test_region_captions_are_true_of_their_things():
+    for i in range(30):
+        scene = vignettes.draw(vignettes.seed("test", i))
+        image, regions = dense_captions.vignette_regions(scene)
+        assert image is scene.image
+        assert len(regions) == min(5, len(scene.truth.things))
+        for thing, region in enumerate(regions):
+            checked = vignettes.captions.check(region.caption, scene.truth)
+            assert all(word.correct for word in checked)
+            assert all(thing in word.things for word in checked)
+            assert region.box == scene.truth.things[thing].box
+
+
+def test_ratios_are_those_of_the_maps():
+    captioner = models.load("vignette-captioner")
+    scene = vignettes.draw(vignettes.seed("test", 1))
+    regions = [*dense_captions.vignette_regions(scene)[1], Region((0, 0, 224, 224), "a dog", 0.0)]
+    ratios = list(dense_captions.ratios_of(captioner, scene.image, regions, "gradcam"))
+    assert len(ratios) == len(regions) - 1  # the whole picture has no outside
+    whole = mmcam.explain_caption(captioner, scene.image, caption=regions[0].caption).whole
+    mask = box_mask(regions[0].box, scene.image.size)
+    assert ratios[0] == pytest.approx(inside_outside(whole.heatmap, mask), rel=1e-3)
+
+
+def test_empty_maps_are_counted_not_averaged():
+    row = dense_captions.summary(np.array([1.0, 3.0, np.nan, np.inf]))
+    assert (row["regions"], row["empty"], row["infinite"]) == (4, 1, 1)
+    assert row["mean"] == row["median"] == 2.0
+
+
+def test_densecaps_results_are_scored_by_the_same_script(tmp_path):
+    scene = vignettes.draw(vignettes.seed("test", 1))
+    scene.image.resize((720, 720)).save(tmp_path / "a.png")
+    thing = scene.truth.things[0]
+    left, top, right, bottom = (side * 720 / 224 for side in thing.box)
+    found = {"img_name": "a.png", "boxes": [[left + 1, top + 1, right - left, bottom - top]],
+             "captions": [f"a {thing.colour} {thing.kind}"], "scores": [1.0]}  # fmt: skip
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"opt": {"image_size": 720}, "results": [found]}))
+    dense_captions.main(
+        captioner=["vignette-captioner"], method=["gradcam"], results=results, photos=tmp_path, out=tmp_path
+    )
+    (row,) = json.loads((tmp_path / "dense-captions.json").read_text())["rows"]
+    assert row["regions"] == 1
+    assert row["mean"] > 0
+    assert "| 1.00 |" in (tmp_path / "dense-captions.md").read_text()
+
+
+def test_layers_are_drawn_one_by_one(tmp_path):
+    layer_by_layer.main(model="vignette-san", pictures=4, out=tmp_path)
+    rows = json.loads((tmp_path / "layers-san.json").read_text())["rows"]
+    assert [row["side"] for row in rows] == [112, 56, 56, 28, 28, 14, 14, 14, 14]
+    assert all(-1 <= row["correlation"] <= 1 for row in rows[1:])
+    assert Image.open(tmp_path / "layers-san.png").width > 500
