@@ -18,6 +18,7 @@ from mmcam.explanation import write_whole
 from mmcam.report.strip import draw_strip
 
 SHOWN = ("object", "colour", "texture", "relation", "scene")
+METHODS = {"gradcam": "Grad-CAM", "layercam": "LayerCAM", "attention": "attention"}
 
 
 def main(seed: int = 20_000_123, question: str = "what colour is the house", out: Path = Path("docs/images")) -> None:
@@ -30,16 +31,15 @@ def main(seed: int = 20_000_123, question: str = "what colour is the house", out
 
 
 def words(name: str, scene: vignettes.Vignette) -> Image.Image:
-    """Five content words of a captioner's caption: Grad-CAM above, its own attention below."""
+    """Six content words of a captioner's caption, a row for each method."""
     captioner = models.load(name)
-    gradcam = mmcam.explain_caption(captioner, scene.image)
-    own = mmcam.explain_caption(captioner, scene.image, caption=gradcam.caption, method="attention")
-    checked = [word for word in vignettes.captions.check(gradcam.caption, scene.truth) if word.category in SHOWN][:5]
-    rows = []
-    for kind, exps in (("Grad-CAM", gradcam), ("attention", own)):
-        rows += [(scene.image, f"{kind}:"), *((exps[word.position].overlay(), word.word) for word in checked)]
-    notes = [name.removeprefix("vignette-").removesuffix("-captioner"), *[""] * len(checked)] * 2
-    return draw_strip(rows, notes, columns=len(checked) + 1, side=200)
+    rows: list[tuple[Image.Image, str]] = []
+    for method, title in METHODS.items():
+        exps = mmcam.explain_caption(captioner, scene.image, method=method)
+        checked = [word for word in vignettes.captions.check(exps.caption, scene.truth) if word.category in SHOWN][:6]
+        rows += [(scene.image, title), *((exps[word.position].overlay(), word.word) for word in checked)]
+    notes = [name.removeprefix("vignette-").removesuffix("-captioner"), *[""] * len(checked)] * len(METHODS)
+    return draw_strip(rows, notes, columns=len(checked) + 1, side=170)
 
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:

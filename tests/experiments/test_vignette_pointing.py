@@ -99,7 +99,7 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     places = ("meant", "alike", "another", "none", "empty")
     for row in read(tmp_path / "wrong-test-gradcam.json"):
         assert sum(row[place] for place in places) == pytest.approx(1)
-    for row in read(tmp_path / "attention-test.json"):
+    for row in read(tmp_path / "attention-test-gradcam.json"):
         assert -1 <= row["correlation"] <= 1
 
 
