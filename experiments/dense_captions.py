@@ -29,7 +29,7 @@ from mmcam.evaluation.inside_outside import box_mask, inside_outside
 from mmcam.image import load_image
 from mmcam.model_spec import load_model
 
-METHODS = ("guided_backprop", "gradcam", "guided_gradcam")
+METHODS = ("guided_backprop", "gradcam", "guided_gradcam", "layercam")
 PUBLISHED = {
     "uniform": "1.0",
     "guided_backprop": "2.32 ± 0.08",

@@ -69,7 +69,8 @@ class Judged:
 
 def judged(name: str, pictures: int, split: str = "test", method: str = "gradcam") -> list[Judged]:
     """The records of a bundled model over the first pictures of a split, made or read."""
-    path = JUDGED / f"{name}-{split}-{method}-{pictures}.jsonl"
+    weights = json.loads((models.WEIGHTS / f"{name}.json").read_text())["sha256"][:8]  # other weights, other maps
+    path = JUDGED / f"{name}-{weights}-{split}-{method}-{pictures}.jsonl"
     if not path.exists():
         model = models.load(name)
         task = next(task for task, names in KINDS.items() if name in names)

@@ -34,7 +34,7 @@ def main(
     model: str = "vignette-hiecoatt-parallel",
     pictures: int = 100,
     split: str = "test",
-    shown: Annotated[int, typer.Option(help="Which picture of the split is drawn.")] = 0,
+    shown: Annotated[int, typer.Option(help="Which picture of the split is drawn.")] = 4,
     out: Annotated[Path, typer.Option(help="Folder for table and figure.")] = Path("experiments/results"),
 ) -> None:
     """Write layers-MODEL.json, .md and .png."""
@@ -45,7 +45,7 @@ def main(
     hits: defaultdict[str, list[bool]] = defaultdict(list)
     for i in track(range(pictures), "pictures"):
         scene = vignettes.draw(vignettes.seed(split, i))
-        question = next((q for q in scene.questions if q.things and q.type in ("colour", "kind")), None)
+        question = asked(scene)
         if question is None:
             continue
         maps = {layer: mmcam.explain_answer(vqa, scene.image, question.text, layer=layer) for layer in layers}
@@ -61,15 +61,30 @@ def main(
     rows = [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
     head = ("layer", "resolution", "pointing %", "questions", "rank correlation with the layer before", "± s.e.")
     cells = [
-        [row["layer"], f"{row['side']}²", f"{100 * row['pointing']:.1f}", str(row["n"])]
+        [row["layer"], f"{row['side']}×{row['side']}", f"{100 * row['pointing']:.1f}", str(row["n"])]
         + [f"{row[key]:.2f}" if key in row else "" for key in ("correlation", "standard_error")]
         for row in rows
     ]
     name = f"layers-{model.removeprefix('vignette-')}"
-    below = ["", f"Questions for a colour or a kind that are answered rightly. ![maps]({name}.png)"]
+    drawn = vignettes.draw(vignettes.seed(split, shown))
+    question = asked(drawn)
+    if question is None:
+        raise typer.BadParameter(f"Picture {shown} has no question for a colour or a kind; draw another with --shown.")
+    answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
+    below = [
+        "",
+        "Questions for a colour or a kind that are answered rightly.",
+        "",
+        f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.png)",
+    ]
     show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command} --shown {shown}`"], below)
-    figure = draw(vqa, vignettes.draw(vignettes.seed(split, shown)), layers, sides)
+    figure = draw(vqa, drawn, layers, sides)
     write_whole(out / f"{name}.png", lambda file: figure.save(file, "PNG"))
+
+
+def asked(scene: vignettes.Vignette) -> vignettes.Question | None:
+    """The first question for a colour or a kind, which is about one thing."""
+    return next((q for q in scene.questions if q.things and q.type in ("colour", "kind")), None)
 
 
 def sides_of(model: Any, layers: list[str]) -> dict[str, int]:
@@ -102,19 +117,19 @@ def row_of(
 
 def draw(model: Any, scene: vignettes.Vignette, layers: list[str], sides: dict[str, int]) -> Image.Image:
     """The first question for a colour or a kind, at every layer and by the model's own attention at every level."""
-    question = next(q for q in scene.questions if q.things and q.type in ("colour", "kind"))
-    panels, notes = [(scene.image, question.text)], [""]
+    question = asked(scene)
+    assert question is not None
+    panels, notes = [(scene.image, "")], [""]
     for layer in layers:
         exp = mmcam.explain_answer(model, scene.image, question.text, layer=layer)
         panels.append((exp.overlay(), layer))
-        notes.append(f"{sides[layer]}²")
+        notes.append(f"{sides[layer]}×{sides[layer]}")
     x = model.preprocess(scene.image)[0][None]
     for level in model.attention(x, [question.text]):
         exp = mmcam.explain_answer(model, scene.image, question.text, method="attention", level=level)
         panels.append((exp.overlay(), f"attention: {level}"))
         notes.append("")
-    panels[0] = (scene.image, "")
-    return draw_strip(panels, notes, columns=6)
+    return draw_strip(panels, notes, columns=7, side=180)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,7 @@ def named(
     """Position, category and mask (H, W) of the words of a caption that name a category which is there."""
     for position, word in enumerate(caption.split()):
         category = CATEGORIES.get(word)
-        known = coco.getCatIds([category]) if category is not None else []
-        if not known:  # pycocotools takes no category for all
+        if category is None or not (known := coco.getCatIds([category])):  # pycocotools takes no category for all
             continue
         annotations = coco.loadAnns(coco.getAnnIds(entry["id"], known))
         if annotations:
