@@ -1,4 +1,4 @@
-"""From what a person types to a model: a bundled name, ``torchvision:NAME``, or ``module:factory``."""
+"""From what a person types to a model: a bundled name, a folder, ``torchvision:NAME``, or ``module:factory``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
     """The model of a specification, in eval mode on a device, and how its pictures are made if that is known.
 
     Args:
-        spec: the name of a bundled model; ``torchvision:NAME``; or ``module:factory``, a function without arguments (or
-            with one, the weights file, if that is given) in an importable module or a file of the current folder.
+        spec: the name of a bundled model; a folder that a training script wrote; ``torchvision:NAME``; or
+            ``module:factory``, a function without arguments (or with one, the weights file, if that is given) in an
+            importable module or a file of the current folder.
         weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``).
         device: where to put it.
 
@@ -79,7 +80,10 @@ def _bundled(name: str) -> nn.Module:
             f"The model {name!r} comes with a checkout of the repository, not with the installed package; "
             "name one as torchvision:NAME or module:factory."
         ) from error
+    folder = Path(name)
     try:
+        if (folder / f"{folder.name}.json").is_file():
+            return models.load(folder.name, folder=folder)
         return models.load(name)
     except ValueError as error:
         raise ExplainError(f"{error} Others are named torchvision:NAME or module:factory.") from error

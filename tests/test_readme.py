@@ -22,6 +22,21 @@ def test_python_blocks_run(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "strip.png").is_file()
 
 
-def test_pictures_exist():
-    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text()):
-        assert (README.parent / path).is_file(), path
+@pytest.mark.slow
+def test_every_line_of_the_captions_page_runs():
+    text = (README.parent / "docs" / "captions-and-answers.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1], names)
+    lines = re.findall(r"\| `(.*?)` \|", text)
+    assert len(lines) >= 15
+    for line in lines:
+        assert eval(line, names), line
+
+
+PAGES = [README, *README.parent.glob("docs/**/*.md"), *README.parent.glob("experiments/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
+def test_pictures_and_links_lead_somewhere(page):
+    for path in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert path.startswith("http") or (page.parent / path).exists(), path

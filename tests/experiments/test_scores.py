@@ -1,0 +1,49 @@
+"""Tables made of the cards, and the pictures of the pages."""
+
+import json
+
+from PIL import Image
+
+from experiments import model_scores, photo_scores, text_pictures
+from experiments.judging import KINDS
+from models import WEIGHTS, names
+
+
+def test_every_bundled_model_is_in_the_table(tmp_path):
+    assert sorted(name for own in KINDS.values() for name in own) == sorted(names())
+    model_scores.main(out=tmp_path / "models.md")
+    text = (tmp_path / "models.md").read_text()
+    for name in names():
+        scores = json.loads((WEIGHTS / f"{name}.json").read_text())["scores"]
+        key = next(key for key in ("mAP", "content_words_correct", "accuracy") if key in scores["test"])
+        assert f"{scores['test'][key]:.3f} / {scores['heldout'][key]:.3f}" in text
+        assert name.removeprefix("vignette-") in text
+
+
+def test_photograph_scores_stand_beside_the_published_ones(tmp_path):
+    language = {"BLEU-1": 0.5, "BLEU-2": 0.3, "BLEU-3": 0.2, "BLEU-4": 0.1, "CIDEr": 0.25}
+    cards = [
+        {"name": "flickr8k-captioner", "task": "captioning", "beam": 2, "scores": {"test": language}, "seconds": 121,
+         "scores of the likeliest word each time": {"test": language},
+         "command": "python -m x --root /somewhere/flickr8k",
+         "data": {"pictures": 6000, "captions": 30000}},
+        {"name": "daquar-san", "task": "visual question answering", "seconds": 60, "command": "python -m y",
+         "scores": {"test": {"accuracy": 0.273, "question_only": 0.25, "types": {"what is": {"questions": 7}}}},
+         "data": {"pictures": 795, "questions": 6000}},
+    ]  # fmt: skip
+    for card in cards:
+        (tmp_path / card["name"]).mkdir()
+        (tmp_path / card["name"] / f"{card['name']}.json").write_text(json.dumps(card))
+    photo_scores.main([tmp_path / card["name"] for card in cards], out=tmp_path / "photographs.md")
+    text = (tmp_path / "photographs.md").read_text()
+    assert "| 50.0 | 30.0 | 20.0 | 10.0 | 0.250 |" in text
+    assert "| 57.9 | 38.3 | 24.5 | 16.0 |" in text
+    assert "| daquar-san | 7 | 27.3 | 25.0 |" in text
+    assert "--root flickr8k" in text
+    assert "/somewhere" not in text
+
+
+def test_the_pictures_of_the_pages_are_drawn(tmp_path):
+    text_pictures.main(out=tmp_path)
+    for name in ("attention", "question-words"):
+        assert min(Image.open(tmp_path / f"{name}.png").size) > 200
