@@ -123,7 +123,7 @@ def draw(model: Any, scene: vignettes.Vignette, layers: list[str], sides: dict[s
     for layer in layers:
         exp = mmcam.explain_answer(model, scene.image, question.text, layer=layer)
         panels.append((exp.overlay(), layer))
-        notes.append(f"{sides[layer]}×{sides[layer]}")
+        notes.append(f"{sides[layer]} x {sides[layer]}")
     x = model.preprocess(scene.image)[0][None]
     for level in model.attention(x, [question.text]):
         exp = mmcam.explain_answer(model, scene.image, question.text, method="attention", level=level)
