@@ -15,11 +15,10 @@ from experiments.pictures import Pictures, photographs, rendered
 from experiments.render import read
 from mmcam.datasets import captioned, vignettes
 from mmcam.image import Preprocess
-from models.speaker import split_words
+from models.speaker import UNKNOWN, split_words
 
 Data = Literal["vignettes", "flickr8k", "karpathy"]
 RARE = 5  # words that occur less often in training become UNKNOWN, as in neuraltalk2
-UNKNOWN = "unk"
 CAPTIONS = 5  # a picture
 
 

@@ -65,7 +65,7 @@ def main(
     credits: list[str] = []
     for folder in model:
         captioner = models.load(folder.name, folder=folder)
-        methods = ["gradcam", "guided_gradcam"] + (["attention"] if hasattr(captioner, "attention") else [])
+        methods = ["gradcam", "layercam", "guided_gradcam"] + (["attention"] if hasattr(captioner, "attention") else [])
         found = judged(captioner, coco, root / "coco" / "images", methods)
         rows += [row for method in methods for row in rows_of(folder.name, method, found[method])]
         picture, credits = draw(captioner, coco, root / "coco" / "images", sheet)
@@ -80,8 +80,8 @@ def main(
     ]
     below = [
         "",
-        f"{len(coco.getImgIds())} COCO photographs, which none of the models was trained on. Published, Show-and-Tell "
-        "on 1,000 of COCO, all visual words (Selvaraju et al.): 30.0 %.",
+        f"{len(coco.getImgIds())} COCO photographs, which none of the models was trained on. Published for Show-and-"
+        "Tell on 1,000 photographs of COCO, all visual words: 30.0 %. The sheets show LayerCAM.",
         "",
         *(f"![words](photo-words-{folder.name}.jpg)" for folder in model),
         "",
@@ -148,7 +148,7 @@ def draw(captioner: Any, coco: Any, pictures: Path, count: int) -> tuple[Image.I
         if entry["license"] != FREE_WITH_CREDIT or len(credits) == count:
             continue
         image = mmcam.load_image(pictures / entry["file_name"])
-        exp = mmcam.explain_caption(captioner, image)
+        exp = mmcam.explain_caption(captioner, image, method="layercam")
         shown = [exp[position] for position, _, _ in named(exp.caption, coco, entry, image.size)][:1]
         rest = [word for word in exp if len(word.target) > 3 and word not in shown]
         shown += sorted(rest, key=lambda word: word.score)[: 4 - len(shown)]

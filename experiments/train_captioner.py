@@ -27,7 +27,6 @@ from torch import Tensor
 
 from experiments.captioned import (
     CAPTIONS,
-    UNKNOWN,
     Data,
     Split,
     photo_splits,
@@ -52,7 +51,7 @@ from mmcam.datasets.vignettes import captions
 from mmcam.datasets.vignettes.truth import Truth
 from models import WEIGHTS, Captioner, Speaker, build, load
 from models.photo import SIDES, photo_features
-from models.speaker import BEAM, END
+from models.speaker import BEAM, END, UNKNOWN
 
 NAMES: Final = {
     "Captioner": "captioner",

@@ -16,6 +16,7 @@ from models.encoder import Features
 LONGEST = 18  # tokens of a generated caption
 BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
 END = 0
+UNKNOWN = "unk"  # stands for rare words in captions that are learned from; it is read, never said
 
 Parts = tuple[Tensor, ...]
 """Tensors with one row for each caption that is being read or written."""
@@ -119,6 +120,8 @@ class Speaker(nn.Module):
                 rows = tuple(part.repeat_interleave(captions.shape[1], 0) for part in looked)
             hidden, state = self.step(rows, state, captions[:, :, -1].flatten())
             log_probs = self.output(hidden).float().log_softmax(dim=1).view(n, -1, words)
+            if UNKNOWN in self._token:
+                log_probs[:, :, self._token[UNKNOWN]] = -torch.inf
             scores, flat = (scores[:, :, None] + log_probs).flatten(1).topk(min(beam, log_probs[0].numel()))
             parents, tokens = flat // words, flat % words
             kept = (torch.arange(n, device=flat.device)[:, None] * captions.shape[1] + parents).flatten()

@@ -19,7 +19,7 @@ from models import Captioner, ShowAttendTell, Speaker, TransformerCaptioner
 from models import speaker as speaker_module
 from models.encoder import Features
 from models.photo import Pooled, photo_features
-from models.speaker import END, LONGEST
+from models.speaker import END, LONGEST, UNKNOWN
 from models.transformer import PLACES
 
 WORDS = ("a", "dog", "cat", "runs", "on", "the", "grass")
@@ -615,3 +615,13 @@ def test_a_captioner_of_photographs_is_explained() -> None:
             expected = reference_gradcam(model, exp.layer, lambda i=i, x=x, t=tokens: model.token_log_probs(x, t)[0, i])
             assert expected.shape == (1, 13, 13)
             torch.testing.assert_close(exp.values, expected[0], rtol=1e-3, atol=1e-4 * float(expected.max()) + 1e-12)
+
+
+@EACH
+def test_a_word_that_stands_for_rare_ones_is_read_but_never_said(build: Build) -> None:
+    model, x = lively(build), some_pictures(2)
+    favourite = model.beams(x, 3)[0][0][0][0]
+    model._token = {**model._token, UNKNOWN: favourite}
+    said = [tokens for found in model.beams(x, 3) for tokens, _ in found]
+    assert all(favourite not in tokens for tokens in said)
+    assert model.encode(f"{UNKNOWN} {model.vocabulary[0]}")[0] == favourite
