@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from mmcam.evaluation.vqa_accuracy import accuracy
 from torch import Tensor
 
 from experiments.pictures import Pictures, photographs, rendered
 from experiments.render import read
 from mmcam.datasets import asked as readers
+from mmcam.evaluation.vqa_accuracy import accuracy
 from mmcam.image import Preprocess
 from models import Answerer
 from models.answerer import PAD
