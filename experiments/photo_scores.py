@@ -39,11 +39,16 @@ def main(
     answerers = [card for card in cards if card not in speakers]
     if answerers:
         lines += ["", "Answers, on the test split:", ""]
-        lines += [row("", ["questions", "right %", "the question alone %"]), "|---" * 4 + "|"]
+        lines += [
+            row("", ["questions", "right %", "most frequent answer to the question, or to its type %"]),
+            "|---" * 4 + "|",
+        ]
     for card in answerers:
         test = card["scores"]["test"]
         asked = str(sum(kind["questions"] for kind in test["types"].values()))
         lines.append(row(card["name"], [asked, *(f"{100 * test[key]:.1f}" for key in ("accuracy", "question_only"))]))
+    if answerers:
+        lines += ["", "Right by the official VQA accuracy where ten people answered, else word for word."]
     lines += ["", "Trained by:", "", *(f"- `{command(card)}`: {how(card)}" for card in cards)]
     text = "\n".join(lines) + "\n"
     print(text)

@@ -24,10 +24,10 @@ import mmcam
 import models
 from experiments.judging import shares
 from experiments.real_photos import FREE_WITH_CREDIT
-from experiments.tables import keep, show
+from experiments.tables import show
 from mmcam.evaluation.pointing import centre, chance, inside
 from mmcam.explanation import write_whole
-from mmcam.report.strip import draw_strip
+from mmcam.report.strip import draw_strip, stack
 
 PEOPLE = "person man woman boy girl child kid baby toddler lady guy people men women boys girls children kids player"
 CATEGORIES = {
@@ -68,7 +68,8 @@ def main(
         methods = ["gradcam", "layercam", "guided_gradcam"] + (["attention"] if hasattr(captioner, "attention") else [])
         found = judged(captioner, coco, root / "coco" / "images", methods)
         rows += [row for method in methods for row in rows_of(folder.name, method, found[method])]
-        picture, credits = draw(captioner, coco, root / "coco" / "images", sheet)
+        picture, own = draw(captioner, coco, root / "coco" / "images", sheet)
+        credits += [f"{credit}, captioned by {folder.name}" for credit in own.values()]
         file = out / f"photo-words-{folder.name}.jpg"
         write_whole(file, partial(picture.save, format="JPEG", quality=85))
     command = "MMCAM_REAL_DATA=… python -m experiments.photo_words" + "".join(f" --model runs/{f.name}" for f in model)
@@ -85,10 +86,11 @@ def main(
         "",
         *(f"![words](photo-words-{folder.name}.jpg)" for folder in model),
         "",
-        "Photographs: " + "; ".join(credits) + ".",
+        "Photographs:",
+        "",
+        *(f"- {credit}" for credit in credits),
     ]
     show(out / "photo-words", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
-    keep(out / "photo-words-credits.txt", "\n".join(credits) + "\n")
 
 
 Judged = tuple[str, bool, bool, float]  # category, hit, hit by the centre, chance
@@ -139,27 +141,24 @@ def rows_of(name: str, method: str, found: list[Judged]) -> Iterator[dict[str, A
             yield {"model": name, "method": method, "words": group, "n": len(rows), **shares(row[1:] for row in rows)}
 
 
-def draw(captioner: Any, coco: Any, pictures: Path, count: int) -> tuple[Image.Image, list[str]]:
-    """Strips of freely licensed photographs whose captions name something there, and their credits."""
-    panels: list[tuple[Image.Image, str]] = []
-    notes: list[str] = []
-    credits: list[str] = []
+def draw(captioner: Any, coco: Any, pictures: Path, count: int) -> tuple[Image.Image, dict[int, str]]:
+    """Strips of freely licensed photographs whose captions name something that is there, and a credit for each."""
+    strips: list[Image.Image] = []
+    credits: dict[int, str] = {}
     for entry in coco.loadImgs(coco.getImgIds()):
-        if entry["license"] != FREE_WITH_CREDIT or len(credits) == count:
+        if entry["license"] != FREE_WITH_CREDIT or len(strips) == count:
             continue
         image = mmcam.load_image(pictures / entry["file_name"])
         exp = mmcam.explain_caption(captioner, image, method="layercam")
-        shown = [exp[position] for position, _, _ in named(exp.caption, coco, entry, image.size)][:1]
-        rest = [word for word in exp if len(word.target) > 3 and word not in shown]
-        shown += sorted(rest, key=lambda word: word.score)[: 4 - len(shown)]
-        if not shown or len(exp) < 4:
+        shown = [exp[position] for position, _, _ in named(exp.caption, coco, entry, image.size)][:2]
+        if not shown:
             continue
-        panels += [(image, ""), *((word.overlay(), word.target) for word in shown)]
-        notes += ["", *(f"{word.score:.1f}" for word in shown)]
-        panels += [(Image.new("RGB", (8, 8), "white"), "")] * (5 - 1 - len(shown))
-        notes += [""] * (5 - 1 - len(shown))
-        credits.append(f"COCO {entry['id']}, {entry['flickr_url']}, CC BY 2.0 (“{exp.caption}”)")
-    return draw_strip(panels, notes, columns=5, side=180), credits
+        rest = [word for word in exp if len(word.target) > 3 and all(word is not other for other in shown)]
+        shown += sorted(rest, key=lambda word: word.score)[: 4 - len(shown)]
+        panels = [(image, ""), *((word.overlay(), word.target) for word in shown)]
+        strips.append(draw_strip(panels, ["", *(f"{word.score:.1f}" for word in shown)], columns=5, side=180))
+        credits[entry["id"]] = f"COCO {entry['id']}, {entry['flickr_url']}, CC BY 2.0 (“{exp.caption}”)"
+    return stack(strips), credits
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import models
 from experiments.judging import KINDS
 from mmcam.datasets import vignettes
 from mmcam.explanation import write_whole
-from mmcam.report.strip import draw_strip
+from mmcam.report.strip import draw_strip, stack
 
 SHOWN = ("object", "colour", "texture", "relation", "scene")
 METHODS = {"gradcam": "Grad-CAM", "layercam": "LayerCAM", "attention": "attention"}
@@ -24,7 +24,7 @@ METHODS = {"gradcam": "Grad-CAM", "layercam": "LayerCAM", "attention": "attentio
 def main(seed: int = 20_000_123, question: str = "what colour is the house", out: Path = Path("docs/images")) -> None:
     """Draw attention.png and question-words.png."""
     scene = vignettes.draw(seed)
-    attention = stacked([words(name, scene) for name in KINDS["caption"][1:]])
+    attention = stack([words(name, scene) for name in KINDS["caption"][1:]])
     write_whole(out / "attention.png", lambda file: attention.save(file, "PNG"))
     strip = mmcam.explain_answer(models.load("vignette-vqa"), scene.image, question, by_word=True).strip(columns=7)
     write_whole(out / "question-words.png", lambda file: strip.save(file, "PNG"))
@@ -40,16 +40,6 @@ def words(name: str, scene: vignettes.Vignette) -> Image.Image:
         rows += [(scene.image, title), *((exps[word.position].overlay(), word.word) for word in checked)]
     notes = [name.removeprefix("vignette-").removesuffix("-captioner"), *[""] * len(checked)] * len(METHODS)
     return draw_strip(rows, notes, columns=len(checked) + 1, side=170)
-
-
-def stacked(pictures: list[Image.Image]) -> Image.Image:
-    """One below the other."""
-    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
-    top = 0
-    for picture in pictures:
-        sheet.paste(picture, (0, top))
-        top += picture.height
-    return sheet
 
 
 if __name__ == "__main__":

@@ -41,6 +41,16 @@ def draw_strip(
     return sheet
 
 
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other, flush left on white."""
+    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), _PAPER)
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet
+
+
 def _fit(picture: Image.Image, side: int) -> Image.Image:
     ratio = side / max(picture.size)
     size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
