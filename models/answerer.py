@@ -9,16 +9,15 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Features
+from models.encoder import Seeing
 from models.speaker import Parts, split_words
 
 PAD, UNKNOWN = 0, 1  # token i + 2 is vocabulary[i]
 
 
-class Answerer(nn.Module):
+class Answerer(Seeing):
     """A VQA model but for how it looks (`look`), reads (`read`) and answers (`answer`)."""
 
-    features: Features
     blank_word = "unk"  # in no vocabulary, so its token is UNKNOWN
 
     def __init__(self, vocabulary: Sequence[str], answers: Sequence[str]) -> None:
@@ -26,20 +25,6 @@ class Answerer(nn.Module):
         self.vocabulary = tuple(vocabulary)
         self.answers = tuple(answers)
         self._token = {word: token for token, word in enumerate(self.vocabulary, start=2)}
-
-    @property
-    def convolutions(self) -> Features:
-        """The encoder up to its last map."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The whole encoder: what training may leave as it is."""
-        return self.features
-
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
-        return self.features(x)
 
     def look(self, seen: Tensor) -> Parts:
         """What `see` gave → what an answer needs of it."""

@@ -88,3 +88,23 @@ class Encoder(nn.Module):
         rows, columns = self.rows(features), self.columns(features)  # (N, units, 7, 1) and (N, units, 1, 7)
         where = self.where(torch.cat([rows.flatten(1), columns.flatten(1)], dim=1))
         return self.fc7(torch.cat([rows.amax((2, 3)), where], dim=1))
+
+
+class Seeing(nn.Module):
+    """A model with a language side: what its encoder makes of a picture (`see`) may be kept for many texts."""
+
+    features: Features
+
+    @property
+    def convolutions(self) -> Features:
+        """The encoder up to its last map."""
+        return self.features
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The whole encoder: what training may leave as it is."""
+        return self.features
+
+    def see(self, x: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
+        return self.features(x)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Features
+from models.encoder import Seeing
 
 LONGEST = 18  # tokens of a generated caption
 BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
@@ -22,10 +22,9 @@ Parts = tuple[Tensor, ...]
 """Tensors with one row for each caption that is being read or written."""
 
 
-class Speaker(nn.Module):
+class Speaker(Seeing):
     """A captioner but for how it looks (`look`) and how it finds the next word (`begin`, `step`, `output`)."""
 
-    features: Features
     output: nn.Linear
 
     def __init__(self, vocabulary: Sequence[str], dropout: float = 0.0) -> None:
@@ -33,20 +32,6 @@ class Speaker(nn.Module):
         self.vocabulary = tuple(vocabulary)
         self.dropout = nn.Dropout(dropout)  # on words and before `output`, while training
         self._token = {word: token for token, word in enumerate(self.vocabulary, start=1)}
-
-    @property
-    def convolutions(self) -> Features:
-        """The encoder up to its last map."""
-        return self.features
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The whole encoder: what training may leave as it is."""
-        return self.features
-
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
-        return self.features(x)
 
     def look(self, seen: Tensor) -> Parts:
         """What `see` gave → what every word of a caption reads of it."""
