@@ -47,3 +47,9 @@ def test_the_pictures_of_the_pages_are_drawn(tmp_path):
     text_pictures.main(out=tmp_path)
     for name in ("attention", "question-words"):
         assert min(Image.open(tmp_path / f"{name}.png").size) > 200
+
+
+def test_the_committed_table_is_that_of_the_committed_cards(tmp_path):
+    model_scores.main(out=tmp_path / "models.md")
+    committed = WEIGHTS.parent.parent / "experiments" / "results" / "models.md"
+    assert committed.read_text() == (tmp_path / "models.md").read_text(), "run python -m experiments.model_scores"
