@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from experiments.pictures import Pictures, photographs, rendered
 from experiments.render import read
-from mmcam.datasets import captioned, vignettes
+from mmcam.datasets import captioned
 from mmcam.image import Preprocess
 from models.speaker import UNKNOWN, split_words
 
@@ -56,8 +56,3 @@ def vocabulary_of(captions: Iterable[list[list[str]]]) -> tuple[str, ...]:
     """The words that occur at least `RARE` times, in alphabetical order, and UNKNOWN."""
     counts = Counter(word for own in captions for words in own for word in words)
     return (*sorted(word for word, n in counts.items() if n >= RARE), UNKNOWN)
-
-
-def vignette_vocabulary() -> tuple[str, ...]:
-    """Every word a written caption can have."""
-    return vignettes.captions.VOCABULARY

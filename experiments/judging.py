@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,7 @@ def words(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterato
     caption = mmcam.explain_caption(model, scene.image, method=method)
     attends = hasattr(model, "attention")
     own = mmcam.explain_caption(model, scene.image, caption=caption.caption, method="attention") if attends else None
-    blanks = [vignettes.draw(vignettes.seed("val", j)).image for j in range(BLANKS)]
-    drops = [word.drop for word in mmcam.grounding(model, scene.image, caption.caption, blank=blanks)]
+    drops = [word.drop for word in mmcam.grounding(model, scene.image, caption.caption, blank=blanks())]
     checked = vignettes.captions.check(caption.caption, scene.truth)
     for word in checked:
         meant = set(word.things) if word.correct else meant_by(word, checked)
@@ -105,6 +105,12 @@ def words(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterato
             i, "word", word.category, word.word, word.correct, caption[word.position], scene, meant,
             alike(word.word, scene), drops[word.position], own and own[word.position],
         )  # fmt: skip
+
+
+@cache
+def blanks() -> list[np.ndarray]:
+    """The pixels of the pictures that stand for none."""
+    return [vignettes.image(vignettes.seed("val", j)) for j in range(BLANKS)]
 
 
 def answers(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:

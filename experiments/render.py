@@ -75,7 +75,12 @@ def read(folder: Path, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
         raise typer.BadParameter(f"{folder} holds no rendered {split} split; run python -m experiments.render first.")
     with (folder / f"{split}.jsonl").open() as lines:
         records = [json.loads(line) for line in lines]
-    return np.load(folder / f"{split}.npy", mmap_mode="r"), records
+    return read_pixels(folder, split), records
+
+
+def read_pixels(folder: Path, split: str) -> np.ndarray:
+    """The pictures (N, 224, 224, 3) of a rendered split, left on the disk."""
+    return np.load(folder / f"{split}.npy", mmap_mode="r")
 
 
 def in_batches(pixels: np.ndarray, size: int = 100) -> Iterator[tuple[slice, np.ndarray]]:

@@ -31,7 +31,6 @@ from experiments.captioned import (
     Split,
     photo_splits,
     vignette_split,
-    vignette_vocabulary,
     vocabulary_of,
 )
 from experiments.pictures import encoded
@@ -100,7 +99,7 @@ def main(
     card: dict[str, Any] = {"name": name, "model": model, "task": "captioning"}
     if data == "vignettes":
         splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
-        card |= {"vocabulary": vignette_vocabulary(), "architecture": more}
+        card |= {"vocabulary": captions.VOCABULARY, "architecture": more}
         speaker = built(card)
         source = load("vignette-vqa", folder=start_from).encoder
         same = source if isinstance(speaker, Captioner) else source.features

@@ -40,7 +40,7 @@ from experiments.asked import (
     vocabulary_of,
 )
 from experiments.pictures import encoded
-from experiments.render import read as read_rendered
+from experiments.render import read_pixels
 from experiments.training import (
     Log,
     descend,
@@ -152,7 +152,7 @@ def main(
     else:
         seen = encoded(answerer, train.pictures, work.parent, f"{name.split('-')[0]}-train")
 
-    pixels = read_rendered(root, "train")[0] if whole else np.empty(0)
+    pixels = read_pixels(root, "train") if whole else np.empty(0)
     asking = np.flatnonzero(numbers)  # a picture all of whose answers are rare asks nothing
 
     def batch_of(step: int) -> tuple[Tensor, ...]:

@@ -62,18 +62,6 @@ def plain_pictures(pixels: np.ndarray) -> Tensor:
     return PREPROCESS.normalise(torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2))
 
 
-@torch.no_grad()
-def encoded(encoder: nn.Module, pixels: np.ndarray) -> Tensor:
-    """The fc7 vectors of all pictures (N, fc7), in eval mode."""
-    was_training = encoder.training
-    encoder.eval()
-    starts = track(range(0, len(pixels), 100), "encoding")
-    with torch.autocast("cpu", torch.bfloat16):
-        fc7 = [encoder(plain_pictures(pixels[start : start + 100])).float() for start in starts]
-    encoder.train(was_training)
-    return torch.cat(fc7)
-
-
 def loaded(load: Callable[[int], Any], start: int, steps: int) -> Iterator[tuple[int, Any]]:
     """(step, load(step)) for the steps start..steps, the next one being loaded while the caller computes."""
     with ThreadPoolExecutor(1) as thread:

@@ -49,7 +49,12 @@ def compute(
         if name is not None:
             find_module(module, name)
     maps = [
-        how(Question(module, forward, x, targets, partial(where, name), call, fan, 1, language, attention), **options)
+        how(
+            Question(
+                module, forward, x, targets, partial(where, name), call, fan, language=language, attention=attention
+            ),
+            **options,
+        )
         for name in names
     ]
     if len(maps) > 1 and not read:

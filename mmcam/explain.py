@@ -233,7 +233,9 @@ def explain_caption(
         return captioning.word_attention(module.attention(batch.x.clone(), tokens[: len(rows)]), masks)
 
     own = attention if hasattr(module, "attention") else None
-    maps, where = compute(module, forward, batch.x, targets, layer, method, options, call, fan, True, own)
+    maps, where = compute(
+        module, forward, batch.x, targets, layer, method, options, call, fan, language=True, attention=own
+    )
     results = []
     for n in range(len(rows)):
         words = [text for text, _ in texts[n]]
@@ -320,7 +322,9 @@ def explain_answer(
 
     own = attention if hasattr(module, "attention") else None
     try:
-        maps, where = compute(module, forward, batch.x, targets, layer, method, options, call, len(versions), True, own)
+        maps, where = compute(
+            module, forward, batch.x, targets, layer, method, options, call, len(versions), language=True, attention=own
+        )
     except ExplainError:
         raise
     except ValueError as error:  # not in `forward`, where it may mean other numbers of rows, which are tried next

@@ -50,10 +50,6 @@ class Captioner(Speaker):
         """The encoder up to its last map."""
         return self.encoder.features
 
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, 224, 224) → fc7 (N, width)."""
-        return self.encoder(x)
-
     def look(self, seen: Tensor) -> Parts:
         """Fc7 (N, width) → the LSTM's first input (N, state)."""
         return (self.picture(seen),)

@@ -106,5 +106,5 @@ class Seeing(nn.Module):
         return self.features
 
     def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) → what the encoder makes of them, a row each; here its last map."""
-        return self.features(x)
+        """Pictures (N, 3, H, W) → what the whole encoder makes of them, a row each: a map, or one vector."""
+        return self.backbone(x)

@@ -64,10 +64,6 @@ class VQA(Answerer):
         """The encoder up to its last map."""
         return self.encoder.features
 
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, 224, 224) → fc7 (N, width)."""
-        return self.encoder(x)
-
     def look(self, seen: Tensor) -> Parts:
         """Fc7 (N, width) → (N, common)."""
         # Lu et al. give fc7 length 1; √width makes its entries of order 1, where tanh learns at a common rate.

@@ -178,5 +178,18 @@ class VQA(nn.Module):
         return self.output(torch.tanh(self.picture(self.encoder(x).flatten(1))) * torch.tanh(asked))
 
 
+class Multiplied:
+    """Rows of a module's output repeated `copies` times, as the library does at the layer it explains."""
+
+    def __init__(self, module: nn.Module, copies: int) -> None:
+        self.handle = module.register_forward_hook(lambda _m, _i, out: out.repeat(copies, 1, 1, 1))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+
 def upsampled(cam: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(cam[None, None], size, mode="bilinear", align_corners=False)[0, 0]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import Multiplied
 from torch import Tensor, nn
 
 from mmcam.datasets import vignettes
@@ -47,19 +48,6 @@ def convolutions(model: nn.Module) -> Features:
 
 def padded(rows: list[list[int]]) -> Tensor:
     return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
-
-
-class Multiplied:
-    """Rows of a module's output repeated `copies` times, as the library does at the layer it explains."""
-
-    def __init__(self, module: nn.Module, copies: int) -> None:
-        self.handle = module.register_forward_hook(lambda _m, _i, out: out.repeat(copies, 1, 1, 1))
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.handle.remove()
 
 
 def test_names_are_those_of_the_cards() -> None:

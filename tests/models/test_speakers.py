@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import SMALL, pictures, reference_gradcam, seeded
+from tiny import SMALL, Multiplied, pictures, reference_gradcam, seeded
 from torch import Tensor, nn
 from torchvision import models as zoo
 
@@ -67,19 +67,6 @@ def lively(build: Build, words: Sequence[str] = WORDS, seed: int = 0, spread: fl
 
 def some_pictures(n: int = 2, seed: int = 1) -> Tensor:
     return pictures(n, 32, seed)
-
-
-class Multiplied:
-    """Rows of a module's output repeated `copies` times, as the library does at the layer it explains."""
-
-    def __init__(self, module: nn.Module, copies: int) -> None:
-        self.handle = module.register_forward_hook(lambda _m, _i, out: out.repeat(copies, 1, 1, 1))
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.handle.remove()
 
 
 def ending(model: Speaker, share: float) -> Speaker:
