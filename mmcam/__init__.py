@@ -6,6 +6,9 @@ from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanati
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, PictureError, Preprocess, load_image
 from mmcam.methods import METHODS, register
+from mmcam.neurons.dissect import dissect
+from mmcam.neurons.dissection import Dissection
+from mmcam.neurons.names import Names
 from mmcam.tasks.captioning import Captioner
 from mmcam.tasks.vqa import VQAModel
 from mmcam.version import __version__
@@ -14,17 +17,20 @@ __all__ = [
     "METHODS",
     "CaptionExplanation",
     "Captioner",
+    "Dissection",
     "Evidence",
     "ExplainError",
     "Explanation",
     "Geometry",
     "Grounding",
+    "Names",
     "PictureError",
     "Preprocess",
     "QuestionExplanation",
     "VQAModel",
     "__version__",
     "attribute",
+    "dissect",
     "explain_answer",
     "explain_caption",
     "explain_class",

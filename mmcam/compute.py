@@ -15,6 +15,7 @@ from mmcam.explanation import Explanation
 from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
 from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import fuse
+from mmcam.neurons.fingerprint import Origin
 
 
 def compute(
@@ -72,11 +73,15 @@ def explanation(
     method: str,
     module: nn.Module,
     batch: Batch,
+    options: Mapping[str, Any],
+    claim: str,
     context: str = "",
+    sense: int = 1,
 ) -> Explanation:
     """Target t of picture n as an Explanation."""
     values = maps.values[t, n]
     weights = None if maps.weights is None else maps.weights[t, n]
+    activations = None if maps.activations is None else maps.activations[n]
     return Explanation(
         target=title,
         score=float(maps.scores[t, n]),
@@ -89,7 +94,17 @@ def explanation(
         geometry=batch.geometries[n],
         context=context,
         note=_note(values, batch.geometries[n], layer, title),
+        options=dict(options),
+        claim=claim,
+        sense=-sense if options.get("counterfactual") else sense,
+        activations=activations,
+        origin=None if activations is None else Origin(module, layer),
     )
+
+
+def quoted(text: str, rather_than: str | None = None) -> str:
+    """A text in quotation marks, or two: “this” rather than “that”."""
+    return f"“{text}”" if rather_than is None else f"“{text}” rather than “{rather_than}”"
 
 
 def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:

@@ -108,6 +108,33 @@ def run(
     return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
 
 
+def activations(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, layer: str, call: int | None = None
+) -> Tensor:
+    """A layer's output (N, K, h, w) without a graph; what comes after the layer is not run.
+
+    Args:
+        model: the module that holds `layer`; left exactly as found.
+        forward: runs the model on pictures.
+        x: (N, C, H, W) on the model's device.
+        layer, call: as in `run`; without `call`, the first time the layer runs.
+
+    Raises:
+        ExplainError: the layer is unknown, never runs, or is no spatial map.
+    """
+    tap = Tap(layer, call, detach=False, stop=True)
+    with as_found(model), tap.on(model):
+        tap.reset(1)
+        with contextlib.suppress(_Reached):
+            forward(x.clone())
+    tap.check()
+    return tap.leaf.detach()
+
+
+class _Reached(Exception):  # noqa: N818 - nothing went wrong
+    """The layer has run; the rest of the forward is not needed."""
+
+
 @contextlib.contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
     """Evaluate a model without leaving a trace: eval mode, no graph, then flags and random state as they were.
@@ -135,14 +162,18 @@ def as_found(model: nn.Module) -> Iterator[None]:
 class Tap:
     """The hook on a layer: hands out its output as a fresh leaf and switches gradients on behind it.
 
-    With ``detach=False`` (pixel methods), the output is only recorded: the graph already began at the pixels.
+    With ``detach=False`` (pixel methods), the output is only recorded: the graph already began at the pixels. With
+    ``stop=True`` the forward is broken off there.
     """
 
-    def __init__(self, layer: str, call: int | None = None, *, fan: int = 1, detach: bool = True) -> None:
+    def __init__(
+        self, layer: str, call: int | None = None, *, fan: int = 1, detach: bool = True, stop: bool = False
+    ) -> None:
         self.layer = layer
         self.call = call
         self.fan = fan
         self.detach = detach
+        self.stop = stop
         self.copies = 1
         self.calls = 0
         self._leaf: Tensor | None = None
@@ -194,6 +225,8 @@ class Tap:
             # The model gets a copy, so an in-place operation after the layer cannot change what we explain.
             return replace_tensor(output, torch.cat([self._leaf] * self.fan))
         self._leaf = activations
+        if self.stop:
+            raise _Reached
         return replace_tensor(output, activations.clone())
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmcam.compute import batch_of, compute, explanation, one_each
+from mmcam.compute import batch_of, compute, explanation, one_each, quoted
 from mmcam.engine import ExplainError, Target, unwrap
-from mmcam.explanation import CaptionExplanation, QuestionExplanation
+from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.image import Batch
 from mmcam.tasks import captioning, classification, vqa
 
@@ -113,18 +113,21 @@ def explain_class(
         module, lambda pictures, copies: module(pictures), batch.x, targets, layer, method, options, call
     )
 
-    def title(t: int, n: int) -> str:
+    def name(t: int, n: int) -> str:
         wanted = columns[t][n]
         if callable(wanted):
             return getattr(wanted, "__name__", "score").replace("<lambda>", "score")
-        index = int(chosen[0][n]) if wanted is None else wanted
-        name = _name(index, known)
-        return name if against is None else f"{name} rather than {_name(against, known)}"
+        return _name(int(chosen[0][n]) if wanted is None else wanted, known)
 
-    made = [
-        [explanation(maps, t, n, title(t, n), where, method, module, batch) for t in range(len(row))]
-        for n, row in enumerate(resolved)
-    ]
+    other = None if against is None else _name(against, known)
+
+    def one(t: int, n: int) -> Explanation:
+        named, function = name(t, n), callable(columns[t][n])
+        title = named if other is None or function else f"{named} rather than {other}"
+        claim = f"“{named}” is as high as it is" if function else f"It says {quoted(named, other)}"
+        return explanation(maps, t, n, title, where, method, module, batch, options, claim)
+
+    made = [[one(t, n) for t in range(len(row))] for n, row in enumerate(resolved)]
     results = [row if many else row[0] for row, many in zip(made, several, strict=True)]
     return results[0] if batch.single else results
 
@@ -242,9 +245,10 @@ def explain_caption(
         sentence = " ".join(words)
         made = []
         for t, span in enumerate(spans[n]):
-            title = " ".join(words[span.start : span.stop])
-            title = f"{title} rather than {contrast}" if contrast is not None else title
-            made.append(explanation(maps, t, n, title, where, method, module, batch, context=sentence))
+            said = " ".join(words[span.start : span.stop])
+            title = f"{said} rather than {contrast}" if contrast is not None else said
+            claim = f"It says {quoted(said, contrast)}" + (f" in “{sentence}”" if said != sentence else "")
+            made.append(explanation(maps, t, n, title, where, method, module, batch, options, claim, sentence))
         results.append(CaptionExplanation(sentence, tuple(made[:-1]), made[-1]) if word is None else made[0])
     if beam is not None:
         grouped = [[results[i] for i, owner in enumerate(owners) if owner == n] for n in range(len(found))]
@@ -331,14 +335,19 @@ def explain_answer(
         raise ExplainError(str(error)) from error
     results: list[Any] = []
     for n, asked in enumerate(questions):
-        title = module.answers[int(chosen[0][n]) if index is None else index]
-        title = title if against is None else f"{title} rather than {module.answers[against]}"
-        exp = explanation(maps, 0, n, title, where, method, module, batch, context=asked)
-        words = tuple(
-            explanation(maps, i, n, word, where, method, module, batch, context=f"{asked} — {title}")
-            for i, (word, _) in enumerate(blanked[n], start=1)
-        )
-        results.append(QuestionExplanation(asked, words, exp) if by_word else exp)
+        found = module.answers[int(chosen[0][n]) if index is None else index]
+        other = None if against is None else module.answers[against]
+        title, both = (found if other is None else f"{found} rather than {other}"), quoted(found, other)
+        claim = f"It answers {both} to “{asked}”"
+        exp = explanation(maps, 0, n, title, where, method, module, batch, options, claim, asked)
+        words = []
+        for i, (word, _) in enumerate(blanked[n], start=1):
+            # A word without which the score is higher speaks against the answer, by what lowers the difference.
+            sense = 1 if float(maps.scores[i, n]) >= 0 else -1
+            claim = f"The word “{word}” of “{asked}” speaks {'for' if sense > 0 else 'against'} {both}"
+            context = f"{asked} — {title}"
+            words.append(explanation(maps, i, n, word, where, method, module, batch, options, claim, context, sense))
+        results.append(QuestionExplanation(asked, tuple(words), exp) if by_word else exp)
     return results[0] if batch.single else results
 
 

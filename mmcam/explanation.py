@@ -7,11 +7,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,12 @@ from mmcam.image import Geometry
 from mmcam.report.overlay import draw_overlay, draw_signed
 from mmcam.report.strip import draw_strip
 from mmcam.version import __version__
+
+if TYPE_CHECKING:
+    from mmcam.neurons.dissection import Dissection
+    from mmcam.neurons.fingerprint import Origin
+    from mmcam.neurons.names import Names
+    from mmcam.neurons.narration import Why
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,11 @@ class Explanation:
         geometry: how it lies in the model's input.
         context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
         note: a sentence about this map a reader should know, e.g. why it is empty; "" if there is none.
+        options: of the method, as they were given.
+        claim: what the model did, as the beginning of a sentence: "It says “dog”".
+        sense: 1 if positive weights speak for the claim, -1 if they speak against it, as counterfactual ones do.
+        activations: A (K,h,w), what the weights weigh, on the model's device; None where the method has no weights.
+        origin: which weights of the model the activations were computed with; None where there is no one layer.
         version: of mmcam.
     """
 
@@ -53,6 +64,11 @@ class Explanation:
     geometry: Geometry
     context: str = ""
     note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    claim: str = ""
+    sense: int = 1
+    activations: Tensor | None = None
+    origin: Origin | None = None
     version: str = field(default=__version__)
 
     @property
@@ -105,6 +121,20 @@ class Explanation:
             return draw_signed(self.geometry.to_original(self.values).cpu().numpy())
         return draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
 
+    def why(self, names: Names | Dissection, **options: Any) -> Why:
+        """The explanation in words: which named units spoke for the target, and which against.
+
+        Args:
+            names: of the layer's units, e.g. from `mmcam.dissect`; they are refused if they belong to other weights.
+            options: ``k=``, ``by=`` and ``threshold=`` of `mmcam.neurons.narration.narrate`.
+
+        Raises:
+            ExplainError: the method weighs no units, or the names do not fit.
+        """
+        from mmcam.neurons.narration import narrate
+
+        return narrate(self, names, **options)
+
     def show(self) -> None:
         """Draw picture and overlay with matplotlib: in a notebook below the cell, elsewhere in a window."""
         from matplotlib import pyplot as plt
@@ -144,6 +174,7 @@ class Explanation:
             "peak": self.peak(),
             "box": self.box(),
             "method": self.method,
+            "options": {name: value if _plain(value) else str(value) for name, value in self.options.items()},
             "layer": self.layer,
             "model": self.model,
             "size": list(self.image.size),
@@ -194,6 +225,10 @@ class _Words(Sequence[Explanation]):
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.words)
+
+    def why(self, names: Names | Dissection, **options: Any) -> list[Why]:
+        """Each word's explanation in words (see `Explanation.why`)."""
+        return [exp.why(names, **options) for exp in self.words]
 
     def strip(self, columns: int = 6) -> Image.Image:
         """The picture and one overlay per word, with the word and its score below, in reading order."""
@@ -320,6 +355,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _plain(value: object) -> bool:
+    """JSON can hold it."""
+    return value is None or isinstance(value, (str, int, float, bool))
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -20,7 +20,8 @@ _POOLING = (
     nn.AdaptiveMaxPool2d,
 )
 
-_PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)  # in eval mode they hand their input on
+PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)
+"""In eval mode they hand their input on."""
 
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
@@ -49,7 +50,7 @@ def trace(model: nn.Module, forward: Callable[[], Any]) -> list[Call]:
 
     def record(name: str, module: nn.Module, output: Any) -> None:
         tensor = first_tensor(output)
-        if tensor is None or not name or isinstance(module, _PASSING):
+        if tensor is None or not name or isinstance(module, PASSING):
             return
         pooled = isinstance(module, _POOLING) or any(tensor is other for other in pooled_outputs)
         if pooled:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmcam.engine import ExplainError
 from mmcam.image import Preprocess, preprocess_of
+from mmcam.neurons.dissection import Dissection
 
 BUNDLED = {"class": "vignette-classifier", "caption": "vignette-captioner", "answer": "vignette-vqa"}
 """The model that answers where none is named, by task. They ship with the checkout and know vignettes only."""
@@ -42,6 +43,21 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
     else:
         model, preprocess = _bundled(spec), None
     return model.to(device).eval(), preprocess
+
+
+def bundled_dissection(spec: str) -> Dissection:
+    """The dissection that comes with a bundled model.
+
+    Raises:
+        ExplainError: none does.
+    """
+    try:
+        models = importlib.import_module("models")
+        return models.dissection(spec)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ExplainError(
+            f"No dissection comes with {spec!r}; make one with `mmcam dissect {spec}` and pass it with --names."
+        ) from error
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

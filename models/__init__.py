@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from mmcam.neurons.dissection import Dissection
 from models.answerer import Answerer
 from models.attend_tell import ShowAttendTell
 from models.captioner import Captioner
@@ -32,6 +33,7 @@ from models.transformer import TransformerCaptioner
 from models.vqa import VQA
 
 __all__ = [
+    "DISSECTIONS",
     "SAN",
     "VQA",
     "WEIGHTS",
@@ -43,11 +45,13 @@ __all__ = [
     "Speaker",
     "TransformerCaptioner",
     "build",
+    "dissection",
     "load",
     "names",
 ]
 
 WEIGHTS = Path(__file__).parent / "weights"
+DISSECTIONS = Path(__file__).parent / "dissections"
 MODELS: dict[str, type[nn.Module]] = {
     model.__name__: model for model in (Captioner, Classifier, HieCoAtt, SAN, ShowAttendTell, TransformerCaptioner, VQA)
 }
@@ -82,6 +86,14 @@ def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHT
     model = build(card)
     model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return model.eval().to(device)
+
+
+def dissection(name: str, folder: Path = DISSECTIONS) -> Dissection:
+    """What the units of a bundled model's default layer detect: the dissection that comes with it."""
+    if not (folder / f"{name}.json").exists():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.json")))
+        raise ValueError(f"No dissection comes with {name!r}; there is one for {known or 'no model yet'}.")
+    return Dissection.load(folder / name)
 
 
 def build(card: dict[str, Any]) -> nn.Module:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import mmcam
 from mmcam import METHODS, cli
+from mmcam.cli import listing
 
 runner = CliRunner()
 
@@ -61,7 +62,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def wide(monkeypatch):
-    monkeypatch.setattr(cli, "console", Console(width=400))
+    monkeypatch.setattr(listing, "console", Console(width=400))
 
 
 @pytest.mark.usefixtures("wide")

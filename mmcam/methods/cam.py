@@ -240,7 +240,7 @@ def member(name: str, source: str) -> Callable[..., Any]:
         def compute(question: Question, **given: Any) -> Maps:
             evidence = shared(question, **{key: value for key, value in given.items() if key not in own})
             values, weights = function(evidence, **{key: value for key, value in given.items() if key in own})
-            return Maps(values, evidence.scores, weights)
+            return Maps(values, evidence.scores, weights, None if weights is None else evidence.activations)
 
         asked = inspect.Parameter("question", inspect.Parameter.POSITIONAL_ONLY)
         compute.__signature__ = inspect.Signature([asked, *options[0], *options[1]])  # type: ignore[attr-defined]
@@ -272,8 +272,9 @@ def _cam(
     if units is not None or mask is not None:  # after the weights were found: a part of the cells shows no pooling
         neurons = chosen(evidence.activations, units, mask)
         weights = weights * neurons.amax(dim=(-2, -1))
-        values = weighted_sum(weights, evidence.activations * neurons)
-    return Maps(values, evidence.scores, weights)
+        evidence = replace(evidence, activations=evidence.activations * neurons)
+        values = weighted_sum(weights, evidence.activations)
+    return Maps(values, evidence.scores, weights, evidence.activations)
 
 
 _NEEDS_GAP = (

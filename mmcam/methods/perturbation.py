@@ -148,7 +148,7 @@ def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: An
         each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None]))
     weights = scores.new_zeros(*scores.shape, activations.shape[1], dtype=torch.float32)
     weights[..., asked] = torch.cat(each, dim=1).float().softmax(dim=1).transpose(1, 2)
-    return Maps(weighted_sum(weights, activations).relu(), scores, weights)
+    return Maps(weighted_sum(weights, activations).relu(), scores, weights, activations)
 
 
 @register(
@@ -187,7 +187,8 @@ def ablationcam(question: Question, *, units: Sequence[int] | None = None, mask:
     size = scores.float().abs()[..., None]
     weights = falls.new_zeros(*scores.shape, activations.shape[1])
     weights[..., asked] = falls / torch.where(size == 0, 1.0, size)
-    return Maps(weighted_sum(weights, activations * kept).relu(), scores, weights)
+    activations = activations * kept
+    return Maps(weighted_sum(weights, activations).relu(), scores, weights, activations)
 
 
 def _starts(side: int, patch: int, stride: int) -> range:

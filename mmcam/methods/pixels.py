@@ -155,4 +155,4 @@ def _times_gradcam(question: Question, rule: Rule) -> Maps:
     cams, weights = gradcam(evidence)
     # align_corners=False is the rule of cv2.resize, which the original implementation used.
     up = F.interpolate(cams, gradients.shape[-2:], mode="bilinear", align_corners=False)
-    return Maps(torch.mul(gradients, up[:, :, None]), scores, weights)
+    return Maps(torch.mul(gradients, up[:, :, None]), scores, weights, evidence.activations)

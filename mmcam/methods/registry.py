@@ -23,11 +23,13 @@ class Maps:
         values: cams (T,N,h,w) at the layer's resolution or the input's, or pixel maps (T,N,C,H,W).
         scores: (T,N), of the pictures as they are.
         weights: α (T,N,K) where the method weighs channels, else None.
+        activations: A (N,K,h,w), what the weights weigh; None where there are none.
     """
 
     values: Tensor
     scores: Tensor
     weights: Tensor | None = None
+    activations: Tensor | None = None
 
 
 @dataclass(frozen=True)

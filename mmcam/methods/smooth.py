@@ -72,7 +72,7 @@ def smooth_gradcam_plus_plus(
     above = first / unit if numerator == "first" else second
     below = 2 * second + a.sum(dim=(-2, -1), keepdim=True) * third * unit
     values, weights = plus_plus(a, first * unit, above, below, normalise)
-    return Maps(values, scores, weights)
+    return Maps(values, scores, weights, a)
 
 
 @register(

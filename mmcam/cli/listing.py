@@ -1,0 +1,78 @@
+"""Commands that list: layers and methods."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.table import Column, Table
+
+import mmcam
+from mmcam import layers as layer_finder
+from mmcam.cli.shared import Json, Weights, app, console, one_sentence
+from mmcam.model_spec import load_model
+from mmcam.tasks.anything import forward_of
+
+
+@app.command()
+def layers(
+    model: Annotated[str, typer.Argument(help="Bundled name, torchvision:NAME or module:factory.")],
+    weights: Weights = None,
+    random: Annotated[bool, typer.Option("--random", help="torchvision: random weights, nothing to download.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the layers a map can be drawn at, with their shapes; the default is marked."""
+    with one_sentence():
+        loaded: Any
+        loaded, preprocess = _untrained(model) if random else load_model(model, weights)
+        preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
+        blank = torch.zeros(1, 3, *preprocess.size)
+        forward = forward_of(loaded)
+        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank)))
+        default = layer_finder.find_layer(loaded, forward, blank)
+    if as_json:
+        rows = [{"name": c.name, "kind": c.kind, "shape": c.shape[1:], "default": c.name == default} for c in found]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("layer", "kind", "K × h × w", "")
+    for call in found:
+        mark = "← default" if call.name == default else ""
+        table.add_row(call.name, call.kind, " × ".join(map(str, call.shape[1:])), mark)
+    console.print(table)
+
+
+@app.command()
+def methods(
+    as_json: Json = False,
+) -> None:
+    """List the methods with their options, cost, needs and source."""
+    if as_json:
+        rows = [
+            {"name": m.name, "family": m.family, "options": dict(m.options), "cost": m.cost, "needs": m.needs,
+             "source": m.source}
+            for m in mmcam.METHODS.values()
+        ]  # fmt: skip
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    families = dict.fromkeys(m.family for m in mmcam.METHODS.values())
+    for family in families:
+        columns = Column("method", no_wrap=True), Column("cost"), Column("options", overflow="fold"), Column("source")
+        table = Table(*columns, title=family, title_justify="left")
+        for m in (m for m in mmcam.METHODS.values() if m.family == family):
+            given = ", ".join(f"{name}={value!r}" for name, value in m.options.items() if name != "rows")
+            needs = f"\n[dim]needs {m.needs}[/]" if m.needs else ""
+            table.add_row(m.name, m.cost + needs, given, m.source)
+        console.print(table)
+
+
+def _untrained(spec: str) -> tuple[torch.nn.Module, mmcam.Preprocess | None]:
+    if not spec.startswith("torchvision:"):
+        raise mmcam.ExplainError("--random is for torchvision:NAME models; others load without it.")
+    from torchvision import models as zoo
+
+    name = spec.partition(":")[2]
+    if name not in zoo.list_models(module=zoo):
+        raise mmcam.ExplainError(f"torchvision has no classifier {name!r}.")
+    return zoo.get_model(name, weights=None).eval(), None

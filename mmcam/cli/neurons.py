@@ -1,0 +1,243 @@
+"""Commands about units: what they detect, and explanations in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+import mmcam
+from mmcam.cli.explain import slug
+from mmcam.cli.shared import (
+    Answer,
+    Class,
+    Contrast,
+    Device,
+    EveryWord,
+    Json,
+    Model,
+    Pictures,
+    Question,
+    Text,
+    Weights,
+    Word,
+    app,
+    complaints,
+    console,
+    index_or_name,
+    one_sentence,
+    task_of,
+)
+from mmcam.datasets.concepts import ConceptData
+from mmcam.explanation import write_whole
+from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
+from mmcam.neurons.dissection import DETECTOR, Dissection
+from mmcam.neurons.names import Names
+from mmcam.neurons.narration import Why
+from mmcam.progress import with_progress
+
+Layer = Annotated[str | None, typer.Option(help="Where to read activations; `mmcam layers` lists them.")]
+
+
+@app.command()
+def dissect(
+    model: Annotated[str, typer.Argument(help="Bundled name, torchvision:NAME or module:factory.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Pictures with concepts: vignettes, vignettes:HOW_MANY, broden:FOLDER, coco:INSTANCES.json:PICTURES, "
+            "voc:FOLDER, or folder:TABLE.csv. data/README.md says what goes where."
+        ),
+    ] = "vignettes",
+    layer: Layer = None,
+    out: Annotated[Path, typer.Option(help="Where to write, without suffix: .json and .safetensors.")] = Path(
+        "out/dissection"
+    ),
+    quantile: Annotated[float, typer.Option(help="Share of all places at which a unit is active.")] = 0.005,
+    threshold: Annotated[float, typer.Option(help="IoU above which a unit has a name.")] = DETECTOR,
+    atlas: Annotated[Path | None, typer.Option(help="Also write an HTML page of all units.")] = None,
+    tally: Annotated[Path | None, typer.Option(help="Also write NetDissect's tally.csv.")] = None,
+    batch: Annotated[int, typer.Option(help="Pictures at a time.")] = 32,
+    weights: Weights = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted."""
+    with one_sentence():
+        loaded, preprocess = load_model(model, weights, device)
+        concepts = concepts_of(data)
+        found = mmcam.dissect(
+            loaded, concepts, layer, quantile=quantile, batch=batch, preprocess=preprocess,
+            resume=out.with_name(f"{out.name}.part"),
+        )  # fmt: skip
+        files = [*found.save(out)]
+        if tally is not None:
+            files.append(found.write_tally(tally))
+        if atlas is not None:
+            from mmcam.report.atlas import atlas as page
+
+            files.append(page(found, loaded, concepts, atlas, threshold=threshold, preprocess=preprocess))
+    names = found.names(threshold)
+    if as_json:
+        units = {unit: asdict(name) for unit, name in names.units.items()}
+        skipped = [list(pair) for pair in found.skipped]
+        report = {"layer": found.layer, "units": found.units, "data": found.data, "pictures": found.pictures,
+                  "detectors": found.detectors(threshold), "names": units, "skipped": skipped,
+                  "files": [str(file) for file in files]}  # fmt: skip
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    console.print(
+        f"[bold]{len(names.units)} of {found.units} units[/] of {found.layer} have a name (IoU above {threshold:g}, "
+        f"{found.pictures} pictures of {found.data})",
+        highlight=False,
+    )
+    table = Table("category", "units", "best")
+    best = sorted(names.units.items(), key=lambda item: -(item[1].score or 0))
+    for category, count in found.detectors(threshold).items():
+        of = [f"{name.name} (unit {unit}, {name.score:.2f})" for unit, name in best if name.category == category]
+        table.add_row(category, str(count), ", ".join(of[:3]))
+    console.print(table)
+    if found.skipped:
+        console.print(f"[yellow]{len(found.skipped)} pictures left out;[/] the first: {found.skipped[0][1]}")
+    for file in files:
+        console.print(f"  {file}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def why(
+    pictures: Pictures,
+    class_: Class = None,
+    word: Word = None,
+    caption: EveryWord = False,
+    text: Text = None,
+    question: Question = None,
+    answer: Answer = None,
+    contrast: Contrast = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="What `mmcam dissect` wrote, or netdissect:TALLY.csv, clip-dissect:FILE.csv:LAYER, "
+            "milan:FILE.csv:LAYER; default the dissection that comes with a bundled model."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option(help="How many units on either side to look at.")] = 5,
+    by: Annotated[str, typer.Option(help="contribution (in this picture) or weight (as the paper).")] = "contribution",
+    threshold: Annotated[float, typer.Option(help="Names that fit better than this count.")] = DETECTOR,
+    model: Model = None,
+    weights: Weights = None,
+    layer: Layer = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a figure of each text.")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Say in words why a class, a word or an answer: which named units spoke for it, and which against."""
+    about_caption = caption or word is not None or text is not None
+    task = task_of(class_ is not None, about_caption, question is not None, answer is not None)
+    with one_sentence():
+        spec = model or BUNDLED[task]
+        loaded, preprocess = load_model(spec, weights, device)
+        known = bundled_dissection(spec) if names is None else names_of(names)
+    shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess}
+
+    def ask(picture: Path) -> Any:
+        if task == "caption":
+            return mmcam.explain_caption(loaded, picture, word, caption=text, contrast=contrast, **shared)
+        if task == "answer":
+            return mmcam.explain_answer(loaded, picture, question or "", answer, contrast=contrast, **shared)
+        other = index_or_name(contrast)
+        return mmcam.explain_class(loaded, picture, index_or_name(class_), contrast=other, **shared)
+
+    reports, failed = [], 0
+    for picture in with_progress(pictures, "Explaining"):
+        try:
+            told = ask(picture).why(known, k=k, by=by, threshold=threshold)
+            for place, each in enumerate(told if isinstance(told, list) else [told]):
+                reports.append(report(each, picture, place, out))
+                if not as_json:
+                    tell(each)
+        except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
+            failed += 1
+            reports.append({"picture": str(picture), "error": str(error)})
+            complaints.print(f"[red]{picture.name}:[/] {error}", highlight=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+    raise typer.Exit(1 if failed else 0)
+
+
+def report(why: Why, picture: Path, place: int, out: Path | None) -> dict[str, Any]:
+    """A textual explanation for JSON; its figure is written where a folder is given."""
+    files = []
+    if out is not None:
+        file = out / f"{picture.stem}-{place:02d}-{slug(why.explanation.target)}-why.png"
+        figure = why.figure()
+        files.append(str(write_whole(file, lambda stream: figure.save(stream, "PNG"))))
+    units = [asdict(reason) for reason in why.table]
+    return {"picture": str(picture), "target": why.explanation.target, "text": why.text, "units": units, "files": files}
+
+
+def tell(why: Why) -> None:
+    """The sentence and the units behind it."""
+    console.print(why.text, highlight=False)
+    table = Table("", "unit", "name", why.measure or "fit", "weight", "contribution")
+    for reason in why.table:
+        fit = "" if reason.fit is None else f"{reason.fit:.2f}"
+        numbers = f"{reason.weight:.3g}", f"{reason.contribution:.3g}"
+        table.add_row(reason.speaks, str(reason.unit), reason.name or "[dim]no name[/]", fit, *numbers)
+    console.print(table)
+
+
+def concepts_of(spec: str) -> ConceptData:
+    """The data set of ``--data``.
+
+    Raises:
+        ExplainError: no such kind, or a part of it is missing.
+    """
+    kind, _, where = spec.partition(":")
+    if kind == "vignettes" and (not where or where.isdigit()):
+        from mmcam.datasets.concepts.vignettes import VignetteConcepts
+
+        return VignetteConcepts("val", int(where or 1000))
+    if kind == "coco" and ":" in where:
+        from mmcam.datasets.concepts.coco import CocoConcepts
+
+        instances, _, folder = where.partition(":")
+        return CocoConcepts(instances, folder)
+    if where and kind == "broden":
+        from mmcam.datasets.concepts.broden import BrodenConcepts
+
+        return BrodenConcepts(where)
+    if where and kind == "voc":
+        from mmcam.datasets.concepts.voc import VocConcepts
+
+        return VocConcepts(where)
+    if where and kind == "folder":
+        from mmcam.datasets.concepts.folder import FolderConcepts
+
+        return FolderConcepts(where)
+    raise mmcam.ExplainError(
+        f"There are no concepts {spec!r}; write vignettes, vignettes:500, broden:FOLDER, coco:INSTANCES.json:PICTURES, "
+        "voc:FOLDER or folder:TABLE.csv."
+    )
+
+
+def names_of(spec: str) -> Names | Dissection:
+    """The names of ``--names``.
+
+    Raises:
+        ExplainError: no such file or kind.
+    """
+    from mmcam.neurons import imported
+
+    kind, _, where = spec.partition(":")
+    if where and kind == "netdissect":
+        return imported.read_netdissect(where)
+    if where and kind in ("clip-dissect", "milan"):
+        path, _, layer = where.rpartition(":")
+        if not path:
+            raise mmcam.ExplainError(f"Say which layer of the file: {kind}:{where}:LAYER.")
+        return imported.read_clip_dissect(path, layer) if kind == "clip-dissect" else imported.read_milan(path, layer)
+    return Dissection.load(spec)

@@ -1,0 +1,58 @@
+"""What the commands share: the app, its consoles, options that mean the same everywhere, and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import mmcam
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
+console = Console()
+complaints = Console(stderr=True)
+
+Pictures = Annotated[list[Path], typer.Argument(help="One or more picture files.")]
+Class = Annotated[str | None, typer.Option("--class", help="A class, by name or index.")]
+Word = Annotated[str | None, typer.Option(help="A word or phrase of the caption.")]
+EveryWord = Annotated[bool, typer.Option("--caption", help="Every word of the caption.")]
+Text = Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")]
+Question = Annotated[str | None, typer.Option(help="A question about the picture.")]
+Answer = Annotated[str | None, typer.Option(help="Its answer; default the model's own.")]
+Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word or answer.")]
+Model = Annotated[str | None, typer.Option("--model", help="Bundled name, torchvision:NAME or module:factory.")]
+Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.safetensors, .pth).")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what a person did wrong into one sentence and exit code 1, without a traceback."""
+    try:
+        yield
+    except (mmcam.ExplainError, mmcam.PictureError, FileExistsError, ValueError) as error:
+        complaints.print(f"[red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def task_of(of_class: bool, of_caption: bool, of_question: bool, of_answer: bool = False) -> str:
+    """The task that the given options are about: "class", "caption" or "answer".
+
+    Raises:
+        typer.BadParameter: they are about several, or about an answer without its question.
+    """
+    if of_class + of_caption + of_question > 1:
+        raise typer.BadParameter("choose one of --class, --word/--caption/--text, and --question")
+    if of_answer and not of_question:
+        raise typer.BadParameter("--answer needs its --question")
+    return "caption" if of_caption else "answer" if of_question else "class"
+
+
+def index_or_name(text: str | None) -> int | str | None:
+    """A class as it is typed: digits are an index."""
+    return int(text) if text is not None and text.lstrip("-").isdigit() else text

@@ -1,0 +1,1 @@
+"""Units, what they are called, and explanations in words."""

@@ -1,0 +1,209 @@
+"""Network Dissection: which concept does each unit of a layer detect? (Bau et al., arXiv 1704.05796)
+
+Two passes over labelled pictures. The first finds each unit's threshold T_k with P(a_k > T_k) = 0.005 over all places
+of all pictures; the second brings every unit's map to the labels' resolution, cuts it at T_k, and counts the pixels it
+shares with each concept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from mmcam.compute import batch_of
+from mmcam.datasets.concepts import ConceptData
+from mmcam.engine import ExplainError, activations, unwrap
+from mmcam.explanation import write_whole
+from mmcam.image import Batch, PictureError
+from mmcam.layers import find_layer
+from mmcam.neurons.dissection import Dissection
+from mmcam.neurons.fingerprint import fingerprint
+from mmcam.neurons.quantile import TopQuantile
+from mmcam.neurons.tally import TALLIES, Tally
+from mmcam.progress import with_progress
+from mmcam.tasks.anything import forward_of
+
+SAVE_EVERY = 50  # batches between two savings of a resumable dissection
+
+
+@torch.inference_mode(False)
+def dissect(
+    model: nn.Module,
+    data: ConceptData,
+    layer: str | None = None,
+    *,
+    quantile: float = 0.005,
+    counted: Literal["carrying", "touched"] = "carrying",
+    exemplars: int = 8,
+    batch: int = 32,
+    memory: int = 2**30,
+    resume: str | os.PathLike[str] | None = None,
+    preprocess: Any = None,
+    call: int | None = None,
+) -> Dissection:
+    """Compare every unit of a layer with every concept.
+
+    The intersection over union of a unit and a concept is counted over the whole data set: pixels of both, over pixels
+    where the unit is active, in the pictures that count, plus pixels of the concept, less those of both. A label of the
+    whole picture covers every pixel. What a crop hides from the model is active nowhere.
+
+    Args:
+        model: of any task; only its encoder up to the layer is run, on the device it is on. Left as found.
+        data: pictures with concepts, e.g. of `mmcam.datasets.concepts`.
+        layer: dotted name; default the layer that is explained by default.
+        quantile: share of all places at which a unit is active.
+        counted: the pictures whose active pixels count against a concept: all that carry some concept of its category
+            (the paper; github.com/CSAILVision/NetDissect), or only those where the unit's active pixels touch one of
+            them (github.com/CSAILVision/NetDissect-Lite), which gives larger IoUs.
+        exemplars: how many of its strongest pictures to note for each unit.
+        batch: pictures at a time.
+        memory: bytes for finding the thresholds. They are exact if this holds ``16·K·quantile`` bytes a place: 0.5 GB
+            for 512 units of 14×14 over 63,000 pictures. With less, from as many places as fit, drawn at random.
+        resume: a file that keeps the state every 50 batches; a dissection that is started again goes on from it, and
+            takes it away at the end.
+        preprocess: as in `mmcam.explain_class`.
+        call: as in `mmcam.attribute`.
+
+    Returns:
+        A Dissection on the CPU.
+
+    Raises:
+        ExplainError: no picture can be read; the layer is unknown or no spatial map; `resume` belongs to another
+            dissection.
+    """
+    module: Any = unwrap(model)
+    if not 0 < quantile < 1:
+        raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
+    if counted not in ("carrying", "touched"):
+        raise ExplainError(f"There is no counted={counted!r}; choose 'carrying' or 'touched'.")
+    if not len(data) or not data.concepts:
+        raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
+    forward = forward_of(module)
+    skipped: dict[int, str] = {}
+    first = next((made for _, made in _batches(module, data, 1, preprocess, range(len(data)), skipped)), None)
+    if first is None:
+        raise ExplainError(f"No picture of {data.name} can be read; the first: {skipped[0]}")
+    layer = layer or find_layer(module, forward, first.x)
+    whose = fingerprint(module, layer)
+    seen = activations(module, forward, first.x, layer, call)
+    units, shape = seen.shape[1], (seen.shape[2], seen.shape[3])
+    state = _State(
+        TopQuantile(quantile, units, len(data) * shape[0] * shape[1], memory, seen.device),
+        Tally(data, units, exemplars, counted == "touched", seen.device),
+        skipped,
+    )
+    about = {
+        "fingerprint": whose, "layer": layer, "data": data.name, "pictures": len(data), "quantile": quantile,
+        "counted": counted, "exemplars": exemplars, "memory": memory, "batch": batch, "call": call,
+        "preprocess": str(preprocess or getattr(module, "preprocess", None)),
+        "concepts": [(concept.category, concept.name) for concept in data.concepts],
+    }  # fmt: skip
+    kept = None if resume is None else Path(resume)
+    start = state.load(kept, about) if kept is not None and kept.exists() else 0
+
+    # Both passes in one count, so that one bar shows both and one number says where to go on.
+    starts = range(0, len(data), batch)
+    steps = list(range(start, 2 * len(starts)))
+    thresholds = state.quantile.thresholds() if start >= len(starts) else None
+    for step in with_progress(steps, "Dissecting"):
+        if step == len(starts):
+            thresholds = state.quantile.thresholds()
+        begin = starts[step % len(starts)]
+        rows = range(begin, min(begin + batch, len(data)))
+        for where, made in _batches(module, data, len(rows), preprocess, rows, skipped):
+            maps = activations(module, forward, made.x, layer, call).float()
+            if thresholds is None:
+                state.quantile.add(maps)
+            else:
+                state.tally.add(maps, thresholds, where, made.geometries, skipped)
+        if kept is not None and (step + 1) % SAVE_EVERY == 0:
+            state.save(kept, about, step + 1)
+    assert thresholds is not None
+    if kept is not None:
+        kept.unlink(missing_ok=True)
+    tally = state.tally
+    return Dissection(
+        concepts=tuple(data.concepts),
+        thresholds=thresholds.cpu(),
+        both=tally.both.cpu(),
+        active=tally.active[:, tally.category].cpu(),
+        truth=tally.truth.cpu(),
+        exemplars=tally.exemplars.cpu(),
+        spots=tally.spots.cpu(),
+        peaks=tally.peaks.cpu(),
+        shape=shape,
+        layer=layer,
+        model=type(module).__name__,
+        data=data.name,
+        pictures=len(data) - len(skipped),
+        quantile=quantile,
+        sampled=state.quantile.fraction,
+        skipped=tuple(sorted(skipped.items())),
+        fingerprint=whose,
+    )
+
+
+def _batches(
+    module: nn.Module, data: ConceptData, size: int, preprocess: Any, rows: range, skipped: dict[int, str]
+) -> Iterator[tuple[list[int], Batch]]:
+    """The pictures of some rows that can be read, `size` at a time; those that cannot are noted in `skipped`."""
+    where: list[int] = []
+    pictures = []
+    for index in rows:
+        if index in skipped:
+            continue
+        try:
+            pictures.append(data.picture(index))
+            where.append(index)
+        except PictureError as error:
+            skipped[index] = str(error)
+        if len(where) == size or (where and index == rows[-1]):
+            yield where, batch_of(module, pictures, preprocess)
+            where, pictures = [], []
+    if where:  # the last row was no picture
+        yield where, batch_of(module, pictures, preprocess)
+
+
+class _State:
+    """All that a dissection has found so far."""
+
+    def __init__(self, quantile: TopQuantile, tally: Tally, skipped: dict[int, str]) -> None:
+        self.quantile, self.tally, self.skipped = quantile, tally, skipped
+
+    def save(self, path: Path, about: dict[str, Any], step: int) -> None:
+        from safetensors.torch import save
+
+        tally = {name: getattr(self.tally, name).cpu().contiguous() for name in TALLIES}
+        skipped = json.dumps(self.skipped)
+        meta = {"about": json.dumps(about), "step": str(step), "skipped": skipped}
+        content = save({**tally, **self.quantile.state()}, metadata=meta)
+        write_whole(path, lambda file: file.write(content))
+
+    def load(self, path: Path, about: dict[str, Any]) -> int:
+        """Go on from a file; the step to go on with."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                meta = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError) as error:
+            raise ExplainError(
+                f"{path} is no state of a dissection; delete it, or name another with resume=."
+            ) from error
+        if meta.get("about") != json.dumps(about):
+            raise ExplainError(
+                f"{path} belongs to a dissection of another model, layer, data set or setting; delete it, or name "
+                "another file with resume=."
+            )
+        self.quantile.restore(tensors)
+        for name in TALLIES:
+            setattr(self.tally, name, tensors[name].to(self.tally.both.device))
+        self.skipped.update({int(index): why for index, why in json.loads(meta["skipped"]).items()})
+        return int(meta["step"])

@@ -1,0 +1,189 @@
+"""What each unit of a layer detects: the tallies of a dissection, the names that follow, and their files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from mmcam.datasets.concepts import Concept
+from mmcam.engine import ExplainError
+from mmcam.explanation import write_whole
+from mmcam.neurons.names import Names, UnitName, as_word
+from mmcam.version import __version__
+
+DETECTOR = 0.04
+"""A unit is a detector of a concept above this IoU (Bau et al., arXiv 1704.05796, section 2.1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dissection:
+    """Which concepts the units of a layer detect (Bau et al., Network Dissection, arXiv 1704.05796).
+
+    Attributes:
+        concepts: L of them, in the order of the tallies.
+        thresholds: T (K): a unit is active where its value, brought bilinearly to the labels' resolution, is above.
+        both: (K,L) pixels where a unit is active and the concept is.
+        active: (K,L) pixels where a unit is active, in the pictures that carry a concept of that category.
+        truth: (L) pixels of each concept.
+        exemplars: (K,n) the pictures in which each unit is strongest, the strongest first; -1: there are fewer.
+        spots: (K,n,2) where in these pictures, as shares of their height and width.
+        peaks: (K,n) the unit's values there.
+        shape: (h,w) of the layer's map.
+        layer: where activations were read.
+        model: class name of the model.
+        data: what the concepts come from.
+        pictures: how many were read.
+        quantile: share of all places at which a unit is active.
+        sampled: share of the places the thresholds were found from; 1 unless memory did not suffice.
+        skipped: pictures that could not be read: (index, why).
+        fingerprint: of the weights (see `mmcam.neurons.fingerprint`).
+        version: of mmcam.
+    """
+
+    concepts: Sequence[Concept]
+    thresholds: Tensor
+    both: Tensor
+    active: Tensor
+    truth: Tensor
+    exemplars: Tensor
+    spots: Tensor
+    peaks: Tensor
+    shape: tuple[int, int]
+    layer: str
+    model: str
+    data: str
+    pictures: int
+    quantile: float
+    sampled: float
+    skipped: Sequence[tuple[int, str]]
+    fingerprint: str
+    version: str = field(default=__version__)
+
+    @property
+    def units(self) -> int:
+        """K."""
+        return len(self.thresholds)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of the concepts, in the order they first appear."""
+        return tuple(dict.fromkeys(concept.category for concept in self.concepts))
+
+    @cached_property
+    def iou(self) -> Tensor:
+        """(K,L) float64: ``both / (active + truth - both)``; 0 where nothing is active and nothing labelled."""
+        both = self.both.double()
+        union = self.active.double() + self.truth.double() - both
+        return both / union.clamp(min=1)
+
+    def best(self, unit: int, category: str | None = None) -> tuple[Concept, float]:
+        """The concept a unit detects best, of one category or of all, and its IoU.
+
+        Raises:
+            ExplainError: there is no such unit or category.
+        """
+        if not 0 <= unit < self.units:
+            raise ExplainError(f"There is no unit {unit}; {self.layer} has units 0…{self.units - 1}.")
+        if category is not None and category not in self.categories:
+            raise ExplainError(f"There is no category {category!r}; there are {', '.join(self.categories)}.")
+        of = [i for i, concept in enumerate(self.concepts) if category in (None, concept.category)]
+        row = self.iou[unit, of]
+        place = int(row.argmax())
+        return self.concepts[of[place]], float(row[place])
+
+    def names(self, threshold: float = DETECTOR) -> Names:
+        """The units whose best concept has an IoU above a threshold, with its name."""
+        value, best = self.iou.max(dim=1)
+        units = {}
+        for k in (value > threshold).nonzero()[:, 0].tolist():
+            concept = self.concepts[int(best[k])]
+            units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]))
+        return Names(units, self.units, "IoU", f"Network Dissection with {self.data}", self.layer, self.fingerprint)
+
+    def detectors(self, threshold: float = DETECTOR) -> dict[str, int]:
+        """How many units' best concept is of each category and above the threshold."""
+        found = dict.fromkeys(self.categories, 0)
+        for name in self.names(threshold).units.values():
+            found[name.category] += 1
+        return found
+
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Write PATH.safetensors with the tallies and PATH.json with the rest; each appears whole or not at all."""
+        from safetensors.torch import save
+
+        tensors, rest = self._split()
+        target = Path(path)
+        arrays = write_whole(Path(f"{target}.safetensors"), lambda file: file.write(save(tensors)))
+        text = json.dumps(rest, ensure_ascii=False, indent=1)
+        return arrays, write_whole(Path(f"{target}.json"), lambda file: file.write(text.encode()))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Dissection:
+        """Read what `save` wrote; PATH with or without its suffix.
+
+        Raises:
+            ExplainError: a file is missing, or is no dissection's.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        base = str(path).removesuffix(".json").removesuffix(".safetensors")
+        try:
+            rest = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))
+            tensors = load_file(f"{base}.safetensors")
+            rest["concepts"] = tuple(Concept(**concept) for concept in rest["concepts"])
+            rest["skipped"] = tuple((int(index), why) for index, why in rest["skipped"])
+            rest["shape"] = tuple(rest["shape"])
+            rest |= {name: t.long() if not t.is_floating_point() else t for name, t in tensors.items()}
+            return cls(**rest)
+        except FileNotFoundError as error:
+            raise ExplainError(
+                f"There is no dissection at {base}: it has a .json and a .safetensors beside each other; "
+                "`mmcam dissect` makes them."
+            ) from error
+        except (SafetensorError, TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ExplainError(f"{base} holds no dissection of mmcam; make it again with `mmcam dissect`.") from error
+
+    def write_tally(self, path: str | os.PathLike[str]) -> Path:
+        """Write NetDissect's tally.csv: a row a unit, the best first, with the best concept of each category.
+
+        Units are counted from 1 there, as in the official files (github.com/CSAILVision/NetDissect).
+        """
+        table = io.StringIO(newline="")
+        fields = ("label", "truth", "activation", "intersect", "iou")
+        head = ["unit", "category", "label", "score", *(f"{c}-{name}" for c in self.categories for name in fields)]
+        writer = csv.writer(table)
+        writer.writerow(head)
+        for unit in self.iou.amax(dim=1).argsort(descending=True, stable=True).tolist():
+            concept, score = self.best(unit)
+            row: list[object] = [unit + 1, concept.category, concept.name, score]
+            for category in self.categories:
+                best, iou = self.best(unit, category)
+                at = list(self.concepts).index(best)
+                row += [best.name, int(self.truth[at]), float(self.active[unit, at]), int(self.both[unit, at]), iou]
+            writer.writerow(row)
+        return write_whole(Path(path), lambda file: file.write(table.getvalue().encode()))
+
+    def _split(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Tensors, as small as their values allow, and what JSON can hold."""
+        tensors = {}
+        for name in ("thresholds", "both", "active", "truth", "exemplars", "spots", "peaks"):
+            tensor = getattr(self, name).cpu().contiguous()
+            small = not tensor.is_floating_point() and int(tensor.abs().amax() if tensor.numel() else 0) < 2**31
+            tensors[name] = tensor.int() if small else tensor
+        names = ("shape", "layer", "model", "data", "pictures", "quantile", "sampled", "skipped", "fingerprint")
+        rest: dict[str, object] = {name: getattr(self, name) for name in names}
+        concepts = [asdict(concept) for concept in self.concepts]
+        return tensors, {**rest, "version": self.version, "concepts": concepts}
+
+    def __repr__(self) -> str:
+        named = len(self.names().units)
+        return f"Dissection({named} of {self.units} units of {self.layer} of {self.model} named with {self.data})"

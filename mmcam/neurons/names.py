@@ -1,0 +1,56 @@
+"""What units are called, and whose units they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class UnitName:
+    """The name of one unit.
+
+    Attributes:
+        name: a concept, a word or a description.
+        category: of the concept; "" if the source has none.
+        score: how well it fits, in what `Names.measure` says; None if the source does not say.
+    """
+
+    name: str
+    category: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names for the units of one layer.
+
+    Attributes:
+        units: name by unit, counted from 0; a unit may be missing.
+        count: number of units the layer has, as far as the source tells.
+        measure: of the scores: "IoU", "similarity", or "".
+        source: where the names come from, in words.
+        layer: as its source calls it; "" if it does not say.
+        fingerprint: of the weights the names belong to (see `mmcam.neurons.fingerprint`); "" where the source does not
+            tell, so nothing keeps them from being used with other weights.
+    """
+
+    units: Mapping[int, UnitName]
+    count: int
+    measure: str = ""
+    source: str = ""
+    layer: str = ""
+    fingerprint: str = field(default="", repr=False)
+
+    def above(self, threshold: float) -> Names:
+        """The names whose score is above a threshold; those without a score stay."""
+        kept = {u: name for u, name in self.units.items() if name.score is None or name.score > threshold}
+        return replace(self, units=kept)
+
+
+def as_word(label: str, category: str) -> str:
+    """A label as a word of a sentence: without Broden's marks of a colour ("black-c") and a scene, "_" as a blank."""
+    return label.removesuffix(_MARKS.get(category, "")).replace("_", " ")
+
+
+_MARKS = {"color": "-c", "scene": "-s"}  # Broden tells the colour "orange-c" from the fruit
