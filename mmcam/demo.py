@@ -11,9 +11,10 @@ from rich.console import Console
 
 import mmcam
 from mmcam.datasets import vignettes
+from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.evaluation.pointing import inside
 from mmcam.explanation import write_whole
-from mmcam.model_spec import BUNDLED, load_model
+from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
 from mmcam.report.strip import draw_strip
 
 SHOWN = ("colour", "kind", "texture", "relation", "left_right", "part", "exists")
@@ -21,7 +22,7 @@ SHOWN = ("colour", "kind", "texture", "relation", "left_right", "part", "exists"
 
 
 def run_demo(seed: int, out: Path, console: Console) -> None:
-    """Draw the vignette of a seed, write a class overlay, a caption strip and an answer map, and say what each means.
+    """Draw the vignette of a seed, write a class overlay, a caption strip and an answer map, and say what and why.
 
     Raises:
         ExplainError: the bundled models are not there.
@@ -57,6 +58,15 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     if question.things:
         say(f"   It looked most at {answer.peak()}: {_verdict(answer, scene.mask(question.things))}")
 
+    units = {task: bundled_dissection(BUNDLED[task]) for task in ("class", "caption", "answer")}
+    why = by_class.why(units["class"])
+    figure = why.figure(VignetteConcepts("val", units["class"].pictures))
+    files["why"] = write_whole(out / "why.png", lambda file: figure.save(file, "PNG"))
+    say("\n[bold]4. Why, in words.[/] Units of the encoders have names, found by dissecting them:")
+    said = next((exp for i, exp in enumerate(caption) if i in checked and checked[i].category == "object"), caption[0])
+    for told in (why, said.why(units["caption"]), answer.why(units["answer"])):
+        say(f"   {told}")
+
     say(f"\nIn {time.perf_counter() - begin:.1f} s. Open:")
     for name, file in files.items():
         console.print(f"   {file}   the {name}", highlight=False, soft_wrap=True)
@@ -64,6 +74,7 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     say("\nRed is where the score came from. Next:")
     for line in (
         f'mmcam explain {picture} --word "{word or caption[0].target}"',
+        f'mmcam why {picture} --word "{word or caption[0].target}"',
         "mmcam explain YOUR_PHOTO.jpg --model torchvision:resnet50",
     ):
         console.print(f"   {line}", highlight=False, soft_wrap=True)

@@ -23,13 +23,14 @@ def test_python_blocks_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_line_of_the_captions_page_runs():
-    text = (README.parent / "docs" / "captions-and-answers.md").read_text()
+@pytest.mark.parametrize(("page", "questions"), [("captions-and-answers", 15), ("neurons", 8)])
+def test_every_line_of_a_page_runs(page, questions):
+    text = (README.parent / "docs" / f"{page}.md").read_text()
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(block, names)
-    lines = re.findall(r"\| `(.*?)` \|", text)
-    assert len(lines) >= 15
+    lines = re.findall(r"\? \| `(.*?)` \|", text)
+    assert len(lines) >= questions
     for line in lines:
         assert eval(line, names), line
 

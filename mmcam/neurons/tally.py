@@ -39,7 +39,7 @@ class Tally:
         skipped: dict[int, str],
     ) -> None:
         """Take in the maps (N,K,h,w) of the pictures `where`."""
-        # A dead or saturated unit equals its threshold all over; rounding while it is enlarged must not lift it above.
+        # A saturated unit equals its threshold over some area; rounding while it is enlarged must not lift it above.
         cuts = (thresholds + 1e-6 * thresholds.abs())[:, None, None]
         for i, (index, geometry) in enumerate(zip(where, geometries, strict=True)):
             try:
@@ -47,17 +47,19 @@ class Tally:
             except PictureError as error:
                 skipped[index] = str(error)
                 continue
+            # Bilinear sampling exceeds no maximum: the other units, nearly all, are active nowhere here.
+            units = (maps[i].amax(dim=(1, 2)) > thresholds).nonzero()[:, 0]
             for size, layers in _by_size(labels, geometry).items():
                 at = _at_labels(geometry, size)
                 seen = at.to_original(torch.ones_like(maps[i, :1])) > 0
-                self._count((at.to_original(maps[i]) > cuts) & seen, layers)
+                self._count(units, (at.to_original(maps[i, units]) > cuts[units]) & seen, layers)
             self._note(maps[i], geometry, index)
 
-    def _count(self, active: Tensor, layers: list[Labels]) -> None:
-        """Count the active pixels (K,H,W) of a picture against its labels."""
+    def _count(self, units: Tensor, active: Tensor, layers: list[Labels]) -> None:
+        """Count the active pixels (U,H,W) of some units in a picture against its labels."""
         pixels = active.flatten(1).float()  # sums below 2^24 are exact in float32
         each, area = pixels.sum(1).long(), pixels.shape[1]
-        counts = torch.zeros_like(self.active, dtype=torch.bool)  # which categories the picture counts for
+        counts = torch.zeros(len(units), self.active.shape[1], dtype=torch.bool, device=each.device)  # by category
         for labels in layers:
             if isinstance(labels, (int, np.integer)):
                 if not labels:
@@ -70,7 +72,7 @@ class Tally:
                 found = present > 0
                 one_hot = torch.zeros(area, len(present), device=pixels.device).scatter_(1, place[:, None], 1.0)
                 concepts, shared, sizes = present[found] - 1, (pixels @ one_hot[:, found]).long(), sizes[found]
-            self.both[:, concepts] += shared
+            self.both[units[:, None], concepts] += shared
             self.truth[concepts] += sizes
             categories = self.category[concepts]
             if self.touched:
@@ -78,7 +80,7 @@ class Tally:
                     counts[:, category] |= touches
             else:
                 counts[:, categories] = True
-        self.active += each[:, None] * counts
+        self.active[units] += each[:, None] * counts
 
     def _note(self, maps: Tensor, geometry: Geometry, index: int) -> None:
         """Keep each unit's strongest places, one a picture."""

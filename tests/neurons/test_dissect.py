@@ -149,9 +149,9 @@ def literal_counts(maps, data, thresholds, counted, enlarge):
         sizes = [label.shape for label in labels if isinstance(label, np.ndarray)] or [((h + 1) // 2, (w + 1) // 2)]
         for size in dict.fromkeys(sizes):
             big, seen = enlarge(maps[index], size, (h, w))
-            distance = np.abs(big - thresholds[:, None, None])
-            # Corners may equal the threshold, and are not active then.
-            near = (distance > 0) & (distance < 3e-6 * (1 + np.abs(thresholds[:, None, None])))
+            above = big - thresholds[:, None, None]
+            above[np.abs(above) < 1e-12] = 0  # corners may equal the threshold, and are not active then
+            near = (above != 0) & (np.abs(above) < 3e-6 * (1 + np.abs(thresholds[:, None, None])))
             assert not near.any(), "rounding would decide whether a pixel is active; choose other pictures"
             grids = []
             for label in labels:
@@ -160,7 +160,7 @@ def literal_counts(maps, data, thresholds, counted, enlarge):
                 elif size == sizes[0]:
                     grids.append(np.full(size, label))
             for unit in range(maps.shape[1]):
-                on = (big[unit] > thresholds[unit]) & seen
+                on = (above[unit] > 0) & seen
                 carried, touched = set(), set()
                 for grid in grids:
                     for number in np.unique(grid[grid > 0]):
