@@ -1,7 +1,7 @@
 """Which part of a picture made a model choose a class, say a word of a caption, or answer a question."""
 
 from mmcam.engine import Evidence, ExplainError
-from mmcam.explain import attribute, explain_answer, explain_caption, explain_class
+from mmcam.explain import attribute, explain_answer, explain_caption, explain_class, explain_similarity
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, PictureError, Preprocess, load_image
@@ -10,6 +10,8 @@ from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.tasks.captioning import Captioner
+from mmcam.tasks.huggingface import wrap
+from mmcam.tasks.similarity import SimilarityModel
 from mmcam.tasks.vqa import VQAModel
 from mmcam.version import __version__
 
@@ -27,6 +29,7 @@ __all__ = [
     "PictureError",
     "Preprocess",
     "QuestionExplanation",
+    "SimilarityModel",
     "VQAModel",
     "__version__",
     "attribute",
@@ -34,7 +37,9 @@ __all__ = [
     "explain_answer",
     "explain_caption",
     "explain_class",
+    "explain_similarity",
     "grounding",
     "load_image",
     "register",
+    "wrap",
 ]

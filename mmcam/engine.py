@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from mmcam.grids import Grid, grid_of
+
 Target = Callable[[Any], Tensor]
 """Turns the model's output for N pictures into N scores."""
 
@@ -81,7 +83,7 @@ def run(
         ExplainError: the layer is unknown, never runs, runs several times, is no spatial map, or no target depends on
             it; a target returns the wrong shape.
     """
-    tap = Tap(layer, call, fan=fan)
+    tap = Tap(layer, call, picture=picture_of(x), fan=fan)
     copies = max(1, min(len(targets), rows // (fan * len(x))))
     n = len(x) // versions
     with as_found(model), tap.on(model):
@@ -122,7 +124,7 @@ def activations(
     Raises:
         ExplainError: the layer is unknown, never runs, or is no spatial map.
     """
-    tap = Tap(layer, call, detach=False, stop=True)
+    tap = Tap(layer, call, picture=picture_of(x), detach=False, stop=True)
     with as_found(model), tap.on(model):
         tap.reset(1)
         with contextlib.suppress(_Reached):
@@ -167,10 +169,18 @@ class Tap:
     """
 
     def __init__(
-        self, layer: str, call: int | None = None, *, fan: int = 1, detach: bool = True, stop: bool = False
+        self,
+        layer: str,
+        call: int | None = None,
+        *,
+        picture: tuple[int, int],
+        fan: int = 1,
+        detach: bool = True,
+        stop: bool = False,
     ) -> None:
         self.layer = layer
         self.call = call
+        self.picture = picture
         self.fan = fan
         self.detach = detach
         self.stop = stop
@@ -188,6 +198,7 @@ class Tap:
     def on(self, model: nn.Module) -> Iterator[None]:
         """Keep the hook on the layer for the length of a with-block."""
         handle: RemovableHandle = find_module(model, self.layer).register_forward_hook(self._hook)
+        self._model = model
         try:
             yield
         finally:
@@ -212,22 +223,25 @@ class Tap:
         self.calls += 1
         if self.calls - 1 != (self.call or 0):
             return None
-        activations = first_tensor(output)
-        if activations is None or activations.ndim != 4 or not activations.is_floating_point():
-            form = "no tensor" if activations is None else f"{tuple(activations.shape)} of {activations.dtype}"
+        tensor = first_tensor(output)
+        grid = None if tensor is None else grid_at(self._model, self.layer, tensor, self.picture)
+        if tensor is None or grid is None or not tensor.is_floating_point():
+            form = "no tensor" if tensor is None else f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise ExplainError(
-                f"Layer {self.layer!r} gives {form}, not a spatial map (N,K,h,w); `mmcam layers` lists those that do."
+                f"Layer {self.layer!r} gives {form}, not a spatial map (N,K,h,w) or the tokens of one; `mmcam layers` "
+                "lists those that do."
             )
+        activations = grid.read(tensor)
         if self.detach:
             self._leaf = torch.cat([activations.detach()] * self.copies).requires_grad_()  # cat keeps channels_last
             # Grad mode outlives the hook: everything after the layer is recorded, nothing before it.
             torch.set_grad_enabled(True)
             # The model gets a copy, so an in-place operation after the layer cannot change what we explain.
-            return replace_tensor(output, torch.cat([self._leaf] * self.fan))
+            return replace_tensor(output, grid.write(tensor.detach(), torch.cat([self._leaf] * self.fan)))
         self._leaf = activations
         if self.stop:
             raise _Reached
-        return replace_tensor(output, activations.clone())
+        return replace_tensor(output, grid.write(tensor, activations.clone()))
 
 
 def forward_behind(tap: Tap, forward: Forward, x: Tensor, copies: int, versions: int) -> Any:
@@ -352,7 +366,7 @@ def input_gradients(
     Returns:
         (gradients (T, N, C, H, W), scores (T, N), evidence or None).
     """
-    tap = Tap(layer, call, detach=False) if layer else None
+    tap = Tap(layer, call, picture=picture_of(x), detach=False) if layer else None
     around = switch or (lambda on: contextlib.nullcontext())
     with as_found(model), tap.on(model) if tap else contextlib.nullcontext():
         pixels = x.detach().clone().requires_grad_()
@@ -390,6 +404,22 @@ def input_gradients(
     if tap and evidence and not evidence.gradients.any():
         raise ExplainError(independent(tap.layer))
     return torch.stack(at_pixels), values, evidence
+
+
+def picture_of(x: Tensor) -> tuple[int, int]:
+    """(H,W) of pictures (N,C,H,W)."""
+    return x.shape[-2], x.shape[-1]
+
+
+def grid_at(model: nn.Module, layer: str, tensor: Tensor, picture: tuple[int, int]) -> Grid | None:
+    """How a layer's output lies over the picture; None if it does not.
+
+    A model that knows better than the shapes say, such as one that shuffles its patches, has a method
+    ``grid(layer, tensor)`` that returns a `Grid` or None.
+    """
+    own = getattr(model, "grid", None)
+    known = own(layer, tensor) if callable(own) else None
+    return known or grid_of(tuple(tensor.shape), picture)
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:

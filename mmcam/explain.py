@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmcam.compute import batch_of, compute, explanation, one_each, quoted
 from mmcam.engine import ExplainError, Target, unwrap
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.image import Batch
-from mmcam.tasks import captioning, classification, vqa
+from mmcam.tasks import captioning, classification, similarity, vqa
 
 ClassTarget = int | str | Target
 """A class by index or name, or any function from the model's output to N scores."""
@@ -278,10 +279,11 @@ def explain_answer(
     Blanked means replaced by the model's ``blank_word``, or left out where it has none.
 
     Args:
-        model: a VQA model (see `mmcam.VQAModel`).
+        model: a VQA model (see `mmcam.VQAModel`), or one that writes its answers: a `mmcam.Captioner` with a context
+            manager ``asked(questions)``, inside which its captions are its answers.
         images: a picture or a list of them (see `mmcam.image.prepare`).
         question: one for all pictures, or one each.
-        answer: one of ``model.answers`` or its index; default the model's own answer.
+        answer: one of ``model.answers`` or its index, or any text if the model writes its answers; default its own.
         contrast: a second answer; the score becomes the difference, "why this rather than that".
         by_word: explain the words of the question, too.
         layer, method, call, options: as in `attribute`.
@@ -297,6 +299,11 @@ def explain_answer(
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
+    if hasattr(module, "asked"):
+        if by_word:
+            raise ExplainError(f"{type(module).__name__} writes its answers; by_word= needs one with a list of them.")
+        shared = {"layer": layer, "method": method, "preprocess": preprocess, "call": call, **options}
+        return _written_answer(module, images, question, answer, contrast, shared)
     vqa.check_vqa(module)
     batch = batch_of(module, images, preprocess)
     questions = one_each(question, batch, "question")
@@ -348,6 +355,93 @@ def explain_answer(
             context = f"{asked} — {title}"
             words.append(explanation(maps, i, n, word, where, method, module, batch, options, claim, context, sense))
         results.append(QuestionExplanation(asked, tuple(words), exp) if by_word else exp)
+    return results[0] if batch.single else results
+
+
+def _written_answer(
+    module: Any, images: Any, question: str | Sequence[str], answer: Any, contrast: Any, shared: dict[str, Any]
+) -> Any:
+    """The answer of a model that writes it, word by word: explained like a caption, all its words together."""
+    if not all(text is None or isinstance(text, str) for text in (answer, contrast)):
+        raise ExplainError(f"{type(module).__name__} writes its answers: give answer= and contrast= as texts.")
+    batch = batch_of(module, images, shared["preprocess"])
+    questions = one_each(question, batch, "question")
+    with module.asked(questions):
+        if contrast is None:
+            found = explain_caption(module, images, caption=answer, **shared)
+            wholes = [found.whole] if batch.single else [caption.whole for caption in found]
+        else:
+            texts = [answer] * len(questions)
+            if answer is None:
+                rows = captioning.caption_tokens(module, batch.x, None)
+                texts = [" ".join(word for word, _ in module.words(row)) for row in rows]
+            pictures = [images] if batch.single else images
+            # One at a time: the phrase to be contrasted is the whole answer, and answers differ.
+            wholes = []
+            for picture, asked, text in zip(pictures, questions, texts, strict=True):
+                with module.asked([asked]):
+                    wholes.append(explain_caption(module, picture, text, caption=text, contrast=contrast, **shared))
+    results = []
+    for exp, asked in zip(wholes, questions, strict=True):
+        found = exp.context or exp.target
+        title = found if contrast is None else f"{found} rather than {contrast}"
+        claim = f"It answers {quoted(found, contrast)} to “{asked}”"
+        results.append(replace(exp, target=title, context=asked, claim=claim))
+    return results[0] if batch.single else results
+
+
+@torch.inference_mode(False)
+def explain_similarity(
+    model: Any,
+    images: Any,
+    text: str | Sequence[str],
+    *,
+    contrast: str | Sequence[str] | None = None,
+    layer: str | Sequence[str] | None = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Any:
+    """Which part of a picture made it fit a text.
+
+    Args:
+        model: compares pictures and texts (see `mmcam.SimilarityModel`), e.g. a wrapped CLIP.
+        images: a picture or a list of them (see `mmcam.image.prepare`).
+        text: one for all pictures, or one each.
+        contrast: another text; the score becomes the difference, "why rather this than that".
+        layer, method, call, options: as in `attribute`.
+        preprocess: as in `explain_class`.
+
+    Returns:
+        An Explanation; a list of them for a list of pictures.
+
+    Raises:
+        ExplainError: no such model; not one text a picture.
+        PictureError: a picture that cannot be used.
+    """
+    module: Any = unwrap(model)
+    similarity.check_similarity(module)
+    batch = batch_of(module, images, preprocess)
+    texts = one_each(text, batch, "text")
+    others = None if contrast is None else one_each(contrast, batch, "text")
+    versions = [texts] if others is None else [texts, others]
+    n = len(texts)
+
+    def score(output: Any) -> Tensor:
+        return output if others is None else output[:n] - output[n:]
+
+    def forward(x: Tensor, copies: int) -> Tensor:
+        # Row order: version, copy, picture, as the engine repeats the encoder's rows.
+        return module.similarity(x, [said for version in versions for said in version * copies])
+
+    maps, where = compute(module, forward, batch.x, [score], layer, method, options, call, len(versions), language=True)
+    results = []
+    for i, said in enumerate(texts):
+        other = None if others is None else others[i]
+        title = said if other is None else f"{said} rather than {other}"
+        claim = f"It fits {quoted(said, other)}"
+        results.append(explanation(maps, 0, i, title, where, method, module, batch, options, claim))
     return results[0] if batch.single else results
 
 

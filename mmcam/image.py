@@ -108,8 +108,13 @@ class Preprocess:
         fill = tuple(round(255 * m) for m in self.mean)
         canvas = Image.new("RGB", self.size[::-1], fill)
         canvas.paste(resized, (left, top))
-        geometry = Geometry((h, w), self.size, (new_h / h, new_w / w), (float(top), float(left)))
-        return self.normalise(torch.from_numpy(np.array(canvas)).permute(2, 0, 1)), geometry
+        return self.normalise(torch.from_numpy(np.array(canvas)).permute(2, 0, 1)), self.geometry(h, w)
+
+    def geometry(self, h: int, w: int) -> Geometry:
+        """Where the pixels of a picture of h×w lie in the input."""
+        new = self._resized(h, w)
+        top, left = (_centre(full, part) for full, part in zip(self.size, new, strict=True))
+        return Geometry((h, w), self.size, (new[0] / h, new[1] / w), (float(top), float(left)))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Bytes (..., 3, H, W) uint8 → normalised float32 of the same shape."""

@@ -1,4 +1,4 @@
-"""Find the layer to explain: the last one that still has a spatial map, before it is pooled away."""
+"""Find the layer to explain: the last one that still shows where things are, and has a say in what comes out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from mmcam.engine import ExplainError, as_found, first_tensor
+from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of
+from mmcam.grids import fits
 
 _POOLING = (
     nn.MaxPool2d,
@@ -35,16 +37,29 @@ class Call:
         kind: its class name.
         shape: shape of its (first) output tensor.
         pooled: its output is that of a pooling module, itself or the last one inside it.
+        map: (K,h,w) of the map it shows, as it is or in tokens; None if it shows none.
+        form: "a map", or how it is kept: channels last, or in tokens.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     pooled: bool
+    map: tuple[int, int, int] | None = None
+    form: str = ""
 
 
-def trace(model: nn.Module, forward: Callable[[], Any]) -> list[Call]:
-    """Run a model once without gradients and list its modules' outputs in the order they were ready."""
+def trace(
+    model: nn.Module, forward: Callable[[], Any], picture: tuple[int, int], outputs: dict[str, Tensor] | None = None
+) -> list[Call]:
+    """Run a model once without gradients and list its modules' outputs in the order they were ready.
+
+    Args:
+        model: left as found.
+        forward: runs it on pictures of (H,W) `picture`.
+        picture: (H,W).
+        outputs: if given, gradients are recorded, and each module's last output tensor is put here by its name.
+    """
     calls: list[Call] = []
     pooled_outputs: list[Tensor] = []  # kept alive, so that identity can be compared
 
@@ -55,63 +70,103 @@ def trace(model: nn.Module, forward: Callable[[], Any]) -> list[Call]:
         pooled = isinstance(module, _POOLING) or any(tensor is other for other in pooled_outputs)
         if pooled:
             pooled_outputs.append(tensor)
-        calls.append(Call(name, type(module).__name__, tuple(tensor.shape), pooled))
+        grid = grid_at(model, name, tensor, picture)
+        shown = None if grid is None else tuple(grid.read(tensor[:1].detach()).shape[1:])
+        calls.append(
+            Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, "" if grid is None else grid.form)  # type: ignore[arg-type]
+        )
+        if outputs is not None:
+            outputs[name] = tensor
 
     def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
         return lambda module, inputs, output: record(name, module, output)
 
-    with as_found(model):
+    with as_found(model), torch.set_grad_enabled(outputs is not None):
         handles = [module.register_forward_hook(hook_for(name)) for name, module in model.named_modules()]
         try:
-            forward()
+            result = forward()
         finally:
             for handle in handles:
                 handle.remove()
+    if outputs is not None and (last := first_tensor(result)) is not None:
+        outputs[""] = last
     return calls
 
 
-def spatial(calls: list[Call]) -> list[Call]:
-    """The calls a map can be drawn at: (N,K,h,w) larger than 1×1, of modules that ran once, not a pooling's output.
+def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
+    """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
+    pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
-    itself rather than what it was computed from.
+    itself rather than what it was computed from. Tokens count from the first one on that has as many of them as a map
+    before it has cells, or a quarter, a sixteenth, …: other tokens are words.
     """
     names = [call.name for call in calls]
     out = calls[-1].shape if calls else ()
     scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
-    return [
-        call
-        for call in calls
-        if len(call.shape) == 4
-        and min(call.shape[2:]) > 1
-        and not call.pooled
-        and names.count(call.name) == 1
-        and call.shape[1] != scores
-    ]
+    calls = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    found: list[Call] = []
+    cells: set[int] = set()
+    for call in calls:
+        assert call.map is not None
+        area = call.map[1] * call.map[2]
+        if len(call.shape) == 4:
+            cells.add(area)
+        elif not any(area * 4**i in cells for i in range(4)):
+            continue
+        if not call.pooled and names.count(call.name) == 1 and call.map[0] != scores:
+            found.append(call)
+    return found
 
 
 def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
-    """Name of the last spatial layer before pooling, from one traced forward; remembered for the model and input size.
+    """Name of the default layer, from a traced forward; remembered for the model and the input's size.
+
+    Of a convolutional network it is the last spatial layer before pooling. Of a network that goes on with tokens it is
+    the last block or normalisation whose patches have a say: in a vision transformer with a class token, nothing but
+    that token leaves the last block, so its output has no gradient at the patches, and the normalisation before the
+    last attention is taken. To see that, the forward is run once more with gradients. A model may name the layer
+    itself, in an attribute ``explain_layer``.
 
     Raises:
-        ExplainError: no layer gives a map (N,K,h,w), or the model goes on with tokens after the last one that does.
+        ExplainError: no layer gives a map, or none has a say in what comes out.
     """
+    named = getattr(model, "explain_layer", None)
+    if isinstance(named, str):
+        find_module(model, named)
+        return named
     known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
     if size in known:
         return known[size]
-    calls = trace(model, lambda: forward(x))
-    candidates = spatial(calls)
+    candidates = spatial(trace(model, lambda: forward(x), picture_of(x)), picture_of(x))
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
-    last = candidates[-1]
-    cells = last.shape[2] * last.shape[3]
-    after = calls[calls.index(last) + 1 :]
-    # A patch embedding followed by as many tokens (and a few more: class, registers) is a transformer's first step.
-    tokens = [call for call in after if len(call.shape) == 3 and cells <= call.shape[1] <= cells + 8]
-    if last.kind == "Conv2d" and tokens:
-        raise ExplainError(
-            f"{type(model).__name__} turns its picture into tokens after {last.name!r}; "
-            "name a spatial layer with layer=."
-        )
-    known[size] = last.name
-    return last.name
+    mixed = any(call.form != "a map" for call in candidates)
+    known[size] = _last_with_a_say(model, forward, x) if mixed else candidates[-1].name
+    return known[size]
+
+
+def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
+    """The last block or normalisation that shows a map on which the output depends."""
+    outputs: dict[str, Tensor] = {}
+    pixels = x.detach().clone().requires_grad_()
+    calls = spatial(trace(model, lambda: forward(pixels), picture_of(x), outputs), picture_of(x))
+    kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
+    result = outputs.get("")
+    if result is None or not result.requires_grad or not kinds:
+        raise ExplainError(f"{type(model).__name__} shows no tokens that its output depends on; name a layer.")
+    # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
+    direction = torch.linspace(-1, 1, result.numel(), device=result.device).cos().view_as(result).to(result.dtype)
+    with torch.enable_grad():
+        score = (result * direction).sum()
+    gradients = torch.autograd.grad(score, [outputs[call.name] for call in kinds], allow_unused=True)
+    for call, gradient in zip(reversed(kinds), reversed(gradients), strict=True):
+        grid = None if gradient is None else grid_at(model, call.name, gradient, picture_of(x))
+        if gradient is not None and grid is not None and grid.read(gradient).any():
+            return call.name
+    raise ExplainError(f"No layer of {type(model).__name__} that shows a map has a say in its output; name a layer.")
+
+
+def _is_block(call: Call) -> bool:
+    """A block of a sequence, a normalisation, or a map: not a projection inside an attention."""
+    return call.name.rpartition(".")[2].isdigit() or "norm" in call.kind.lower() or len(call.shape) == 4

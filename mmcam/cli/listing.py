@@ -30,16 +30,21 @@ def layers(
         preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
         blank = torch.zeros(1, 3, *preprocess.size)
         forward = forward_of(loaded)
-        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank)))
+        size = picture_of(blank)
+        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank), size), size)
         default = layer_finder.find_layer(loaded, forward, blank)
     if as_json:
-        rows = [{"name": c.name, "kind": c.kind, "shape": c.shape[1:], "default": c.name == default} for c in found]
+        rows = [
+            {"name": c.name, "kind": c.kind, "shape": c.map, "form": c.form, "default": c.name == default}
+            for c in found
+        ]
         typer.echo(json.dumps(rows, indent=2))
         return
     table = Table("layer", "kind", "K × h × w", "")
     for call in found:
         mark = "← default" if call.name == default else ""
-        table.add_row(call.name, call.kind, " × ".join(map(str, call.shape[1:])), mark)
+        form = "" if call.form == "a map" else f"  [dim]{call.form}[/]"
+        table.add_row(call.name, call.kind, " × ".join(map(str, call.map or ())) + form, mark)
     console.print(table)
 
 

@@ -285,7 +285,8 @@ _NEEDS_GAP = (
 
 def _check_linear_head(question: Question) -> None:
     """Only one layer with weights may stand behind the layer, and nothing that bends the score."""
-    calls = layers.trace(question.model, lambda: question.forward(question.x.repeat(question.fan, 1, 1, 1), 1))
+    x = question.x.repeat(question.fan, 1, 1, 1)
+    calls = layers.trace(question.model, lambda: question.forward(x, 1), engine.picture_of(x))
     modules = dict(question.model.named_modules())
     names = [call.name for call in calls]
     if question.layer not in names:

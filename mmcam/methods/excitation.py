@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmcam.engine import ExplainError, Tap, as_found, find_module, forward_behind, independent, score_of
+from mmcam.engine import ExplainError, Tap, as_found, find_module, forward_behind, independent, picture_of, score_of
 from mmcam.methods.excitation_rules import ExcitationRule
 from mmcam.methods.registry import Maps, Question, register
 
@@ -51,7 +51,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
     """
     q, n = question, len(question.x)
     layer = q.layer
-    tap = Tap(layer, q.call)
+    tap = Tap(layer, q.call, picture=picture_of(q.x))
     # Beside a language side, the part of the model that holds the layer is what sees the picture.
     vision = find_module(q.model, layer.partition(".")[0]) if q.language else None
     rule = ExcitationRule()

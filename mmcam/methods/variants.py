@@ -14,6 +14,8 @@ from mmcam.engine import (
     as_found,
     find_module,
     first_tensor,
+    grid_at,
+    picture_of,
     replace_tensor,
     rows_of,
     score_of,
@@ -52,7 +54,7 @@ def picture_scores(question: Question, pictures: Tensor) -> Tensor:
 def activations_of(question: Question) -> tuple[Tensor, Tensor]:
     """The activations A (N, K, h, w) at the question's layer and the scores (T, N), from one forward."""
     q, n = question, len(question.x)
-    tap = Tap(q.layer, q.call, detach=False)
+    tap = Tap(q.layer, q.call, picture=picture_of(q.x), detach=False)
     with as_found(q.model), tap.on(q.model):
         tap.reset(1)
         output = q.forward(torch.cat([q.x] * q.fan), 1)
@@ -77,9 +79,12 @@ def activation_scores(question: Question, change: Callable[[Tensor], Tensor], ve
         calls += 1
         if calls - 1 != (q.call or 0):
             return None
-        a = first_tensor(output)
-        assert a is not None
-        return replace_tensor(output, torch.cat([change(a[:n]).flatten(0, 1)] * q.fan))
+        tensor = first_tensor(output)
+        grid = None if tensor is None else grid_at(q.model, q.layer, tensor, picture_of(q.x))
+        assert tensor is not None
+        assert grid is not None  # the activations were read here before
+        changes = change(grid.read(tensor[:n])).flatten(0, 1)
+        return replace_tensor(output, grid.write(tensor[:n], torch.cat([changes] * q.fan)))
 
     with as_found(q.model):
         handle = find_module(q.model, q.layer).register_forward_hook(changed)

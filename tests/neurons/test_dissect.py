@@ -260,7 +260,12 @@ def wide(n=6, seed=4):
     around = np.full(WIDE, 2)
     around[CUT] = 1
     layers = [[around, blotches(rng, WIDE, (3, 4)), 5] for _ in range(n)]
-    concepts = [Concept("inside", "place"), Concept("outside", "place"), Concept("ear", "part"), Concept("tail", "part")]
+    concepts = [
+        Concept("inside", "place"),
+        Concept("outside", "place"),
+        Concept("ear", "part"),
+        Concept("tail", "part"),
+    ]
     return Made([*concepts, Concept("beach", "scene")], [photograph(rng, WIDE) for _ in range(n)], layers)
 
 
