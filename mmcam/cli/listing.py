@@ -12,6 +12,7 @@ from rich.table import Column, Table
 import mmcam
 from mmcam import layers as layer_finder
 from mmcam.cli.shared import Json, Weights, app, console, one_sentence
+from mmcam.engine import picture_of
 from mmcam.model_spec import load_model
 from mmcam.tasks.anything import forward_of
 
