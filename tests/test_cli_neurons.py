@@ -151,9 +151,9 @@ def test_dissect_tells_names_as_they_are(here, table):
 
 
 def test_dissect_threshold_and_tally(here, table):
-    found = dissect(table, "out/found", "--threshold", 0.5, "--tally", here / "lists" / "tally.csv")
-    assert found["names"].keys() == {"0", "1", "2"}
-    assert found["detectors"] == {"colour": 3, "scene": 0}
+    found = dissect(table, "out/found", "--threshold", 1, "--tally", here / "lists" / "tally.csv")
+    assert found["names"] == {}, "not above it"
+    assert found["detectors"] == {"colour": 0, "scene": 0}
     assert found["files"][-1] == str(here / "lists" / "tally.csv")
     with (here / "lists" / "tally.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -370,16 +370,19 @@ def test_a_threshold_far_from_a_concepts_share_costs_iou():
 
 
 class Capped(nn.Module):
-    """Units that are nowhere above their threshold: one constant, one saturated in places, one silent."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = Capped.Layer()
+    """Units that are nowhere above their threshold, constant, saturated in places or silent; one that is in one cell."""
 
     class Layer(nn.Module):
         def forward(self, x):
             bright = F.avg_pool2d(x, 2).mean(1, keepdim=True)
-            return torch.cat([torch.full_like(bright, -0.7310586), (bright * 9).clamp(max=5.7), bright * 0], dim=1)
+            constant = torch.full_like(bright, -0.7310586)
+            spike = constant.clone()
+            spike[:, :, 3, 4] = 1
+            return torch.cat([constant, (bright * 9).clamp(max=5.7), bright * 0, spike], dim=1)
+
+    def __init__(self):
+        super().__init__()
+        self.layer = Capped.Layer()
 
     def forward(self, x):
         return self.layer(x).mean((2, 3))
@@ -389,10 +392,12 @@ def test_rounding_lifts_no_plateau_above_its_threshold():
     """A dead or saturated unit has values equal to its threshold all over: none of them is above, enlarged or not."""
     data = Made(CONCEPTS[7:8], made(5).pictures, [[1]] * 5)
     found = dissect(Capped(), data, "layer", quantile=0.02, preprocess=SQUASH)
-    assert found.thresholds.tolist() == pytest.approx([-0.7310586, 5.7, 0])
-    assert found.both.tolist() == [[0], [0], [0]]
-    assert found.active.tolist() == [[0], [0], [0]]
-    assert not found.names().units
+    assert found.thresholds.tolist() == pytest.approx([-0.7310586, 5.7, 0, -0.7310586])
+    assert found.both[:3].tolist() == [[0], [0], [0]]
+    assert found.active[:3].tolist() == [[0], [0], [0]]
+    maps = layer_maps(Capped(), data, "layer", SQUASH)
+    assert_counts(found, literal_counts(maps, data, found.thresholds.numpy(), "carrying", squashed))
+    assert found.both[3] > 0
 
 
 # --- exemplars --------------------------------------------------------------------------------------------------------
