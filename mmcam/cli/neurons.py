@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich.text
 import typer
 from rich.table import Table
 
@@ -99,7 +100,7 @@ def dissect(
     best = sorted(names.units.items(), key=lambda item: -(item[1].score or 0))
     for category, count in found.detectors(threshold).items():
         of = [f"{name.name} (unit {unit}, {name.score:.2f})" for unit, name in best if name.category == category]
-        table.add_row(category, str(count), ", ".join(of[:3]))
+        table.add_row(category, str(count), rich.text.Text(", ".join(of[:3])))
     console.print(table)
     if found.skipped:
         console.print(f"[yellow]{len(found.skipped)} pictures left out;[/] the first: {found.skipped[0][1]}")
@@ -181,12 +182,13 @@ def report(why: Why, picture: Path, place: int, out: Path | None) -> dict[str, A
 
 def tell(why: Why) -> None:
     """The sentence and the units behind it."""
-    console.print(why.text, highlight=False)
+    console.print(why.text, highlight=False, markup=False, emoji=False)
     table = Table("", "unit", "name", why.measure or "fit", "weight", "contribution")
     for reason in why.table:
         fit = "" if reason.fit is None else f"{reason.fit:.2f}"
         numbers = f"{reason.weight:.3g}", f"{reason.contribution:.3g}"
-        table.add_row(reason.speaks, str(reason.unit), reason.name or "[dim]no name[/]", fit, *numbers)
+        name = rich.text.Text(reason.name) if reason.name else "[dim]no name[/]"
+        table.add_row(reason.speaks, str(reason.unit), name, fit, *numbers)
     console.print(table)
 
 

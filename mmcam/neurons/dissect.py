@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,21 +153,27 @@ def _batches(
     module: nn.Module, data: ConceptData, size: int, preprocess: Any, rows: range, skipped: dict[int, str]
 ) -> Iterator[tuple[list[int], Batch]]:
     """The pictures of some rows that can be read, `size` at a time; those that cannot are noted in `skipped`."""
-    where: list[int] = []
-    pictures = []
+    ready: list[tuple[int, Batch]] = []
     for index in rows:
         if index in skipped:
             continue
-        try:
-            pictures.append(data.picture(index))
-            where.append(index)
+        try:  # one by one: a picture may be readable and yet too elongated for the model's crop
+            ready.append((index, batch_of(module, [data.picture(index)], preprocess)))
         except PictureError as error:
             skipped[index] = str(error)
-        if len(where) == size or (where and index == rows[-1]):
-            yield where, batch_of(module, pictures, preprocess)
-            where, pictures = [], []
-    if where:  # the last row was no picture
-        yield where, batch_of(module, pictures, preprocess)
+        if len(ready) == size:
+            yield _joined(ready)
+            ready = []
+    if ready:
+        yield _joined(ready)
+
+
+def _joined(ready: Sequence[tuple[int, Batch]]) -> tuple[list[int], Batch]:
+    """Several batches of one picture as one."""
+    batches = [batch for _, batch in ready]
+    x = torch.cat([batch.x for batch in batches])
+    pictures, geometries = [batch.pictures[0] for batch in batches], [batch.geometries[0] for batch in batches]
+    return [index for index, _ in ready], Batch(x, pictures, geometries, False)
 
 
 class _State:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import weakref
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
-from mmcam.engine import ExplainError, find_module
+from mmcam.engine import find_module
 from mmcam.layers import PASSING
 
 
@@ -56,36 +56,19 @@ def _up_to(model: nn.Module, layer: str) -> Iterator[tuple[str, list[Tensor]]]:
 class Origin:
     """Which weights an explanation was computed with, found out when someone asks.
 
-    It does not keep the model alive. Copied to another process, it takes the fingerprint along.
+    It keeps the model, so that one may ask why in the same line; copied or sent to another process, it takes only the
+    fingerprint along.
     """
 
     def __init__(self, model: nn.Module, layer: str) -> None:
-        self._model = weakref.ref(model)
+        self._model: nn.Module | None = model
         self._layer = layer
         self._fingerprint = ""
 
     @property
     def fingerprint(self) -> str:
-        """See `fingerprint`.
+        """See `fingerprint`."""
+        return self._fingerprint if self._model is None else fingerprint(self._model, self._layer)
 
-        Raises:
-            ExplainError: the model is gone.
-        """
-        if not self._fingerprint:
-            model = self._model()
-            if model is None:
-                raise ExplainError(
-                    "The model of this explanation is gone, so nobody can tell whether these are its units' names; "
-                    "keep the model until why() has answered."
-                )
-            return fingerprint(model, self._layer)
-        return self._fingerprint
-
-    def __getstate__(self) -> dict[str, str]:
-        model = self._model()
-        known = self._fingerprint or (fingerprint(model, self._layer) if model is not None else "")
-        return {"layer": self._layer, "fingerprint": known}
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self._model = lambda: None  # type: ignore[assignment]
-        self._layer, self._fingerprint = state["layer"], state["fingerprint"]
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_model": None, "_layer": self._layer, "_fingerprint": self.fingerprint}

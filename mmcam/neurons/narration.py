@@ -28,7 +28,7 @@ class Reason:
         name: what it detects; "" if it has no name.
         category: of the name.
         fit: how well the name fits, e.g. its IoU; None if the names do not say.
-        weight: α, what the score gains with each unit of the channel's mean activation.
+        weight: α of the method; Grad-CAM's is the mean over the cells of what the score gains as the unit rises there.
         contribution: the mean of α·A over the layer's cells: the unit's share of the (un-rectified) map.
         speaks: "for" what was said, or "against".
     """
@@ -248,11 +248,10 @@ def _check(exp: Explanation, names: Names, by: str, k: int) -> None:
         raise ExplainError(f"There is no by={by!r}; choose 'contribution' or 'weight'.")
     if k < 1:
         raise ExplainError(f"k={k} units tell nothing; it is at least 1.")
-    units = len(exp.weights)
-    if names.units and max(names.units) >= units:
+    units, named = len(exp.weights), max([names.count, *(unit + 1 for unit in names.units)])
+    if named > units:
         raise ExplainError(
-            f"The names are those of {names.count} units, and {exp.layer} has {units}: they belong to another layer or "
-            "model."
+            f"The names are those of {named} units, and {exp.layer} has {units}: they belong to another layer or model."
         )
     if names.fingerprint and exp.origin is not None and names.fingerprint != exp.origin.fingerprint:
         where = f" (made at {names.layer})" if names.layer else ""

@@ -10,7 +10,7 @@ import base64
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,15 @@ from mmcam.neurons.names import Names, UnitName
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
 
-SIDE, QUALITY = 112, 60  # of the embedded pictures: 384 units with 6 each weigh about 7 MB
-DIM = 0.28  # brightness where a unit is not active
-MOST = 12  # concepts in the chart of those with most units
+SIDE, QUALITY = 160, 60  # of the embedded pictures: 384 units with 6 each weigh 4 to 5 MB
+DIM = 0.35  # brightness where a unit is not active
+MOST = 10  # concepts in the chart of those with most units
+COLOURS = 8  # of categories, in the style sheet
+PIXELS = 2**26  # of maps at once: 256 MB
 NOISE = 0.05  # by how much the peaks may differ between two devices or precisions, as a share
+
+Drawn = dict[tuple[int, int], tuple[str, tuple[int, int]]]
+"""By unit and picture: the image as a data URI, and its (width, height)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Card:
         name: None if the unit detects nothing.
         iou: with its best concept, whether it is called so or not.
         best: the best concept of every category with the IoU, None where it shares no pixel with any.
+        found: the names of those that it detects.
         threshold: above which the unit is active.
         dead: it never is.
         pictures: in which it is strongest.
@@ -74,12 +80,22 @@ class Card:
     name: UnitName | None
     iou: float
     best: dict[str, tuple[Concept, float] | None]
+    found: tuple[str, ...]
     threshold: float
     dead: bool
     pictures: tuple[Shown, ...]
 
 
-@torch.inference_mode(False)
+@dataclass(frozen=True)
+class Bar:
+    """How many units a category has, or one concept of it; `unit` is the best of them, None if there is none."""
+
+    category: str
+    name: str
+    count: int
+    unit: int | None
+
+
 def atlas(
     dissection: Dissection,
     model: nn.Module,
@@ -119,34 +135,22 @@ def atlas(
     for unit, places in ranks.items():
         for index in dissection.exemplars[unit, places].tolist():
             wanted.setdefault(index, []).append(unit)
-    drawn: dict[tuple[int, int], tuple[str, tuple[int, int]]] = {}
-    strays: list[float] = []
-    for index, picture, geometry, maps in _run(module, dissection.layer, data, sorted(wanted), preprocess, batch, call):
-        small = thumbnail(picture)
-        for unit in wanted[index]:
-            active = region(maps[unit], geometry, float(dissection.thresholds[unit]))
-            drawn[unit, index] = data_uri(spotlight(small, active)), small.size
-            noted = float(dissection.peaks[unit][dissection.exemplars[unit] == index])
-            strays.append(abs(float(maps[unit].max()) - noted) / max(abs(noted), 1e-12))
-    if strays and np.median(strays) > NOISE:
-        raise ExplainError(
-            f"The units are not as strong in these pictures of {data.name} as the dissection has noted; pass the data "
-            "and the preprocess= (and call=) it was made with."
-        )
+    drawn = _draw(dissection, wanted, _run(module, dissection.layer, data, sorted(wanted), preprocess, batch, call))
     names = dissection.names(threshold)
-    cards = [_card(dissection, unit, ranks[unit], names, drawn) for unit in ranks]
-    cards.sort(key=lambda card: (card.name is None, -card.iou, card.unit))
-    html = _page(dissection, cards, names, threshold).encode()
+    cards = [_card(dissection, unit, ranks[unit], names, threshold, drawn) for unit in ranks]
+    cards.sort(key=lambda card: (-card.iou, card.unit))
+    html = _page(dissection, cards, threshold).encode()
     return write_whole(Path(path), lambda file: file.write(html))
 
 
-def region(cam: Tensor, geometry: Geometry, threshold: float) -> NDArray[np.bool_]:
-    """Where a unit is active (H,W) in a picture: its map (h,w), brought to the picture's pixels, above a threshold.
+def regions(maps: Tensor, geometry: Geometry, thresholds: Tensor) -> NDArray[np.bool_]:
+    """Where units are active (u,H,W) in a picture: their maps (u,h,w) in the picture's pixels, above their thresholds.
 
-    What a crop hides from the model is active nowhere, also where the threshold is below 0.
+    What a crop hides from the model is active nowhere, also where a threshold is below 0.
     """
-    seen = geometry.to_original(torch.ones_like(cam)) > 0
-    return ((geometry.to_original(cam) > threshold) & seen).cpu().numpy()
+    seen = geometry.to_original(torch.ones_like(maps[:1])) > 0
+    above = geometry.to_original(maps) > thresholds.to(maps.device)[:, None, None]
+    return (above & seen).cpu().numpy()
 
 
 def thumbnail(picture: Image.Image) -> Image.Image:
@@ -205,12 +209,36 @@ def _run(
             yield index, picture, geometry, each
 
 
+def _draw(
+    dissection: Dissection, wanted: dict[int, list[int]], ran: Iterable[tuple[int, Image.Image, Geometry, Tensor]]
+) -> Drawn:
+    """What is shown of the wanted units in each picture that was run."""
+    drawn: Drawn = {}
+    strays: list[float] = []
+    for index, picture, geometry, maps in ran:
+        small, units = thumbnail(picture), torch.tensor(wanted[index])
+        noted = dissection.peaks[units][dissection.exemplars[units] == index]
+        strays += ((maps[units].amax((1, 2)).cpu() - noted).abs() / noted.abs().clamp(min=1e-12)).tolist()
+        # As many units at once as memory takes: finding the picture's pixels in a map takes longer than reading them.
+        for some in units.split(max(1, PIXELS // (picture.width * picture.height))):
+            active = regions(maps[some], geometry, dissection.thresholds[some])
+            for unit, region in zip(some.tolist(), active, strict=True):
+                drawn[unit, index] = data_uri(spotlight(small, region)), small.size
+    if strays and np.median(strays) > NOISE:
+        raise ExplainError(
+            f"The units are not as strong in these pictures of {dissection.data} as the dissection has noted; pass the "
+            "data and the preprocess= (and call=) it was made with."
+        )
+    return drawn
+
+
 def _card(
     dissection: Dissection,
     unit: int,
     ranks: list[int],
     names: Names,
-    drawn: dict[tuple[int, int], tuple[str, tuple[int, int]]],
+    threshold: float,
+    drawn: Drawn,
 ) -> Card:
     pictures, peaks = dissection.exemplars[unit].tolist(), dissection.peaks[unit].tolist()
     best = {category: dissection.best(unit, category) for category in dissection.categories}
@@ -219,6 +247,7 @@ def _card(
         name=names.units.get(unit),
         iou=max(iou for _, iou in best.values()),
         best={category: found if found[1] > 0 else None for category, found in best.items()},
+        found=tuple(concept.name for concept, iou in best.values() if iou > threshold),
         threshold=float(dissection.thresholds[unit]),
         dead=not ranks,
         pictures=tuple(
@@ -227,7 +256,7 @@ def _card(
     )
 
 
-def _page(dissection: Dissection, cards: list[Card], names: Names, threshold: float) -> str:
+def _page(dissection: Dissection, cards: list[Card], threshold: float) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -238,31 +267,30 @@ def _page(dissection: Dissection, cards: list[Card], names: Names, threshold: fl
         lstrip_blocks=True,
     )
     environment.filters |= {"fixed": fixed, "short": short}
-    concepts = Counter((name.name, name.category) for name in names.units.values())
-    first = {key: card.unit for card in reversed(cards) if (key := _concept(card))}
-    first |= {key[1]: card.unit for card in reversed(cards) if (key := _concept(card))}
+    named = [(card.unit, card.name) for card in cards if card.name is not None]  # the best first
+    counts = Counter((name.category, name.name) for _, name in named)
+    first = {(name.category, name.name): unit for unit, name in reversed(named)}
+    firsts = {name.category: unit for unit, name in reversed(named)}
+    detectors = dissection.detectors(threshold)
+    most = sorted(counts, key=lambda concept: (-counts[concept], concept[1]))[:MOST]
     return environment.get_template("atlas.html.jinja").render(
         dissection=dissection,
         cards=cards,
+        columns=max([len(card.pictures) for card in cards]) or 1,
         threshold=threshold,
-        named=len(names.units),
-        different=len(concepts),
-        detectors=dissection.detectors(threshold),
-        concepts=sorted(concepts.items(), key=lambda item: (-item[1], item[0]))[:MOST],
-        first=first,
-        colours={category: i % 8 for i, category in enumerate(dissection.categories)},
+        named=len(named),
+        different=len(counts),
+        categories=[Bar(category, "", count, firsts.get(category)) for category, count in detectors.items()],
+        concepts=[Bar(*concept, counts[concept], first[concept]) for concept in most],
+        colours={category: i % COLOURS for i, category in enumerate(dissection.categories)},
     )
 
 
-def _concept(card: Card) -> tuple[str, str] | None:
-    return None if card.name is None else (card.name.name, card.name.category)
-
-
 def fixed(value: float, digits: int = 3) -> str:
-    """An IoU to read."""
+    """An IoU to read: three digits tell which is above 0.04."""
     return f"{value:.{digits}f}"
 
 
 def short(value: float) -> str:
-    """An activation to read, with a true minus sign."""
-    return f"{value:.3g}".replace("-", "−")
+    """An activation to read: three digits, and a true minus sign."""
+    return f"{value:#.3g}".removesuffix(".").replace("-", "−")

@@ -2,13 +2,14 @@
 
 import copy
 import importlib
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save
 from test_engine import Noisy, State, mixed
 from tiny import SMALL, VQA, Captioner, Deep, Gap, seeded
 from torch import nn
@@ -22,6 +23,7 @@ from models import load
 
 module = importlib.import_module("mmcam.neurons.dissect")
 
+OBLONG = Preprocess(size=(12, 20), mode="squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 SQUASH = Preprocess(size=(16, 16), mode="squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 CROP = Preprocess(size=(16, 16), mode="crop", resize=24, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 COUNTED = ("both", "active", "truth")
@@ -208,6 +210,27 @@ def test_tallies_are_those_of_a_literal_dissection(counted, quantile):
     assert found.concepts == CONCEPTS
 
 
+def test_maps_need_not_be_square():
+    model, data = seeded(Gap), made()
+    found = dissect(model, data, "features.0", quantile=0.1, preprocess=OBLONG)
+    maps = layer_maps(model, data, "features.0", OBLONG)
+    assert found.shape == maps.shape[2:] == (12, 20)
+    assert found.thresholds.tolist() == literal_thresholds(maps, 0.1).tolist()
+    assert_counts(found, literal_counts(maps, data, found.thresholds.numpy(), "carrying", squashed))
+
+
+def test_pictures_labelled_as_a_whole_only_count_at_half_their_size():
+    rng = np.random.default_rng(8)
+    data = Made(
+        CONCEPTS, [photograph(rng, size) for size in ((25, 38), (31, 22), (24, 40))], [[8], [9, 10], [np.int64(8)]]
+    )
+    model = seeded(Deep)
+    found = dissect(model, data, "features.2", quantile=0.2, preprocess=SQUASH)
+    maps = layer_maps(model, data, "features.2", SQUASH)
+    assert_counts(found, literal_counts(maps, data, found.thresholds.numpy(), "carrying", squashed))
+    assert found.truth.tolist() == [0] * 7 + [13 * 19 + 12 * 20, 16 * 11, 16 * 11]
+
+
 def test_the_two_ways_to_count_differ():
     """Else the tests above would not tell them apart."""
     model, data = seeded(Deep), made()
@@ -347,16 +370,19 @@ def test_a_threshold_far_from_a_concepts_share_costs_iou():
 
 
 class Capped(nn.Module):
-    """Units that are nowhere above their threshold: one constant, one saturated in places, one silent."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = Capped.Layer()
+    """Units that are nowhere above their threshold, constant, saturated in places or silent; one that is in one cell."""
 
     class Layer(nn.Module):
         def forward(self, x):
             bright = F.avg_pool2d(x, 2).mean(1, keepdim=True)
-            return torch.cat([torch.full_like(bright, -0.7310586), (bright * 9).clamp(max=5.7), bright * 0], dim=1)
+            constant = torch.full_like(bright, -0.7310586)
+            spike = constant.clone()
+            spike[:, :, 3, 4] = 1
+            return torch.cat([constant, (bright * 9).clamp(max=5.7), bright * 0, spike], dim=1)
+
+    def __init__(self):
+        super().__init__()
+        self.layer = Capped.Layer()
 
     def forward(self, x):
         return self.layer(x).mean((2, 3))
@@ -366,19 +392,35 @@ def test_rounding_lifts_no_plateau_above_its_threshold():
     """A dead or saturated unit has values equal to its threshold all over: none of them is above, enlarged or not."""
     data = Made(CONCEPTS[7:8], made(5).pictures, [[1]] * 5)
     found = dissect(Capped(), data, "layer", quantile=0.02, preprocess=SQUASH)
-    assert found.thresholds.tolist() == pytest.approx([-0.7310586, 5.7, 0])
-    assert found.both.tolist() == [[0], [0], [0]]
-    assert found.active.tolist() == [[0], [0], [0]]
-    assert not found.names().units
+    assert found.thresholds.tolist() == pytest.approx([-0.7310586, 5.7, 0, -0.7310586])
+    assert found.both[:3].tolist() == [[0], [0], [0]]
+    assert found.active[:3].tolist() == [[0], [0], [0]]
+    maps = layer_maps(Capped(), data, "layer", SQUASH)
+    assert_counts(found, literal_counts(maps, data, found.thresholds.numpy(), "carrying", squashed))
+    assert found.both[3] > 0
 
 
 # --- exemplars --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preprocess", [SQUASH, CROP], ids=["squash", "crop"])
+def in_squashed(y, x):
+    """Where in the picture a place is that lies at these shares of the input."""
+    return y, x
+
+
+def in_cropped(y, x):
+    """The crop of 16×16 is cut out of the wide picture at its own size."""
+    return (y * 16 + 4) / 24, (x * 16 + 16) / 48
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "place"),
+    [(SQUASH, in_squashed), (OBLONG, in_squashed), (CROP, in_cropped)],
+    ids=("square", "oblong", "crop"),
+)
 @pytest.mark.parametrize(("exemplars", "batch"), [(1, 32), (4, 32), (4, 1), (9, 4)])
-def test_exemplars_are_each_units_strongest_places(preprocess, exemplars, batch):
-    model, data = seeded(Deep), wide(7)
+def test_exemplars_are_each_units_strongest_places(preprocess, place, exemplars, batch):
+    model, data = seeded(Gap, channels=6), wide(7)
     found = dissect(model, data, "features.2", exemplars=exemplars, batch=batch, preprocess=preprocess)
     maps = layer_maps(model, data, "features.2", preprocess)
     h, w = maps.shape[2:]
@@ -386,22 +428,19 @@ def test_exemplars_are_each_units_strongest_places(preprocess, exemplars, batch)
     for unit in range(6):
         strongest = []
         for index in range(7):
-            values = maps[index, unit]
-            row, column = divmod(int(values.argmax()), w)
-            # The centre of the cell in the input of 16×16, then in the picture, squashed or cut out unscaled.
-            y, x = (row + 0.5) * 16 / h, (column + 0.5) * 16 / w
-            place = (y / 16, x / 16) if preprocess is SQUASH else ((y + 4) / 24, (x + 16) / 48)
-            strongest.append((float(values.max()), index, place))
+            row, column = divmod(int(maps[index, unit].argmax()), w)
+            spot = place((row + 0.5) / h, (column + 0.5) / w)
+            strongest.append((float(maps[index, unit].max()), index, spot))
         strongest.sort(reverse=True)
         for rank in range(exemplars):
             if rank >= 7:
                 assert found.exemplars[unit, rank] == -1
                 assert found.peaks[unit, rank] == -math.inf
                 continue
-            value, index, place = strongest[rank]
+            value, index, spot = strongest[rank]
             assert found.exemplars[unit, rank] == index
             assert float(found.peaks[unit, rank]) == pytest.approx(value, rel=1e-5)
-            assert found.spots[unit, rank].tolist() == pytest.approx(place)
+            assert found.spots[unit, rank].tolist() == pytest.approx(spot)
 
 
 def test_spots_show_the_place_in_the_picture():
@@ -546,22 +585,19 @@ def test_an_interrupted_dissection_goes_on(tmp_path, stop, memory):
 def test_a_dissection_can_be_interrupted_again_and_again(tmp_path):
     file = tmp_path / "state"
     expected = run(made())
-    for _ in range(8):
+    for step in (1, 2, 4, 5, 6):  # the last batch of a pass holds one picture, so another goes with it
         data = made()
-        data.stop = 6  # the first picture, one batch, and not the next
+        data.stop = 6  # the first picture, three of a batch, and two more
         with pytest.raises(KeyboardInterrupt):
-            run(data, file, batch=3)
-            pytest.fail("finished early")
-        if json.loads(_meta(file)["step"]) >= 6:
-            break
+            run(data, file)
+        assert steps_of(file) == step
     assert_same(run(made(), file), expected)
 
 
-def _meta(file):
-    from safetensors import safe_open
-
+def steps_of(file):
+    """How many batches of both passes are done."""
     with safe_open(file, "pt") as content:
-        return content.metadata()
+        return int(content.metadata()["step"])
 
 
 @pytest.mark.usefixtures("often")
@@ -641,8 +677,6 @@ def test_what_comes_after_the_layer_may_change_meanwhile(interrupted):
 
 
 def test_a_file_that_is_no_state_is_refused_and_left_alone(interrupted):
-    from safetensors.torch import save
-
     whole = interrupted.read_bytes()
     for content, why in (
         (b"", "is no state of a dissection"),
