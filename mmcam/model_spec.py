@@ -1,4 +1,4 @@
-"""From what a person types to a model: a bundled name, a folder, ``torchvision:NAME``, or ``module:factory``."""
+"""From what a person types to a model: a bundled name, a folder, ``torchvision:``, ``hf:`` or ``module:factory``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmcam.engine import ExplainError
 from mmcam.image import Preprocess, preprocess_of
 from mmcam.neurons.dissection import Dissection
+from mmcam.tasks.huggingface import Parts, wrap
 
 BUNDLED = {"class": "vignette-classifier", "caption": "vignette-captioner", "answer": "vignette-vqa"}
 """The model that answers where none is named, by task. They ship with the checkout and know vignettes only."""
@@ -22,7 +23,8 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
     """The model of a specification, in eval mode on a device, and how its pictures are made if that is known.
 
     Args:
-        spec: the name of a bundled model; a folder that a training script wrote; ``torchvision:NAME``; or
+        spec: the name of a bundled model; a folder that a training script or ``save_pretrained`` wrote;
+            ``torchvision:NAME``; ``hf:NAME``, a model of the Hugging Face hub, which is downloaded; or
             ``module:factory``, a function without arguments (or with one, the weights file, if that is given) in an
             importable module or a file of the current folder.
         weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``).
@@ -38,6 +40,8 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
         raise ExplainError(f"There is no device {device!r}; cpu or cuda would do.") from error
     if kind == "torchvision":
         model, preprocess = _torchvision(name, weights)
+    elif kind == "hf" or (Path(spec) / "config.json").is_file():
+        model, preprocess = _huggingface(name if kind == "hf" else spec), None
     elif name:
         model, preprocess = _factory(kind, name, weights), None
     else:
@@ -94,7 +98,7 @@ def _bundled(name: str) -> nn.Module:
     except ModuleNotFoundError as error:
         raise ExplainError(
             f"The model {name!r} comes with a checkout of the repository, not with the installed package; "
-            "name one as torchvision:NAME or module:factory."
+            "name one as torchvision:NAME, hf:NAME or module:factory."
         ) from error
     folder = Path(name)
     try:
@@ -102,7 +106,7 @@ def _bundled(name: str) -> nn.Module:
             return models.load(folder.name, folder=folder)
         return models.load(name)
     except ValueError as error:
-        raise ExplainError(f"{error} Others are named torchvision:NAME or module:factory.") from error
+        raise ExplainError(f"{error} Others are named torchvision:NAME, hf:NAME or module:factory.") from error
 
 
 def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
@@ -135,6 +139,43 @@ def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
             f"The weights of torchvision:{name} could not be downloaded ({error}); on a machine with a network save "
             f"{preset.url.rsplit('/', 1)[-1]}, copy it here and pass it with --weights."
         ) from error
+
+
+def _huggingface(name: str) -> nn.Module:
+    """A transformers model with its processor, from the hub or a folder that ``save_pretrained`` wrote."""
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(name)
+        kind = (config.architectures or [""])[0]
+        if not hasattr(transformers, kind):
+            raise ExplainError(
+                f"{name} is a {kind or 'model of no named kind'}, unknown to this transformers; update it."
+            )
+        model = getattr(transformers, kind).from_pretrained(name)
+        return wrap(model, _processor(name))
+    except (OSError, ValueError) as error:
+        if isinstance(error, ExplainError):
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise ExplainError(
+            f"{name} cannot be loaded ({first}); name a model of the hub, or a folder that the save_pretrained of both "
+            "the model and its processor wrote."
+        ) from error
+
+
+def _processor(name: str) -> Any:
+    """The processor; of an older captioner, which has none as a whole, its parts."""
+    import transformers
+
+    whole = transformers.AutoProcessor.from_pretrained(name)
+    if hasattr(whole, "image_processor"):
+        return whole
+    pictures = transformers.AutoImageProcessor.from_pretrained(name)
+    try:
+        return Parts(pictures, transformers.AutoTokenizer.from_pretrained(name))
+    except (OSError, ValueError):  # a classifier has no tokenizer
+        return pictures
 
 
 def _factory(module: str, name: str, weights: Path | None) -> nn.Module:

@@ -19,7 +19,7 @@ from mmcam.tasks.anything import forward_of
 
 @app.command()
 def layers(
-    model: Annotated[str, typer.Argument(help="Bundled name, torchvision:NAME or module:factory.")],
+    model: Annotated[str, typer.Argument(help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")],
     weights: Weights = None,
     random: Annotated[bool, typer.Option("--random", help="torchvision: random weights, nothing to download.")] = False,
     as_json: Json = False,

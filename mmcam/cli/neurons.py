@@ -46,7 +46,7 @@ Layer = Annotated[str | None, typer.Option(help="Where to read activations; `mmc
 
 @app.command()
 def dissect(
-    model: Annotated[str, typer.Argument(help="Bundled name, torchvision:NAME or module:factory.")],
+    model: Annotated[str, typer.Argument(help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")],
     data: Annotated[
         str,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmcam.tasks.huggingface.pictures import preprocess_from
+from mmcam.tasks.huggingface.pictures import checked, preprocess_from
 
 
 class Classifier(nn.Module):
@@ -15,7 +15,8 @@ class Classifier(nn.Module):
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
         self.model = model
-        self.preprocess = preprocess_from(processor)
+        # Classifiers come with any processor, and some keep a rule for their cut that no setting shows.
+        self.preprocess = checked(preprocess_from(processor))
         labels = model.config.id2label
         self.classes = [str(labels[i]) for i in range(len(labels))]
 
@@ -26,5 +27,9 @@ class Classifier(nn.Module):
 
 
 def adapt(model: Any, processor: Any) -> Classifier:
-    """See `mmcam.wrap`."""
+    """See `mmcam.wrap`.
+
+    Raises:
+        ExplainError: the processor makes pictures of no fixed size, or by a rule of its own.
+    """
     return Classifier(model, processor)

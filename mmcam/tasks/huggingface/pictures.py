@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from mmcam.engine import ExplainError
-from mmcam.image import Geometry, Preprocess
+from mmcam.image import MAX_PIXELS, Geometry, PictureError, Preprocess
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,24 @@ class Processed(Preprocess):
 
     Attributes:
         processor: called with one picture; its ``pixel_values`` are the input.
+        squashed: (height, width) that every picture is squashed to before its centre is cut, with mode "crop".
     """
 
     processor: Any = None
+    squashed: tuple[int, int] | None = None
 
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
-        """The processor's input (3, H, W) and the geometry that leads back."""
+        """The processor's input (3, H, W) and the geometry that leads back.
+
+        Raises:
+            ExplainError: the processor does not do what its settings say.
+            PictureError: the picture is so elongated that a centre crop would need an enormous enlargement.
+        """
+        h, w = self._resized(picture.height, picture.width)
+        if h * w > MAX_PIXELS:
+            raise PictureError(
+                f"A picture of {picture.width}×{picture.height} pixels is too elongated for a centre crop; cut it first."
+            )
         x = self.processor(images=picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         if tuple(x.shape[-2:]) != self.size:
             raise ExplainError(
@@ -31,6 +45,19 @@ class Processed(Preprocess):
                 f"{self.size}; its geometry is not known."
             )
         return x, self.geometry(picture.height, picture.width)
+
+    def geometry(self, h: int, w: int) -> Geometry:
+        """Where the pixels of a picture of h×w lie in the input."""
+        new = self._resized(h, w)
+        # Unlike torchvision's, the processors' crop rounds half a pixel down.
+        top, left = (
+            (full - part) // 2 if part <= full else -((part - full) // 2)
+            for full, part in zip(self.size, new, strict=True)
+        )
+        return Geometry((h, w), self.size, (new[0] / h, new[1] / w), (float(top), float(left)))
+
+    def _resized(self, h: int, w: int) -> tuple[int, int]:
+        return self.squashed or super()._resized(h, w)
 
 
 def image_processor_of(processor: Any) -> Any:
@@ -58,24 +85,62 @@ def preprocess_from(processor: Any) -> Processed:
     """
     maker = image_processor_of(processor)
     size, crop = _sides(getattr(maker, "size", None)), _sides(getattr(maker, "crop_size", None))
-    cuts = bool(getattr(maker, "do_center_crop", False)) and crop is not None
-    mode: Literal["squash", "crop"] = "squash"
+    cuts = bool(getattr(maker, "do_center_crop", False)) and isinstance(crop, tuple)
+    share = getattr(maker, "crop_pct", None)
+    mode: Literal["squash", "crop"] = "crop" if cuts else "squash"
     short: int | None = None
+    squashed: tuple[int, int] | None = None
+    final = crop if cuts else size
     if size is None:
         raise ExplainError(f"{type(maker).__name__} makes pictures of no fixed size; its geometry is not known.")
     if isinstance(size, int):  # the shorter side
-        if not cuts:
+        short = size
+        if share and not cuts:  # ConvNeXt's rule, of ResNet and RegNet, too: only the large ones are squashed
+            final = (size, size)
+            if size < 384:
+                mode, short = "crop", int(size / share)
+        elif not cuts:
             raise ExplainError(f"{type(maker).__name__} keeps a picture's proportions; its geometry is not known.")
-        mode, short = "crop", size
-    elif cuts and crop != size:
-        raise ExplainError(f"{type(maker).__name__} squashes and cuts; its geometry is not known.")
-    final = crop if mode == "crop" else size
+    elif cuts:
+        squashed = size
     assert isinstance(final, tuple)
-    mean = tuple(getattr(maker, "image_mean", None) or (0.0, 0.0, 0.0))
-    std = tuple(getattr(maker, "image_std", None) or (1.0, 1.0, 1.0))
-    if not getattr(maker, "do_normalize", True):
-        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Processed(final, mode, short, mean, std, processor=maker)
+    mean, std = _normalisation(maker)
+    return Processed(final, mode, short, mean, std, processor=maker, squashed=squashed)
+
+
+def checked(preprocess: Processed) -> Processed:
+    """The same, if its processor puts the pixels where its settings say; measured on a picture of two ramps.
+
+    Raises:
+        ExplainError: it puts them elsewhere: it has a rule of its own.
+    """
+    levels = np.zeros((160, 240, 3), dtype=np.uint8)
+    levels[..., 0], levels[..., 1] = np.arange(240), np.arange(160)[:, None]
+    picture = Image.fromarray(levels)
+    ours, theirs = Preprocess.__call__(preprocess, picture)[0], preprocess(picture)[0]
+    apart = (ours - theirs).abs() * torch.tensor(preprocess.std).view(3, 1, 1) * 255
+    # Two pixels of the input, in levels, for what roundings differ.
+    if float(apart.amax()) > 2 * max(240 / preprocess.size[1], 160 / preprocess.size[0]) + 2:
+        raise ExplainError(
+            f"{type(preprocess.processor).__name__} puts a picture's pixels where its settings do not say; its geometry "
+            "is not known, so pass preprocess=mmcam.Preprocess(…) and the model unwrapped."
+        )
+    return preprocess
+
+
+def _normalisation(maker: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that a processor's input has of values in 0..1, whatever steps lead there."""
+    mean, std = [0.0] * 3, [1.0] * 3
+    if getattr(maker, "do_normalize", True):
+        mean, std = list(getattr(maker, "image_mean", None) or mean), list(getattr(maker, "image_std", None) or std)
+    # EfficientNet's steps: values to -1..1, and divided by the deviation once more
+    factor = 255 * getattr(maker, "rescale_factor", 1 / 255) if getattr(maker, "do_rescale", True) else 255.0
+    offset = 1.0 if getattr(maker, "rescale_offset", False) else 0.0
+    again = getattr(maker, "image_std", std) if getattr(maker, "include_top", False) else [1.0] * 3
+    return (
+        tuple((m + offset) / factor for m in mean),
+        tuple(s * t / factor for s, t in zip(std, again, strict=True)),
+    )
 
 
 def _sides(size: Any) -> tuple[int, int] | int | None:

@@ -1,0 +1,416 @@
+"""Does the library find the right layer? Every classifier of torchvision and most families of timm, random weights.
+
+For each architecture the default layer is found, the Grad-CAM of a class is made there, and five things are checked:
+
+- the map is finite, and not one value everywhere (the map for the class or the one against it: a random network may
+  have nothing that speaks for a class);
+- it lies the right way round: noise is added to the pixels under one cell of the map, at each corner and once inside,
+  and the activations, read as the map reads them, change most at that cell or, for networks whose layers reach further
+  than their stride, next to it. A transposed map, or tokens read from the wrong one on, moves the change elsewhere;
+- a network of convolutions alone is traced once, without gradients;
+- the model is left as found: train flags, requires_grad, hooks, gradients, weights, and the random state;
+- nothing is raised, unless there is no map to show and one sentence says so.
+
+Weights are random. What their initialisation puts at or near zero (heads, last normalisations of residual branches,
+layer scales) is drawn again, or no gradient would come through, and batch norms are fitted to a batch of noise.
+
+Every result is kept in ``runs/layer-sweep/`` as soon as it is there, and a second run goes on where the first stopped.
+
+    python -m experiments.layer_sweep
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import re
+import resource
+import signal
+import time
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import timm
+import torch
+import torchvision
+import typer
+from rich.console import Console
+from torch import Tensor, nn
+from torchvision import models as zoo
+
+import mmcam
+from experiments.tables import keep, show
+from mmcam.engine import activations, grid_at, picture_of
+from mmcam.layers import find_layer
+
+SIDE: Final = 224
+OBLONG: Final = (224, 160)
+"""For every other network that takes any size: a map that is not square shows more mistakes."""
+SIZES: Final = {
+    *("test", "tiny", "small", "base", "large", "huge", "giant", "nano", "pico", "femto", "atto", "zepto", "micro"),
+    *("mini", "medium", "big", "little", "lite", "plus", "xs", "xxs", "s", "m", "l", "b", "x", "xl", "xxl", "t", "g"),
+    *("h", "p", "ti", "xlarge", "xsmall", "xxtiny", "titan", "gigantic", "xx", "tf", "jx"),
+}
+"""Words of a name that tell the size or the origin of a network and not its kind."""
+
+
+@dataclass
+class Row:
+    """What became of one architecture.
+
+    Attributes:
+        model: "torchvision: NAME" or "timm: NAME".
+        parameters: their number.
+        size: (H,W) of the picture.
+        layer: name of the layer found; "" if none.
+        form: how it holds the map.
+        map: (K,h,w).
+        verdict: "right"; "refused", rightly or not (see `note`); "wrong"; "error"; "too slow"; "left out".
+        note: what is wrong, or the sentence of the error.
+        depth: share of the model's modules that come before the layer's end, in the order of their names.
+        passes: forwards of the model to find the layer; +1 for each with gradients.
+        offsets: by how many cells the strongest change lies beside the changed place, greatest of rows and columns.
+        seconds: for all checks.
+    """
+
+    model: str
+    parameters: int = 0
+    size: tuple[int, int] = (0, 0)
+    layer: str = ""
+    form: str = ""
+    map: tuple[int, ...] = ()
+    verdict: str = ""
+    note: str = ""
+    depth: float = 0.0
+    passes: float = 0
+    offsets: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# which networks, and how they are made
+
+
+def chosen(runs: Path, count: int) -> list[str]:
+    """All of torchvision, and of timm the smallest network of each module and first word, then of further kinds.
+
+    Args:
+        runs: where the numbers of parameters are kept (timm has no table of them; each is built without memory).
+        count: of timm's networks, at least all first words.
+    """
+    sizes = known_sizes(runs)
+    ours = [name for name in sizes if name.startswith("torchvision: ")]
+    theirs = sorted((name for name in sizes if name.startswith("timm: ")), key=lambda name: (sizes[name][0], name))
+    first: dict[Any, str] = {}
+    further: dict[Any, str] = {}
+    for name in theirs:
+        words = re.findall("[a-z]+", name.removeprefix("timm: ").removeprefix("test_"))
+        first.setdefault((sizes[name][1], words[0]), name)
+        further.setdefault((sizes[name][1], frozenset(words) - SIZES), name)
+    more = [name for name in further.values() if name not in first.values()]
+    picked = [*first.values(), *more[: max(0, count - len(first))]]
+    return sorted({*ours, *picked}, key=lambda name: (sizes[name][0], name))
+
+
+def known_sizes(runs: Path) -> dict[str, tuple[int, str]]:
+    """Parameters and module of every classifier of both libraries, counted once."""
+    path = runs / "sizes.json"
+    if path.exists():
+        return {name: (count, module) for name, (count, module) in json.loads(path.read_text()).items()}
+    found: dict[str, tuple[int, str]] = {}
+    names = [f"torchvision: {name}" for name in zoo.list_models(module=zoo)]
+    names += [f"timm: {name}" for name in timm.list_models()]
+    for name in names:
+        try:
+            with torch.device("meta"):
+                model = built(name)
+        except NotImplementedError:  # it computes its widths with tensors
+            model = built(name)
+        found[name] = sum(p.numel() for p in model.parameters()), type(model).__module__.rpartition(".")[2]
+    keep(path, json.dumps(found))
+    return found
+
+
+def built(name: str, **options: Any) -> nn.Module:
+    """A network with random weights."""
+    library, _, own = name.partition(": ")
+    if library == "timm":
+        if not timm.models.get_pretrained_cfg(own).num_classes:  # built for features; a head makes it a classifier
+            options = {"num_classes": 1000} | options
+        return timm.create_model(own, pretrained=False, **options)
+    if own in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": False} | options  # its own way to draw them takes minutes
+    return zoo.get_model(own, weights=None, **options)
+
+
+def made(name: str) -> tuple[nn.Module, tuple[int, int]]:
+    """A network that lets signals through, and the (H,W) it gets."""
+    torch.manual_seed(zlib.crc32(name.encode()))
+    library, _, own = name.partition(": ")
+    side, fixed = SIDE, own.startswith(("vit_", "maxvit"))
+    model = None
+    if library == "timm":
+        config = timm.models.get_pretrained_cfg(own)
+        side, fixed = config.input_size[-1], config.fixed_input_size
+        if fixed and side > 256:
+            with contextlib.suppress(TypeError, AssertionError, RuntimeError):  # not every network can be built smaller
+                model, side = built(name, img_size=SIDE), SIDE
+    model = model or built(name)
+    sizes = [(side, side)]
+    if not fixed:
+        sizes.insert(0, (min(side, SIDE), min(side, SIDE)))
+        if zlib.crc32(name.encode()) % 2:
+            sizes.insert(0, OBLONG)
+    for i, size in enumerate(sizes):
+        try:
+            enliven(model, torch.randn(2, 3, *size))
+            return model, size
+        except (RuntimeError, ValueError, AssertionError, IndexError):
+            if i + 1 == len(sizes):
+                raise
+    raise AssertionError
+
+
+def enliven(model: nn.Module, x: Tensor) -> None:
+    """Draw again what was initialised at or near zero, and fit batch norms to pictures (N,3,H,W) of noise."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            faint = parameter.abs().max() < 1e-2 if parameter.numel() else False
+            if not faint or name.endswith("bias"):
+                continue
+            if parameter.ndim > 1 and parameter.squeeze().ndim > 1:
+                nn.init.normal_(parameter, std=0.02)
+            else:
+                parameter.fill_(0.5)
+        norms = [module for module in model.eval().modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.train()
+            norm.momentum = None
+        model(x)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.eval()
+            norm.momentum = momentum
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the checks
+
+
+def check(name: str, model: nn.Module, size: tuple[int, int]) -> Row:
+    """Find a model's layer, make a map there, and judge both."""
+    row = Row(name, sum(p.numel() for p in model.parameters()), size)
+    begun = time.perf_counter()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, *size, generator=generator)
+    # A pattern of flags that nobody would set by chance; parameters without a gradient are common, too.
+    for i, module in enumerate(model.modules()):
+        module.training = i % 3 == 1
+    for i, parameter in enumerate(model.parameters()):
+        parameter.requires_grad_(i % 2 == 0)
+    before = state(model)
+
+    def forward(pictures: Tensor) -> Any:
+        row.passes += 1 + torch.is_grad_enabled()
+        return model(pictures)
+
+    try:
+        row.layer = find_layer(model, forward, x)
+        maps = mmcam.attribute(model, x, [score(1.0), score(-1.0)], layer=row.layer)
+        row.note = "; ".join(filter(None, (faults(maps), placed(row, model, x, generator))))
+        row.verdict = "wrong" if row.note else "right"
+    except mmcam.ExplainError as error:
+        row.verdict, row.note = "refused", str(error)
+    if row.form == "a map" and row.passes > 1 and all_maps(model):
+        row.note = "; ".join(filter(None, (row.note, f"a plain network cost {row.passes} passes")))
+        row.verdict = "wrong"
+    after = state(model)
+    if changed := [key for key in before if before[key] != after[key]]:
+        row.verdict, row.note = "wrong", f"{row.note} changed: {', '.join(changed)}".strip()
+    row.seconds = time.perf_counter() - begun
+    return row
+
+
+def score(sign: float) -> Any:
+    """The score of class 1, or against it: of a map of scores or of tokens, their mean."""
+
+    def target(output: Any) -> Tensor:
+        tensor = output if isinstance(output, Tensor) else output[0]
+        if tensor.ndim == 4:
+            tensor = tensor.mean((2, 3))
+        return sign * (tensor.mean(1) if tensor.ndim == 3 else tensor)[:, 1]
+
+    return target
+
+
+def all_maps(model: nn.Module) -> bool:
+    """Convolutions, batch norms and no attention: the promise of one cheap forward holds for these."""
+    kinds = {type(module).__name__.lower() for module in model.modules()}
+    return not any("attention" in kind or "layernorm" in kind or "mlp" in kind for kind in kinds)
+
+
+def faults(maps: Tensor) -> str:
+    """What is wrong with the maps (2,1,h,w) for and against a class."""
+    if not torch.isfinite(maps).all():
+        return "the map is not finite"
+    if all(bool(m.max() - m.min() <= 1e-6 * m.abs().max()) for m in maps):
+        return "the map is one value everywhere"
+    return ""
+
+
+def placed(row: Row, model: nn.Module, x: Tensor, generator: torch.Generator) -> str:
+    """Noise under one cell changes the activations most there: at four corners and one cell inside."""
+    base = activations(model, model, x, row.layer)
+    h, w = base.shape[2:]
+    row.map = tuple(base.shape[1:])
+    row.depth = depth(model, row.layer)
+    row.form = form(model, row.layer, x)
+    places = [(0, 0), (0, w - 1), (h - 1, 0), (h - 1, w - 1), (h // 3, w // 4)]
+    offsets = []
+    for top, left in places:
+        noisy = x.clone()
+        rows, columns = span(top, h, x.shape[2]), span(left, w, x.shape[3])
+        part = noisy[:, :, rows, columns]
+        noisy[:, :, rows, columns] = part + torch.randn(part.shape, generator=generator)
+        change = (activations(model, model, noisy, row.layer) - base).square().sum(1)[0]
+        peak = divmod(int(change.argmax()), w)
+        offsets.append(max(abs(peak[0] - top), abs(peak[1] - left)) if change.any() else max(h, w))
+    row.offsets = tuple(offsets)
+    # The last cell of a large map sees the border's padding as much as the picture, so the change may lie further in.
+    far = [place for place, offset in zip(places, offsets, strict=True) if offset > max(1, min(h, w) // 6)]
+    return f"what changes at {far} of {h}×{w} shows elsewhere" if far else ""
+
+
+def span(cell: int, cells: int, pixels: int) -> slice:
+    """The pixels under a cell."""
+    return slice(cell * pixels // cells, -(-(cell + 1) * pixels // cells))
+
+
+def form(model: nn.Module, layer: str, x: Tensor) -> str:
+    """How a layer holds its map, in words."""
+    forms: list[str] = []
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        tensor = output if isinstance(output, Tensor) else output[0]
+        grid = grid_at(model, layer, tensor, picture_of(x))
+        forms.append(grid.form if grid else "")
+
+    handle = model.get_submodule(layer).register_forward_hook(hook)
+    try:
+        activations(model, model, x, layer)
+    finally:
+        handle.remove()
+    return forms[0]
+
+
+def depth(model: nn.Module, layer: str) -> float:
+    """Where a layer's last module stands among all modules."""
+    names = [name for name, _ in model.named_modules()]
+    inside = [i for i, name in enumerate(names) if name == layer or name.startswith(f"{layer}.")]
+    return (max(inside) + 1) / len(names)
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    """All that must be as it was."""
+    modules, parameters = list(model.modules()), list(model.parameters())
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return {
+        "train flags": [module.training for module in modules],
+        "requires_grad": [parameter.requires_grad for parameter in parameters],
+        "hooks": [len(getattr(module, kind)) for module in modules for kind in hooks],
+        "gradients": [parameter.grad is None for parameter in parameters],
+        "random state": torch.get_rng_state().numpy().tobytes(),
+        "weights": {name: zlib.crc32(t.contiguous().view(-1).numpy().tobytes()) for name, t in tensors(model)},
+        "grad mode": torch.is_grad_enabled(),
+    }
+
+
+def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers, without graphs."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        yield name, tensor.detach()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the run
+
+
+def judged(name: str, limit: int) -> Row:
+    """One network, built, checked and freed; what goes wrong is its verdict."""
+    begun = time.perf_counter()
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit)
+    try:
+        model, size = made(name)
+        return check(name, model, size)
+    except TimeoutError:
+        return Row(name, verdict="too slow", note=f"more than {limit} s", seconds=time.perf_counter() - begun)
+    except Exception as error:  # the verdict of one network must not end the others
+        note = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return Row(name, verdict="error", note=note, seconds=time.perf_counter() - begun)
+    finally:
+        signal.alarm(0)
+        gc.collect()
+
+
+def main(
+    count: Annotated[int, typer.Option(help="Networks of timm, at least one of each module and first word.")] = 250,
+    limit: Annotated[int, typer.Option(help="Seconds a network may take.")] = 300,
+    memory: Annotated[int, typer.Option(help="GiB a network may take.")] = 24,
+    only: Annotated[str, typer.Option(help="Only names that match this expression; no table is written.")] = "",
+    retry: Annotated[bool, typer.Option(help="Check again what was not right.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
+    runs: Annotated[Path, typer.Option(help="Folder for what is kept between runs.")] = Path("runs/layer-sweep"),
+) -> None:
+    """Write layer-sweep.json and .md."""
+    warnings.filterwarnings("ignore")
+    resource.setrlimit(resource.RLIMIT_DATA, (memory << 30, memory << 30))
+    names = [name for name in chosen(runs, count) if re.search(only, name)]
+    path = runs / "rows.jsonl"
+    rows = {row["model"]: row for row in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
+    with path.open("a") as file:
+        for name in names:
+            if name in rows and not (retry and rows[name]["verdict"] != "right") and not only:
+                continue
+            row = asdict(judged(name, limit))
+            rows[name] = row
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            print(f"{row['verdict']:8} {name:50} {row['layer']:36} {row['form']} {row['map']} {row['note']}", flush=True)
+    if not only:
+        report([rows[name] for name in names], out, f"python -m experiments.layer_sweep --count {count}")
+
+
+def report(rows: list[dict[str, Any]], out: Path, command: str) -> None:
+    """The table and the counts below it."""
+    verdicts = Counter((row["model"].partition(":")[0], row["verdict"]) for row in rows)
+    below = [""]
+    for library in ("torchvision", "timm"):
+        parts = [f"{n} {verdict}" for (own, verdict), n in sorted(verdicts.items()) if own == library]
+        below.append(f"- {library}: {sum(n for (own, _), n in verdicts.items() if own == library)}: {', '.join(parts)}")
+    below.append(f"- found by one forward without gradients: {sum(row['passes'] == 1 for row in rows)}")
+    for line in below[1:]:
+        Console().print(line)
+    head = ("model", "layer found", "form", "map K×h×w", "verdict", "note")
+    cells = [
+        [row["model"], row["layer"], row["form"], "×".join(map(str, row["map"])), row["verdict"], row["note"]]
+        for row in sorted(rows, key=lambda row: (row["model"].startswith("timm"), row["model"]))
+    ]
+    versions = {m.__name__: m.__version__ for m in (mmcam, torch, torchvision, timm)}
+    above = [f"`{command}`", "", ", ".join(f"{k} {v}" for k, v in versions.items()) + "; see the script for the checks."]
+    table = {"command": command, "versions": versions, "rows": rows}
+    show(out / "layer-sweep", table, head, cells, above, below)
+
+
+if __name__ == "__main__":
+    typer.run(main)
