@@ -370,7 +370,7 @@ def test_a_threshold_far_from_a_concepts_share_costs_iou():
 
 
 class Capped(nn.Module):
-    """Units that are nowhere above their threshold, constant, saturated in places or silent; one that is in one cell."""
+    """Units that are constant, saturated in places or silent, so nowhere above their threshold; and one with a spike."""
 
     class Layer(nn.Module):
         def forward(self, x):
