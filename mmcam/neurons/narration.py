@@ -192,7 +192,8 @@ def sentence(claim: str, positive: Sequence[Reason], negative: Sequence[Reason],
     if because:
         return f"{claim} because it sees {because}."
     if despite:
-        return f"{claim} despite {despite}; the units that speak most for it have no name."
+        nobody = "the units that speak most for it have no name" if positive else "no unit speaks for it"
+        return f"{claim} despite {despite}; {nobody}."
     return f"{claim}; none of the units that matter most to it has a name."
 
 

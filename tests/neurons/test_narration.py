@@ -435,6 +435,7 @@ def test_one_side_or_none():
     assert sentence("It", nameless, named, "IoU") == (
         "It despite sky (unit 0, IoU .50); the units that speak most for it have no name."
     )
+    assert sentence("It", [], named, "IoU") == "It despite sky (unit 0, IoU .50); no unit speaks for it."
     assert sentence("It", nameless, nameless, "IoU") == f"It{NOTHING}"
 
 
