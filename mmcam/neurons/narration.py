@@ -148,7 +148,7 @@ def narrate(
 
     Raises:
         ExplainError: the method has no weights or none with a sign; the names belong to other weights, or to a layer
-            with fewer units.
+            with more units.
     """
     dissection = names if isinstance(names, Dissection) else None
     known = names.names(threshold) if isinstance(names, Dissection) else names.above(threshold)
@@ -186,6 +186,8 @@ def narrate(
 
 def sentence(claim: str, positive: Sequence[Reason], negative: Sequence[Reason], measure: str) -> str:
     """CLAIM because it sees A and B; despite C."""
+    if not positive and not negative:
+        return f"{claim}; no unit of the layer matters to it."
     because, despite = _told(positive, measure), _told(negative, measure)
     if because and despite:
         return f"{claim} because it sees {because}; despite {despite}."
