@@ -31,6 +31,7 @@ from mmcam.datasets import vignettes
 from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.explanation import write_whole
 from mmcam.neurons.fingerprint import fingerprint
+from mmcam.report.strip import stack
 from models import Classifier
 
 MODELS: Final = ("vignette-classifier", "vignette-captioner", "vignette-vqa")
@@ -323,7 +324,7 @@ def bias(pictures: int, probes: int, work: Path, out: Path, command: str, size: 
         "as it is": head_of(vignettes.World(), size, work),
         "biased": head_of(vignettes.World(bias=BIAS), size, work),
     }
-    report, rows = [], []
+    report, rows, figures = [], [], []
     for kind, where in BIAS:
         scenes = [vignettes.draw(vignettes.seed("test", i)) for i in track(range(20 * pictures), f"{kind} and {where}")]
         groups = {
@@ -347,6 +348,16 @@ def bias(pictures: int, probes: int, work: Path, out: Path, command: str, size: 
                 report.append(row)
                 shares = (row[key] for key in ("says_it", "names_the_scene", "names_the_kind"))
                 rows.append([kind, world, group, str(len(asked)), *(f"{value:.0%}" for value in shares)])
+        scene = groups[f"{kind}, {where}"][0]
+        found = dissected(heads["biased"], LAYER, probes, BIAS_QUANTILE, work)
+        figures += [
+            mmcam.explain_class(model, scene.image, kind)
+            .why(found, threshold=BIAS_THRESHOLD)
+            .figure(VignetteConcepts("val", probes))
+            for model in heads.values()
+        ]
+    sheet = stack(figures)
+    write_whole(out / "neuron-bias.png", lambda file: sheet.save(file, "PNG"))
     head = ["class", "learned in a world", "pictures", "number", "says the class", "text names the scene",
             "text names the kind"]  # fmt: skip
     above = [

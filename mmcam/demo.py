@@ -59,7 +59,9 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
         say(f"   It looked most at {answer.peak()}: {_verdict(answer, scene.mask(question.things))}")
 
     units = {task: bundled_dissection(BUNDLED[task]) for task in ("class", "caption", "answer")}
-    why = by_class.why(units["class"])
+    others = [thing.kind for thing in scene.truth.things if thing.kind != kind]
+    rather = mmcam.explain_class(classifier, scene.image, kind, contrast=others[0] if others else None)
+    why = rather.why(units["class"])
     figure = why.figure(VignetteConcepts("val", units["class"].pictures))
     files["why"] = write_whole(out / "why.png", lambda file: figure.save(file, "PNG"))
     say("\n[bold]4. Why, in words.[/] Units of the encoders have names, found by dissecting them:")

@@ -124,8 +124,8 @@ def explain_class(
 
     def one(t: int, n: int) -> Explanation:
         named, function = name(t, n), callable(columns[t][n])
-        title = named if other is None or function else f"{named} rather than {other}"
-        claim = f"“{named}” is as high as it is" if function else f"It says {quoted(named, other)}"
+        title = named if other is None else f"{named} rather than {other}"
+        claim = f"{quoted(named, other)} is as high as it is" if function else f"It says {quoted(named, other)}"
         return explanation(maps, t, n, title, where, method, module, batch, options, claim)
 
     made = [[one(t, n) for t in range(len(row))] for n, row in enumerate(resolved)]

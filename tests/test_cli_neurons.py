@@ -141,6 +141,14 @@ def test_dissect_tells_what_it_found(here, table):
         assert (here / f"out/dissection.{suffix}").is_file()
 
 
+def test_dissect_tells_the_best_first(here, table):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:20, 4:20] = 255  # twice as large as what is red
+    Image.fromarray(mask).save(here / "red-mask.png")
+    said = one_line(run("dissect", MODEL, "--data", table, "--quantile", 0.05).stdout.replace("│", " "))
+    assert "green (unit 1, 1.00), blue (unit 2, 1.00), red (unit 0, 0.50)" in said
+
+
 def test_dissect_tells_names_as_they_are(here, table):
     """What a terminal's library would take for a colour or a picture is printed."""
     file = here / "table.csv"
@@ -331,7 +339,7 @@ def test_why_draws_figures(here, blot, found):
     (file,) = (here / "figures").iterdir()
     assert told["files"] == [str(file)]
     assert file.name == "blot-00-warm-why.png"
-    own = namespace()["make"]()  # kept until why() has answered
+    own = namespace()["make"]()
     expected = mmcam.explain_class(own, blot, "warm").why(Dissection.load(found)).figure()
     with Image.open(file) as figure:
         np.testing.assert_array_equal(np.asarray(figure), np.asarray(expected))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import mmcam
@@ -110,7 +111,7 @@ def explain(
         except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
             failed += 1
             reports.append({"picture": str(picture), "error": str(error)})
-            complaints.print(f"[red]{picture.name}:[/] {error}", highlight=False, soft_wrap=True)
+            complaints.print(f"[red]{escape(picture.name)}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
     elif model is None and not failed:
@@ -168,23 +169,26 @@ def tell(
     """Say in words what was found and where it lies."""
     if not isinstance(exp, mmcam.Explanation):
         if isinstance(exp, mmcam.CaptionExplanation):
-            console.print(f"[bold]{exp.caption}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
+            console.print(f"[bold]{escape(exp.caption)}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
         else:
             answer = exp.answer
-            console.print(f"[bold]{answer.target}[/] in “{exp.question}”: score {answer.score:.3f}", highlight=False)
+            console.print(
+                f"[bold]{escape(answer.target)}[/] in “{escape(exp.question)}”: score {answer.score:.3f}",
+                highlight=False,
+            )
         score = "log-probability" if isinstance(exp, mmcam.CaptionExplanation) else "score lost without it"
         table = Table("word", score, "looked at (x, y)", *(["lost without the picture"] if owed else []))
         for i, word in enumerate(exp):
-            cells = [word.target, f"{word.score:.2f}", str(word.peak() or "nowhere: the map is empty")]
+            cells = [escape(word.target), f"{word.score:.2f}", str(word.peak() or "nowhere: the map is empty")]
             if owed:
                 cells.append(f"{owed[i].drop:.2f}" + ("  [red]not from the picture[/]" if owed[i].flagged else ""))
             table.add_row(*cells)
         console.print(table)
     else:
-        context = f" in “{exp.context}”" if exp.context else ""
-        console.print(f"[bold]{exp.target}[/]{context}: score {exp.score:.3f}", highlight=False)
+        context = f" in “{escape(exp.context)}”" if exp.context else ""
+        console.print(f"[bold]{escape(exp.target)}[/]{context}: score {exp.score:.3f}", highlight=False)
         if exp.note:
-            console.print(exp.note, highlight=False)
+            console.print(escape(exp.note), highlight=False)
         else:
             console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
     for file in files[:2]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import rich.text
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import mmcam
@@ -103,7 +104,7 @@ def dissect(
         table.add_row(category, str(count), rich.text.Text(", ".join(of[:3])))
     console.print(table)
     if found.skipped:
-        console.print(f"[yellow]{len(found.skipped)} pictures left out;[/] the first: {found.skipped[0][1]}")
+        console.print(f"[yellow]{len(found.skipped)} pictures left out;[/] the first: {escape(found.skipped[0][1])}")
     for file in files:
         console.print(f"  {file}", highlight=False, soft_wrap=True)
 
@@ -163,7 +164,7 @@ def why(
         except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
             failed += 1
             reports.append({"picture": str(picture), "error": str(error)})
-            complaints.print(f"[red]{picture.name}:[/] {error}", highlight=False, soft_wrap=True)
+            complaints.print(f"[red]{escape(picture.name)}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
     raise typer.Exit(1 if failed else 0)

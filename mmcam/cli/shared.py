@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import mmcam
 
@@ -38,7 +39,7 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except (mmcam.ExplainError, mmcam.PictureError, FileExistsError, ValueError) as error:
-        complaints.print(f"[red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        complaints.print(f"[red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 

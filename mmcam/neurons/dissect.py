@@ -74,14 +74,16 @@ def dissect(
         A Dissection on the CPU.
 
     Raises:
-        ExplainError: no picture can be read; the layer is unknown or no spatial map; `resume` belongs to another
-            dissection.
+        ExplainError: no picture can be read; the layer is unknown or no spatial map; a label of no concept; `resume`
+            belongs to another dissection.
     """
     module: Any = unwrap(model)
     if not 0 < quantile < 1:
         raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
     if counted not in ("carrying", "touched"):
         raise ExplainError(f"There is no counted={counted!r}; choose 'carrying' or 'touched'.")
+    if batch < 1 or exemplars < 0:
+        raise ExplainError(f"batch={batch} is at least 1, and exemplars={exemplars} at least 0.")
     if not len(data) or not data.concepts:
         raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
     forward = forward_of(module)

@@ -148,7 +148,7 @@ def narrate(
 
     Raises:
         ExplainError: the method has no weights or none with a sign; the names belong to other weights, or to a layer
-            with fewer units.
+            with more units.
     """
     dissection = names if isinstance(names, Dissection) else None
     known = names.names(threshold) if isinstance(names, Dissection) else names.above(threshold)
@@ -186,13 +186,16 @@ def narrate(
 
 def sentence(claim: str, positive: Sequence[Reason], negative: Sequence[Reason], measure: str) -> str:
     """CLAIM because it sees A and B; despite C."""
+    if not positive and not negative:
+        return f"{claim}; no unit of the layer matters to it."
     because, despite = _told(positive, measure), _told(negative, measure)
     if because and despite:
         return f"{claim} because it sees {because}; despite {despite}."
     if because:
         return f"{claim} because it sees {because}."
     if despite:
-        return f"{claim} despite {despite}; the units that speak most for it have no name."
+        nobody = "the units that speak most for it have no name" if positive else "no unit speaks for it"
+        return f"{claim} despite {despite}; {nobody}."
     return f"{claim}; none of the units that matter most to it has a name."
 
 

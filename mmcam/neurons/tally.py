@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.datasets.concepts import ConceptData, Labels
+from mmcam.engine import ExplainError
 from mmcam.image import Geometry, PictureError
 
 TALLIES = ("both", "active", "truth", "exemplars", "spots", "peaks")
@@ -38,7 +39,11 @@ class Tally:
         geometries: Sequence[Geometry],
         skipped: dict[int, str],
     ) -> None:
-        """Take in the maps (N,K,h,w) of the pictures `where`."""
+        """Take in the maps (N,K,h,w) of the pictures `where`.
+
+        Raises:
+            ExplainError: a picture has a label of no concept.
+        """
         # A saturated unit equals its threshold over some area; rounding while it is enlarged must not lift it above.
         cuts = (thresholds + 1e-6 * thresholds.abs())[:, None, None]
         for i, (index, geometry) in enumerate(zip(where, geometries, strict=True)):
@@ -47,6 +52,10 @@ class Tally:
             except PictureError as error:
                 skipped[index] = str(error)
                 continue
+            if (most := max((int(np.max(label)) for label in labels), default=0)) > len(self.truth):
+                raise ExplainError(
+                    f"Picture {index} of {self.data.name} has label {most}, and there are {len(self.truth)} concepts."
+                )
             # Bilinear sampling exceeds no maximum: the other units, nearly all, are active nowhere here.
             units = (maps[i].amax(dim=(1, 2)) > thresholds).nonzero()[:, 0]
             for size, layers in _by_size(labels, geometry).items():

@@ -370,7 +370,7 @@ def test_a_threshold_far_from_a_concepts_share_costs_iou():
 
 
 class Capped(nn.Module):
-    """Units that are nowhere above their threshold, constant, saturated in places or silent; one that is in one cell."""
+    """Units that are constant, saturated in places or silent, so nowhere above a threshold; and one with a spike."""
 
     class Layer(nn.Module):
         def forward(self, x):
@@ -482,6 +482,20 @@ def test_broken_pictures_are_noted_and_the_rest_is_as_without_them(broken, batch
     torch.testing.assert_close(found.peaks, expected.peaks)
     kept = torch.tensor([i for i in range(10) if i not in broken])
     assert torch.equal(found.exemplars, kept[expected.exemplars])
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_pictures_the_model_cannot_take_are_noted_as_well(batch):
+    """They can be opened, and then a crop would enlarge them enormously."""
+    model, data = seeded(Deep), made(4)
+    data.pictures[0] = data.pictures[3] = Image.new("RGB", (1, 40_000))
+    crop = Preprocess(size=(16, 16), mode="crop", resize=256)
+    found = dissect(model, data, "features.2", quantile=0.04, batch=batch, preprocess=crop)
+    assert [index for index, _ in found.skipped] == [0, 3]
+    assert all("1×40000 pixels is too elongated" in why for _, why in found.skipped)
+    expected = dissect(model, data.without(0, 3), "features.2", quantile=0.04, batch=batch, preprocess=crop)
+    for name in COUNTED:
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
 
 
 def test_a_broken_picture_is_opened_once():
@@ -644,7 +658,8 @@ def interrupted(tmp_path, often):
     "change",
     [
         {"layer": "features.0"}, {"quantile": 0.05}, {"counted": "touched"}, {"exemplars": 4}, {"batch": 2},
-        {"memory": 10_000}, {"preprocess": CROP},
+        {"memory": 10_000},
+        {"call": 0}, {"preprocess": CROP},
         {"preprocess": Preprocess(size=(16, 16), mode="squash", mean=(0.4, 0.5, 0.5), std=(0.25, 0.25, 0.25))},
     ],
     ids=str,
@@ -815,3 +830,21 @@ def test_bundled_models_are_dissected_at_their_default_layer(name):
     assert (found.both <= found.truth).all()
     assert (found.both <= found.active).all()
     assert (found.exemplars[:, :2].sort().values == torch.tensor([0, 1])).all()
+
+
+def test_a_label_of_no_concept_is_one_sentence():
+    data = made()
+    labels = data.labels
+
+    def wrong(index):
+        return [*labels(index), np.full((4, 4), 99)]
+
+    data.labels = wrong
+    with pytest.raises(ExplainError, match=r"Picture 0 of .* has label 99, and there are \d+ concepts"):
+        run(data)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": -1}, {"exemplars": -1}])
+def test_numbers_that_cannot_be(wrong):
+    with pytest.raises(ExplainError, match="is at least"):
+        run(made(), **wrong)

@@ -435,6 +435,7 @@ def test_one_side_or_none():
     assert sentence("It", nameless, named, "IoU") == (
         "It despite sky (unit 0, IoU .50); the units that speak most for it have no name."
     )
+    assert sentence("It", [], named, "IoU") == "It despite sky (unit 0, IoU .50); no unit speaks for it."
     assert sentence("It", nameless, nameless, "IoU") == f"It{NOTHING}"
 
 
@@ -760,6 +761,8 @@ def test_the_model_may_be_out_of_sight():
     names = own(Planted().eval())
     exp = explain_class(Planted().eval(), scene(*MEANS), "dog", layer="features")
     gc.collect()
+    assert b"Conv2d" in pickle.dumps(Planted())
+    assert b"Conv2d" not in pickle.dumps(exp), "the model stays at home"
     assert exp.why(names).text == f"It says “dog” {WHY_DOG}"
     again = pickle.loads(pickle.dumps(exp))
     assert again.why(names).text == f"It says “dog” {WHY_DOG}"

@@ -1,0 +1,36 @@
+"""The dissections that come with the bundled models belong to their weights and say what is in vignettes."""
+
+import pytest
+
+import mmcam
+import models
+from mmcam.datasets.concepts.vignettes import VignetteConcepts
+from mmcam.layers import find_layer
+from mmcam.neurons.fingerprint import fingerprint
+from mmcam.tasks.anything import forward_of
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_dissection_belongs_to_the_default_layer_of_its_model(name):
+    model, found = models.load(name), models.dissection(name)
+    x = model.preprocess(VignetteConcepts("test", 1).picture(0))[0][None]
+    layer = find_layer(model, forward_of(model), x)
+    assert (found.layer, found.fingerprint) == (layer, fingerprint(model, layer))
+    assert len(found.names().units) > 300
+    assert not found.skipped
+
+
+def test_the_strongest_units_are_where_the_dissection_says():
+    """Run anew on the pictures it names: the peaks are there."""
+    model, found = models.load("vignette-vqa"), models.dissection("vignette-vqa")
+    data = VignetteConcepts("val", found.pictures)
+    assert found.data == data.name
+    for unit in (4, 100, 290):
+        index = int(found.exemplars[unit, 0])
+        again = mmcam.explain_answer(model, data.picture(index), "what is this").activations
+        assert again[unit].max() == pytest.approx(float(found.peaks[unit, 0]), rel=1e-3)
+
+
+def test_no_dissection_of_that_name():
+    with pytest.raises(ValueError, match="No dissection comes with 'resnet'; there is one for vignette-captioner"):
+        models.dissection("resnet")
