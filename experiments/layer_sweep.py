@@ -31,7 +31,7 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -42,6 +42,7 @@ import torchvision
 import typer
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import models as zoo
 
 import mmcam
@@ -52,6 +53,10 @@ from mmcam.layers import find_layer
 SIDE: Final = 224
 OBLONG: Final = (224, 160)
 """For every other network that takes any size: a map that is not square shows more mistakes."""
+PICTURES: Final = 4
+"""Pictures of noise over which changes are added up."""
+FAINT: Final = 0.05
+"""Noise added to pixels of variance 1: strong noise turns a random network over, in all that it sees."""
 SIZES: Final = {
     *("test", "tiny", "small", "base", "large", "huge", "giant", "nano", "pico", "femto", "atto", "zepto", "micro"),
     *("mini", "medium", "big", "little", "lite", "plus", "xs", "xxs", "s", "m", "l", "b", "x", "xl", "xxl", "t", "g"),
@@ -169,7 +174,7 @@ def made(name: str) -> tuple[nn.Module, tuple[int, int]]:
             sizes.insert(0, OBLONG)
     for i, size in enumerate(sizes):
         try:
-            enliven(model, torch.randn(2, 3, *size))
+            enliven(model, clouds(2, size, torch.Generator().manual_seed(1)))
             return model, size
         except (RuntimeError, ValueError, AssertionError, IndexError):
             if i + 1 == len(sizes):
@@ -187,7 +192,7 @@ def enliven(model: nn.Module, x: Tensor) -> None:
             if parameter.ndim > 1 and parameter.squeeze().ndim > 1:
                 nn.init.normal_(parameter, std=0.02)
             else:
-                parameter.fill_(0.5)
+                parameter.fill_(0.1)
         norms = [module for module in model.eval().modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
@@ -208,7 +213,7 @@ def check(name: str, model: nn.Module, size: tuple[int, int]) -> Row:
     row = Row(name, sum(p.numel() for p in model.parameters()), size)
     begun = time.perf_counter()
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 3, *size, generator=generator)
+    x = clouds(1, size, generator)
     # A pattern of flags that nobody would set by chance; parameters without a gradient are common, too.
     for i, module in enumerate(model.modules()):
         module.training = i % 3 == 1
@@ -223,7 +228,7 @@ def check(name: str, model: nn.Module, size: tuple[int, int]) -> Row:
     try:
         row.layer = find_layer(model, forward, x)
         maps = mmcam.attribute(model, x, [score(1.0), score(-1.0)], layer=row.layer)
-        row.note = "; ".join(filter(None, (faults(maps), placed(row, model, x, generator))))
+        row.note = "; ".join(filter(None, (faults(maps), placed(row, model, size, generator))))
         row.verdict = "wrong" if row.note else "right"
     except mmcam.ExplainError as error:
         row.verdict, row.note = "refused", str(error)
@@ -264,27 +269,54 @@ def faults(maps: Tensor) -> str:
     return ""
 
 
-def placed(row: Row, model: nn.Module, x: Tensor, generator: torch.Generator) -> str:
-    """Noise under one cell changes the activations most there: at four corners and one cell inside."""
+def placed(row: Row, model: nn.Module, size: tuple[int, int], generator: torch.Generator) -> str:
+    """Noise under one cell changes the activations most there: at four corners and one cell inside.
+
+    What changes everywhere whichever cell is touched (a global gate, an attention that looks at all cells alike) is
+    subtracted: the share of each cell in the change is compared with its mean share over the places.
+    """
+    x = clouds(PICTURES, size, generator)
     base = activations(model, model, x, row.layer)
     h, w = base.shape[2:]
-    row.map = tuple(base.shape[1:])
-    row.depth = depth(model, row.layer)
-    row.form = form(model, row.layer, x)
+    row.map, row.depth, row.form = tuple(base.shape[1:]), depth(model, row.layer), form(model, row.layer, x)
     places = [(0, 0), (0, w - 1), (h - 1, 0), (h - 1, w - 1), (h // 3, w // 4)]
-    offsets = []
+    shares = []
     for top, left in places:
         noisy = x.clone()
-        rows, columns = span(top, h, x.shape[2]), span(left, w, x.shape[3])
-        part = noisy[:, :, rows, columns]
-        noisy[:, :, rows, columns] = part + torch.randn(part.shape, generator=generator)
-        change = (activations(model, model, noisy, row.layer) - base).square().sum(1)[0]
-        peak = divmod(int(change.argmax()), w)
-        offsets.append(max(abs(peak[0] - top), abs(peak[1] - left)) if change.any() else max(h, w))
-    row.offsets = tuple(offsets)
-    # The last cell of a large map sees the border's padding as much as the picture, so the change may lie further in.
-    far = [place for place, offset in zip(places, offsets, strict=True) if offset > max(1, min(h, w) // 6)]
+        part = noisy[:, :, span(top, h, size[0]), span(left, w, size[1])]
+        part += FAINT * (clouds(PICTURES, part.shape[2:], generator) + torch.randn(PICTURES, 3, 1, 1, generator=generator))
+        change = (activations(model, model, noisy, row.layer) - base).norm(dim=1).sum(0)
+        shares.append(change / change.sum())
+    own = torch.stack(shares) - torch.stack(shares).mean(0)
+    if not own.isfinite().all():
+        return "the activations do not change with the picture"
+    if "tokens" not in row.form:
+        far = [place for place, share in zip(places, own, strict=True) if quarter(share) != side_of(place, h, w)]
+        return f"what changes at {far} of {h}×{w} shows in another quarter" if far else ""
+    peaks = [divmod(int(share.argmax()), w) for share in own]
+    row.offsets = tuple(max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in zip(places, peaks, strict=True))
+    far = [place for place, offset in zip(places, row.offsets, strict=True) if offset > 1]
     return f"what changes at {far} of {h}×{w} shows elsewhere" if far else ""
+
+
+def clouds(n: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Noise at a fine and a coarse scale, (n,3,H,W): of white noise alone, many averaging layers leave nothing."""
+    coarse = torch.randn(n, 3, -(-size[0] // 16) + 1, -(-size[1] // 16) + 1, generator=generator)
+    fine = torch.randn(n, 3, *size, generator=generator)
+    return F.interpolate(coarse, tuple(size), mode="bilinear", align_corners=False) + 0.5 * fine
+
+
+def quarter(share: Tensor) -> tuple[bool, bool]:
+    """(lower, right): the quarter of a map (h,w) with the greatest mean; a middle row or column belongs to none."""
+    h, w = (side // 2 for side in share.shape)
+    corners = {(False, False): share[:h, :w], (False, True): share[:h, -w:]}
+    corners |= {(True, False): share[-h:, :w], (True, True): share[-h:, -w:]}
+    return max(corners, key=lambda key: float(corners[key].mean()))
+
+
+def side_of(place: tuple[int, int], h: int, w: int) -> tuple[bool, bool]:
+    """(lower, right) of a cell."""
+    return place[0] >= h / 2, place[1] >= w / 2
 
 
 def span(cell: int, cells: int, pixels: int) -> slice:

@@ -196,6 +196,14 @@ def explain_caption(
     other_spans: list[range] = []
     for n, row in enumerate(rows):
         words = [text for text, _ in module.words(row)]
+        if word is _WHOLE:
+            spans.append([range(len(words))])
+            try:
+                other.append(list(module.encode(contrast)))
+            except ValueError as error:
+                raise ExplainError(str(error)) from error
+            other_spans.append(range(len(module.words(other[-1]))))
+            continue
         if word is None:
             spans.append([range(i, i + 1) for i in range(len(words))] + [range(len(words))])
             continue
@@ -358,6 +366,10 @@ def explain_answer(
     return results[0] if batch.single else results
 
 
+_WHOLE: Any = object()
+"""The word that is the whole caption, against another whole one."""
+
+
 def _written_answer(
     module: Any, images: Any, question: str | Sequence[str], answer: Any, contrast: Any, shared: dict[str, Any]
 ) -> Any:
@@ -368,19 +380,11 @@ def _written_answer(
     questions = one_each(question, batch, "question")
     with module.asked(questions):
         if contrast is None:
-            found = explain_caption(module, images, caption=answer, **shared)
-            wholes = [found.whole] if batch.single else [caption.whole for caption in found]
+            made = explain_caption(module, images, caption=answer, **shared)
+            wholes = [made.whole] if batch.single else [caption.whole for caption in made]
         else:
-            texts = [answer] * len(questions)
-            if answer is None:
-                rows = captioning.caption_tokens(module, batch.x, None)
-                texts = [" ".join(word for word, _ in module.words(row)) for row in rows]
-            pictures = [images] if batch.single else images
-            # One at a time: the phrase to be contrasted is the whole answer, and answers differ.
-            wholes = []
-            for picture, asked, text in zip(pictures, questions, texts, strict=True):
-                with module.asked([asked]):
-                    wholes.append(explain_caption(module, picture, text, caption=text, contrast=contrast, **shared))
+            made = explain_caption(module, images, _WHOLE, caption=answer, contrast=contrast, **shared)
+            wholes = [made] if batch.single else made
     results = []
     for exp, asked in zip(wholes, questions, strict=True):
         found = exp.context or exp.target

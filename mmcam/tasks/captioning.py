@@ -21,6 +21,7 @@ class Captioner(Protocol):
 
     Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
     picture the best captions with their log-probabilities, [(tokens, log-probability), …], the best first;
+    ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s;
     ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)}.
     """
 
@@ -132,7 +133,9 @@ def put(model: Any, row: Sequence[int], span: Span, phrase: str) -> tuple[list[i
     """The tokens with another phrase in place of a span of words, and where that phrase stands now."""
     places = model.words(row)
     try:
-        new = list(model.encode(phrase))
+        # Where a blank is part of a token, a word inside a text has others than one that begins it.
+        inside = getattr(model, "encode_inside", None) if span.start else None
+        new = list((inside or model.encode)(phrase))
     except ValueError as error:
         raise ExplainError(str(error)) from error
     start, stop = places[span.start][1][0], places[span.stop - 1][1][-1] + 1

@@ -12,8 +12,11 @@ from torch import nn
 
 from mmcam.engine import ExplainError
 
+CLASSIFIERS = "ForImageClassification"
+"""How the names of image classifiers end."""
+
 FAMILIES = {
-    "ForImageClassification": "classifier",
+    CLASSIFIERS: "classifier",
     "VisionEncoderDecoderModel": "encoder_decoder",
     "BlipForConditionalGeneration": "blip",
     "BlipForQuestionAnswering": "blip",
@@ -34,7 +37,7 @@ FAMILIES = {
     "Qwen2VLForConditionalGeneration": "qwen",
     "Qwen2_5_VLForConditionalGeneration": "qwen",
 }
-"""The module of this package that adapts a class, by the class's name or its end; each has a function ``adapt``."""
+"""The module of this package that adapts a class, by the class's name; each has a function ``adapt``."""
 
 
 def wrap(model: Any, processor: Any = None) -> nn.Module:
@@ -57,14 +60,15 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
             f"{type(model).__name__} needs its processor: mmcam.wrap(model, AutoProcessor.from_pretrained(…))."
         )
     name = type(model).__name__
-    family = next((module for end, module in FAMILIES.items() if name == end or name.endswith(end)), None)
+    family = FAMILIES.get(CLASSIFIERS if name.endswith(CLASSIFIERS) else name)
     if family is None:
         raise ExplainError(
             f"There is no adapter for {name}; there are some for {', '.join(FAMILIES)}. Any module can be explained "
             "with explain_class, a target function and layer=."
         )
     adapted: nn.Module = importlib.import_module(f"mmcam.tasks.huggingface.{family}").adapt(model, processor)
-    return adapted.train(model.training)
+    adapted.training = model.training  # of the new module alone: a part of the model may be in another mode
+    return adapted
 
 
 def _processor_of(pipeline: Any) -> Any:

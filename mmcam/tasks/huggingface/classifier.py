@@ -8,9 +8,16 @@ from torch import Tensor, nn
 
 from mmcam.tasks.huggingface.pictures import checked, preprocess_from
 
+CONVOLUTIONAL = ("bit", "convnext", "convnextv2", "regnet", "resnet")
+"""Families, by the name of their base, whose map leaves the last of ``encoder.stages``."""
+
 
 class Classifier(nn.Module):
-    """Logits of a ``…ForImageClassification``; its default layer is found as in any network."""
+    """Logits of a ``…ForImageClassification``.
+
+    The base of a convolutional one hands on its map and beside it the pooled vector, which alone is read. So the layer
+    is named here; that of other families is found as in any network.
+    """
 
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
@@ -19,6 +26,12 @@ class Classifier(nn.Module):
         self.preprocess = checked(preprocess_from(processor))
         labels = model.config.id2label
         self.classes = [str(labels[i]) for i in range(len(labels))]
+        base = model.base_model_prefix
+        if base in CONVOLUTIONAL:
+            stages = getattr(model, base).encoder.stages
+            self.explain_layer = f"model.{base}.encoder.stages.{len(stages) - 1}"
+        elif base == "efficientnet":
+            self.explain_layer = "model.efficientnet.encoder.top_activation"
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (N,3,H,W) → logits (N, classes)."""

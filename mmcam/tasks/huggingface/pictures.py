@@ -36,7 +36,7 @@ class Processed(Preprocess):
         h, w = self._resized(picture.height, picture.width)
         if h * w > MAX_PIXELS:
             raise PictureError(
-                f"A picture of {picture.width}×{picture.height} pixels is too elongated for a centre crop; cut it first."
+                f"A picture of {picture.width}×{picture.height} pixels is too elongated for a centre crop; cut it."
             )
         x = self.processor(images=picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         if tuple(x.shape[-2:]) != self.size:
@@ -115,15 +115,18 @@ def checked(preprocess: Processed) -> Processed:
         ExplainError: it puts them elsewhere: it has a rule of its own.
     """
     levels = np.zeros((160, 240, 3), dtype=np.uint8)
-    levels[..., 0], levels[..., 1] = np.arange(240), np.arange(160)[:, None]
+    levels[..., 0], levels[..., 1] = np.arange(160)[:, None], np.arange(240)
     picture = Image.fromarray(levels)
-    ours, theirs = Preprocess.__call__(preprocess, picture)[0], preprocess(picture)[0]
-    apart = (ours - theirs).abs() * torch.tensor(preprocess.std).view(3, 1, 1) * 255
-    # Two pixels of the input, in levels, for what roundings differ.
-    if float(apart.amax()) > 2 * max(240 / preprocess.size[1], 160 / preprocess.size[0]) + 2:
+    theirs, geometry = preprocess(picture)
+    apart = (Preprocess.__call__(preprocess, picture)[0] - theirs) * torch.tensor(preprocess.std).view(3, 1, 1) * 255
+    # A cut larger than the picture is filled up, with another colour than ours.
+    top, left = (max(0, int(side)) for side in geometry.offset)
+    apart = apart.abs()[:2, top : geometry.input[0] - top, left : geometry.input[1] - left].amax((1, 2))
+    # One pixel of the input, in levels, for roundings and filters.
+    if any(float(most) > 1 / scale + 2 for most, scale in zip(apart, geometry.scale, strict=True)):
         raise ExplainError(
-            f"{type(preprocess.processor).__name__} puts a picture's pixels where its settings do not say; its geometry "
-            "is not known, so pass preprocess=mmcam.Preprocess(…) and the model unwrapped."
+            f"{type(preprocess.processor).__name__} puts a picture's pixels where its settings do not say; its "
+            "geometry is not known, so pass preprocess=mmcam.Preprocess(…) and the model unwrapped."
         )
     return preprocess
 

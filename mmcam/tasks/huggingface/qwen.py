@@ -7,6 +7,7 @@ Qwen2.5-VL runs its encoder window by window; its merger's tokens are therefore 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -133,6 +134,8 @@ class Qwen(Generative):
         return {"pixel_values": to_patches(x, self.maker), "image_grid_thw": grid}
 
     def _beside(self, ids: Tensor, starts: Tensor) -> dict[str, Tensor]:
+        if "mm_token_type_ids" not in signature(self.model.model.get_rope_index).parameters:
+            return {}  # the first releases of transformers 5 look for the picture's places themselves
         return {"mm_token_type_ids": (ids == self.model.config.image_token_id).int()}
 
     def _logits(self, x: Tensor, ids: Tensor, starts: Tensor, keep: int) -> Tensor:

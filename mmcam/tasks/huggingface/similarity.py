@@ -51,7 +51,9 @@ class Similarity(nn.Module):
         tokens = self.tokenizer(different, return_tensors="pt", **padding).to(device)
         if tokens["input_ids"].shape[1] > most:
             longest = max(different, key=lambda text: len(self.tokenizer(text)["input_ids"]))
-            raise ExplainError(f"{type(self.model).__name__} reads texts of up to {most} tokens, fewer than {longest!r}.")
+            raise ExplainError(
+                f"{type(self.model).__name__} reads texts of up to {most} tokens, fewer than {longest!r}."
+            )
         said = _normed(_embedding(self.model.get_text_features(**tokens)))
         return said[[different.index(text) for text in texts]]
 

@@ -139,23 +139,6 @@ def tokens_inside(tokenizer: Any, text: str) -> list[int]:
     return tokens
 
 
-def without_specials(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Generated tokens up to the first end, without special tokens."""
-    special = set(tokenizer.all_special_ids)
-    end = tokenizer.eos_token_id
-    out = []
-    for row in rows:
-        body = [int(token) for token in row]
-        kept: list[int] = []
-        for token in body:
-            if token == end and kept:
-                break
-            if token not in special:
-                kept.append(token)
-        out.append(kept)
-    return out
-
-
 def said(rows: Tensor, ends: Collection[int], skip: int = 1) -> list[list[int]]:
     """What was generated after the start: every token up to the first end, so that probabilities hold as they were.
 

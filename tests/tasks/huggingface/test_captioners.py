@@ -120,18 +120,7 @@ def test_contrast_is_the_difference_of_two_captions(family):
     assert exp.score == pytest.approx(scores[0] - scores[1], abs=4e-5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(reason="captioning.put asks for the tokens of a text of its own", strict=True)
-            if name.endswith("gpt2")
-            else (),
-        )
-        for name in FAMILIES
-    ],
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_contrast_inside_a_caption_scores_the_word_as_it_would_stand_there(name):
     wrapped, model, processor = FAMILIES[name]()
     picture = noise(seed=3)
@@ -264,9 +253,11 @@ def test_a_planted_patch_is_found_at_its_place(family, size):
         with asking(wrapped):
             found = mmcam.explain_caption(wrapped, picture, caption=CAPTION)
             blank = mmcam.explain_caption(wrapped, grey, caption=CAPTION)
-        said = [exp for exp in found.words if exp.heatmap.max() > 1e-5]
-        assert said, "no word speaks for the patch; another seed is needed"
-        for exp in said:
+        highest = max(exp.heatmap.max() for exp in found.words)
+        assert highest > 1e-3, "no word speaks for the patch; another seed is needed"
+        for exp in found.words:
+            if exp.heatmap.max() < 1e-3 * highest:  # the patch speaks against the word
+                continue
             y, x = np.unravel_index(np.asarray(exp.heatmap).argmax(), exp.heatmap.shape)
             assert top <= y + 0.5 <= bottom
             assert left <= x + 0.5 <= right
@@ -298,7 +289,7 @@ def test_the_model_is_left_as_found(family):
 def test_grounding_reads_what_words_lose_without_the_picture(family):
     wrapped, model, processor = family()
     picture = noise(seed=2)
-    with asking(wrapped):
+    with asking(wrapped), torch.no_grad():
         found = mmcam.grounding(wrapped, picture, CAPTION)
         blind = wrapped.token_log_probs(
             torch.zeros_like(wrapped.preprocess(picture)[0][None]), torch.tensor([wrapped.encode(CAPTION)])
@@ -489,7 +480,7 @@ def test_a_text_is_explained_at_a_layer_with_a_say(matching, head):
         caught.clear()
         own = model(**processor(images=picture, text=said_, return_tensors="pt"), use_itm_head=head).itm_score[0]
         score = own[1] - own[0] if head else own[0]
-        scores.append(float(score))
+        scores.append(float(score.detach()))
         gradients.append(torch.autograd.grad(score, caught[0])[0][0, 1:])
     handle.remove()
     assert exp.score == pytest.approx(scores[0] - scores[1], abs=1e-5)

@@ -162,7 +162,9 @@ def test_vilt_by_word_of_several_pictures(answerer):
         alone = mmcam.explain_answer(wrapped, picture, question, "red", by_word=True)
         for exp, other in zip([found.answer, *found.words], [alone.answer, *alone.words], strict=True):
             assert exp.score == pytest.approx(other.score, abs=1e-5)
-            torch.testing.assert_close(exp.values, other.values, rtol=1e-3, atol=1e-5 * float(alone.answer.values.max()))
+            torch.testing.assert_close(
+                exp.values, other.values, rtol=1e-3, atol=1e-5 * float(alone.answer.values.max())
+            )
 
 
 @pytest.mark.parametrize("cell", [(0, 0), (0, 6), (1, 4), (2, 1), (3, 6)])
@@ -437,7 +439,7 @@ def test_similarity_in_half_precision(family):
 @pytest.mark.parametrize("family", ["clip", "chinese_clip"])
 def test_clips_last_block_has_no_say(family):
     wrapped, _ = similar(family)
-    with pytest.raises(ExplainError, match="does not depend on layer 'model.vision_model.encoder.layers.1'"):
+    with pytest.raises(ExplainError, match=r"does not depend on layer 'model.vision_model.encoder.layers.1'"):
         mmcam.explain_similarity(wrapped, photo(64, 96), TEXTS[0], layer="model.vision_model.encoder.layers.1")
 
 

@@ -5,6 +5,7 @@ Each family is a `Family`: how to build it, and how transformers itself computes
 
 import contextlib
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,9 @@ def wordpiece() -> Any:
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     marks = ["-", "'", ".", ",", "?", "!", '"']
-    whole = "a dog man t shirt in the play is on grass red ball blue cat park boat what yes no rock and roll run cafe"
+    whole = (
+        "a dog man t shirt in the play is on grass red ball blue cat park boat what yes no rock and roll run cafe it"
+    )
     parts = ["##ing", "##s", "s", "don", "o", "clock", "of", "says", "stop"]
     vocab = list(dict.fromkeys([*special, *marks, *whole.split(), *parts]))
     return BertTokenizerFast(vocab={word: i for i, word in enumerate(vocab)})
@@ -48,8 +51,6 @@ def bytelevel() -> Any:
     trained.train_from_iterator(TEXTS * 4, vocab_size=330, min_frequency=2, show_progress=False)
     vocab = trained.get_vocab()
     vocab["<|endoftext|>"] = len(vocab)
-    import json
-
     merges = [tuple(merge) for merge in json.loads(trained._tokenizer.to_str())["model"]["merges"]]
     return GPT2TokenizerFast(vocab=vocab, merges=merges)
 
@@ -60,7 +61,7 @@ def sentencepiece() -> Any:
     from transformers import T5TokenizerFast
 
     words = ["▁" + word for word in " ".join(TEXTS).replace("t-shirt", "t").replace("dog's", "dog").split()]
-    parts = ["▁", "s", "t", "-", "shirt", "'", "ing", "▁play", ".", ",", "?", "▁in", *"abcdefghijklmnopqruvwxyz"]
+    parts = ["▁", "s", "t", "-", "shirt", "'", "ing", "▁play", ".", ",", "?", "!", "▁in", *"abcdefghijklmnopqruvwxyz"]
     pieces = dict.fromkeys([*words, *parts])
     scores = [
         ("<pad>", 0.0),
@@ -127,11 +128,11 @@ def vision_gpt2(encoder: str) -> tuple[Any, Any]:
     else:
         seen, size = hf.ViTConfig(**VISION), {"height": SIDE, "width": SIDE}
     end = token.eos_token_id
-    said = hf.GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=40, vocab_size=len(token), initializer_range=0.2)
-    said.bos_token_id = said.eos_token_id = end
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40, "vocab_size": len(token)}
+    said = hf.GPT2Config(**sizes, initializer_range=0.2, bos_token_id=end, eos_token_id=end)
     config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(seen, said)
     model = seeded(lambda: hf.VisionEncoderDecoderModel(config))
-    model.generation_config.update(decoder_start_token_id=end, eos_token_id=end, pad_token_id=end, **ENDLESS)
+    model.generation_config.update(decoder_start_token_id=5, eos_token_id=end, pad_token_id=end, **ENDLESS)
     maker = hf.ViTImageProcessor(size=size, image_mean=MEAN, image_std=STD)
     return model, Parts(maker, token)
 
@@ -161,10 +162,8 @@ class Family:
         build: a new model and its processor.
         layer: the default layer, by its name in the transformers model.
         others: tokens before the patches.
-        blocks: the encoder's blocks, by name; made of nothing but residual branches.
-        logits: (model, processor, picture, tokens (1,L)) → (1, L, vocabulary), by the model's own forward.
+            logits: (model, processor, picture, tokens (1,L)) → (1, L, vocabulary), by the model's own forward.
         own: (model, processor, picture) → the output of its own ``generate``, with logits.
-        start: tokens that ``generate`` puts first.
     """
 
     build: Callable[[], tuple[Any, Any]]
