@@ -148,6 +148,9 @@ def test_answers_given_and_contrasted(family):
     rather = mmcam.explain_answer(wrapped, image, QUESTION, "a dog", contrast="the grass")
     assert rather.target == "a dog rather than the grass"
     assert rather.score == pytest.approx(yes.score - no.score, abs=1e-4)
+    instead = mmcam.explain_answer(wrapped, image, QUESTION, contrast="the grass")  # of what it answers by itself
+    assert instead.score == pytest.approx(own.score - no.score, abs=1e-4)
+    assert instead.target == f"{own.target} rather than the grass"
     with wrapped.asked([QUESTION]):
         tokens = torch.tensor([wrapped.encode("a dog")])
     with torch.no_grad():
