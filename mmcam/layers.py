@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of
 from mmcam.grids import fits
@@ -50,7 +51,11 @@ class Call:
 
 
 def trace(
-    model: nn.Module, forward: Callable[[], Any], picture: tuple[int, int], outputs: dict[str, Tensor] | None = None
+    model: nn.Module,
+    forward: Callable[[], Any],
+    picture: tuple[int, int],
+    outputs: dict[str, Tensor] | None = None,
+    rows: int | None = None,
 ) -> list[Call]:
     """Run a model once without gradients and list its modules' outputs in the order they were ready.
 
@@ -59,18 +64,27 @@ def trace(
         forward: runs it on pictures of (H,W) `picture`.
         picture: (H,W).
         outputs: if given, gradients are recorded, and each module's last output tensor is put here by its name.
+        rows: N, if known: an output with another number of rows (windows, heads, words) shows no map.
+
+    A module that hands one of its inputs on as it came (a drop path, a block that works on one of several scales)
+    computes nothing at its output and is not listed.
     """
     calls: list[Call] = []
+    given: dict[str, list[tuple[Tensor, int | None]]] = {}  # tensors as they went in, with their versions
     pooled_outputs: list[Tensor] = []  # kept alive, so that identity can be compared
 
     def record(name: str, module: nn.Module, output: Any) -> None:
         tensor = first_tensor(output)
+        came = given.pop(name, ())
         if tensor is None or not name or isinstance(module, PASSING):
+            return
+        # A changed version is an operation in place (nn.ReLU(inplace=True)), whose output is its input, too.
+        if any(tensor is other and version == _version(tensor) for other, version in came):
             return
         pooled = isinstance(module, _POOLING) or any(tensor is other for other in pooled_outputs)
         if pooled:
             pooled_outputs.append(tensor)
-        grid = grid_at(model, name, tensor, picture)
+        grid = grid_at(model, name, tensor, picture) if rows in (None, *tensor.shape[:1]) else None
         shown = None if grid is None else tuple(grid.read(tensor[:1].detach()).shape[1:])
         calls.append(
             Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, "" if grid is None else grid.form)  # type: ignore[arg-type]
@@ -81,9 +95,18 @@ def trace(
     def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
         return lambda module, inputs, output: record(name, module, output)
 
+    def before(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def keep(module: nn.Module, args: Any, kwargs: Any) -> None:
+            given[name] = [(t, _version(t)) for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+
+        return keep
+
     with as_found(model), torch.set_grad_enabled(outputs is not None):
-        handles = [module.register_forward_hook(hook_for(name)) for name, module in model.named_modules()]
+        handles: list[RemovableHandle] = []
         try:
+            for name, module in model.named_modules():
+                handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
+                handles.append(module.register_forward_hook(hook_for(name)))
             result = forward()
         finally:
             for handle in handles:
@@ -93,28 +116,36 @@ def trace(
     return calls
 
 
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was changed in place; inference tensors do not count it."""
+    return None if tensor.is_inference() else tensor._version
+
+
 def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
     """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
     pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
     itself rather than what it was computed from. Tokens count from the first one on that has as many of them as a map
-    before it has cells, or a quarter, a sixteenth, …: other tokens are words.
+    before it has cells, in rows and columns, or as that map halved up to three times: other tokens are words. Where
+    there is no map at all before them (patches cut out and projected), all tokens count that their number allows.
     """
     names = [call.name for call in calls]
     out = calls[-1].shape if calls else ()
     scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
     calls = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    any_map = any(len(call.shape) == 4 for call in calls)
     found: list[Call] = []
-    cells: set[int] = set()
+    cells: set[tuple[int, int]] = set()
     for call in calls:
         assert call.map is not None
-        area = call.map[1] * call.map[2]
+        channels, h, w = call.map
         if len(call.shape) == 4:
-            cells.add(area)
-        elif not any(area * 4**i in cells for i in range(4)):
+            for part in (1, 2, 4, 8):
+                cells |= {(h // part, w // part), (-(-h // part), -(-w // part))}
+        elif any_map and (h, w) not in cells:
             continue
-        if not call.pooled and names.count(call.name) == 1 and call.map[0] != scores:
+        if not call.pooled and names.count(call.name) == 1 and channels != scores:
             found.append(call)
     return found
 
@@ -138,7 +169,7 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
     if size in known:
         return known[size]
-    candidates = spatial(trace(model, lambda: forward(x), picture_of(x)), picture_of(x))
+    candidates = spatial(trace(model, lambda: forward(x), picture_of(x), rows=len(x)), picture_of(x))
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
     mixed = any(call.form != "a map" for call in candidates)
@@ -148,23 +179,57 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
 
 def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
+    picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
-    calls = spatial(trace(model, lambda: forward(pixels), picture_of(x), outputs), picture_of(x))
+    calls = spatial(trace(model, lambda: forward(pixels), picture, outputs, rows=len(x)), picture)
     kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
     result = outputs.get("")
     if result is None or not result.requires_grad or not kinds:
         raise ExplainError(f"{type(model).__name__} shows no tokens that its output depends on; name a layer.")
     # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
-    direction = torch.linspace(-1, 1, result.numel(), device=result.device).cos().view_as(result).to(result.dtype)
-    with torch.enable_grad():
-        score = (result * direction).sum()
-    gradients = torch.autograd.grad(score, [outputs[call.name] for call in kinds], allow_unused=True)
+    gradients = torch.autograd.grad(
+        _any_scalar(result), [outputs[call.name] for call in kinds], retain_graph=True, allow_unused=True
+    )
     for call, gradient in zip(reversed(kinds), reversed(gradients), strict=True):
-        grid = None if gradient is None else grid_at(model, call.name, gradient, picture_of(x))
+        grid = None if gradient is None else grid_at(model, call.name, gradient, picture)
         if gradient is not None and grid is not None and grid.read(gradient).any():
+            if not any(len(other.shape) == 4 for other in calls):
+                _in_order(model, next(other for other in calls if other.map == call.map), outputs, pixels)
             return call.name
     raise ExplainError(f"No layer of {type(model).__name__} that shows a map has a say in its output; name a layer.")
+
+
+def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:
+    """Tokens no map came before are believed only if those of two opposite corners look at their corners' pixels.
+
+    Raises:
+        ExplainError: they look elsewhere.
+    """
+    grid = grid_at(model, call.name, outputs[call.name], picture_of(pixels))
+    assert grid is not None
+    maps = grid.read(outputs[call.name])
+    h, w = maps.shape[2:]
+    for lower, right in ((False, True), (True, False)):
+        one = maps[:, :, -1 if lower else 0, -1 if right else 0]
+        gradient = torch.autograd.grad(_any_scalar(one), pixels, retain_graph=True, allow_unused=True)[0]
+        seen = torch.zeros_like(pixels) if gradient is None else gradient.abs()
+        # Two cells, since patches may overlap.
+        high, wide = -(-2 * pixels.shape[2] // h), -(-2 * pixels.shape[3] // w)
+        part = seen[:, :, -high:] if lower else seen[:, :, :high]
+        part = part[..., -wide:] if right else part[..., :wide]
+        if not part.sum() > seen.sum() / 2:
+            raise ExplainError(
+                f"The tokens of {type(model).__name__} do not stand row by row, so no map can be read from their shape; "
+                "give the model a method grid(layer, tensor) that returns a mmcam.grids.Grid."
+            )
+
+
+def _any_scalar(tensor: Tensor) -> Tensor:
+    """Its values in an arbitrary direction, recorded."""
+    direction = torch.linspace(-1, 1, tensor.numel(), device=tensor.device).cos().view_as(tensor).to(tensor.dtype)
+    with torch.enable_grad():
+        return (tensor * direction).sum()
 
 
 def _is_block(call: Call) -> bool:

@@ -31,8 +31,11 @@ class Generative(Wording, nn.Module):
     Attributes:
         prompt: what a caption answers, without the template around it.
         question: what is made of a question before the template, "{}" in its place.
+        most_rows: bound on the rows sent through the language model at once: each is some hundred tokens long. More
+            words than that share the pass and take a backward each, which gives the same maps.
     """
 
+    most_rows = 4
     prompt = "Describe the picture in one sentence."
     question = "{}"
     options: ClassVar[dict[str, Any]] = {}  # of every call of the processor
