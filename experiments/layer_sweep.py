@@ -146,12 +146,17 @@ def built(name: str, **options: Any) -> nn.Module:
     """A network with random weights."""
     library, _, own = name.partition(": ")
     if library == "timm":
-        if not timm.models.get_pretrained_cfg(own).num_classes:  # built for features; a head makes it a classifier
+        if not settings(own).num_classes:  # built for features; a head makes it a classifier
             options = {"num_classes": 1000} | options
         return timm.create_model(own, pretrained=False, **options)
     if own in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": False} | options  # its own way to draw them takes minutes
     return zoo.get_model(own, weights=None, **options)
+
+
+def settings(own: str) -> Any:
+    """What timm knows of a network: the size of its pictures, whether it takes others, its number of classes."""
+    return timm.models.get_pretrained_cfg(own)
 
 
 def made(name: str) -> tuple[nn.Module, tuple[int, int]]:
@@ -161,7 +166,7 @@ def made(name: str) -> tuple[nn.Module, tuple[int, int]]:
     side, fixed = SIDE, own.startswith(("vit_", "maxvit"))
     model = None
     if library == "timm":
-        config = timm.models.get_pretrained_cfg(own)
+        config = settings(own)
         side, fixed = config.input_size[-1], config.fixed_input_size
         if fixed and side > 256:
             with contextlib.suppress(TypeError, AssertionError, RuntimeError):  # not every network can be built smaller
@@ -255,9 +260,9 @@ def score(sign: float) -> Any:
 
 
 def plain(model: nn.Module) -> bool:
-    """No attention and no tokens: the promise of one cheap forward holds for these."""
-    kinds = {type(module).__name__.lower() for module in model.modules()}
-    return not any(word in kind for kind in kinds for word in ("attn", "attention", "mlp", "former", "mixer"))
+    """All weights are those of convolutions, batch norms and linear layers: for these one cheap forward is promised."""
+    kinds = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._BatchNorm)
+    return all(isinstance(m, kinds) for m in model.modules() if next(m.parameters(recurse=False), None) is not None)
 
 
 def faults(maps: Tensor) -> str:

@@ -2,6 +2,7 @@
 
 from mmcam.engine import Evidence, ExplainError
 from mmcam.explain import attribute, explain_answer, explain_caption, explain_class, explain_similarity
+from mmcam.explain_action import explain_action
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, PictureError, Preprocess, load_image
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "attribute",
     "dissect",
+    "explain_action",
     "explain_answer",
     "explain_caption",
     "explain_class",

@@ -38,7 +38,7 @@ def compute(
     def where(name: str | None) -> str:
         if name is None:
             # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
-            name = layers.find_layer(module, lambda pictures: forward(pictures.repeat(fan, 1, 1, 1), 1), x)
+            name = layers.find_layer(module, lambda pictures: forward(pictures, 1), x.repeat(fan, 1, 1, 1))
         if name not in read:
             read.append(name)
         return name

@@ -231,7 +231,10 @@ def prepare(images: Any, preprocess: Preprocess, device: torch.device, dtype: to
         geometries.append(geometry)
     shapes = {tuple(x.shape) for x in inputs}
     if len(shapes) > 1:
-        raise PictureError(f"Prepared inputs of one batch need one shape; these are {sorted(shapes)}.")
+        raise PictureError(
+            f"The inputs of one batch need one shape; these are {sorted(shapes)}. Explain the pictures one by one, or "
+            "pass preprocess=mmcam.Preprocess(size=…, mode='squash')."
+        )
     return Batch(torch.stack(inputs), pictures, geometries, single)
 
 

@@ -26,6 +26,9 @@ _POOLING = (
 PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)
 """In eval mode they hand their input on."""
 
+_LEAST = 5
+"""Rows and columns of tokens that no convolution shows as a map before."""
+
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
 
@@ -141,8 +144,11 @@ def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
         assert call.map is not None
         channels, h, w = call.map
         if len(call.shape) == 4:
-            for part in (1, 2, 4, 8):
-                cells |= {(h // part, w // part), (-(-h // part), -(-w // part))}
+            cells.add((h, w))
+            for part in (2, 4, 8):
+                # Not smaller: nine words of a caption are no map of 3×3.
+                if min(h, w) // part >= _LEAST:
+                    cells |= {(h // part, w // part), (-(-h // part), -(-w // part))}
         elif any_map and (h, w) not in cells:
             continue
         if not call.pooled and names.count(call.name) == 1 and channels != scores:
@@ -169,7 +175,7 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
     if size in known:
         return known[size]
-    candidates = spatial(trace(model, lambda: forward(x), picture_of(x), rows=len(x)), picture_of(x))
+    candidates = spatial(trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x)), picture_of(x))
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
     mixed = any(call.form != "a map" for call in candidates)
@@ -182,7 +188,7 @@ def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tens
     picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
-    calls = spatial(trace(model, lambda: forward(pixels), picture, outputs, rows=len(x)), picture)
+    calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture)
     kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
     result = outputs.get("")
     if result is None or not result.requires_grad or not kinds:
@@ -220,7 +226,7 @@ def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: 
         part = part[..., -wide:] if right else part[..., :wide]
         if not part.sum() > seen.sum() / 2:
             raise ExplainError(
-                f"The tokens of {type(model).__name__} do not stand row by row, so no map can be read from their shape; "
+                f"The tokens of {type(model).__name__} do not stand row by row, so their shape tells no map; "
                 "give the model a method grid(layer, tensor) that returns a mmcam.grids.Grid."
             )
 

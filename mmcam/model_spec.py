@@ -96,6 +96,8 @@ def _bundled(name: str) -> nn.Module:
     try:
         models = importlib.import_module("models")
     except ModuleNotFoundError as error:
+        if error.name != "models":
+            raise
         raise ExplainError(
             f"The model {name!r} comes with a checkout of the repository, not with the installed package; "
             "name one as torchvision:NAME, hf:NAME or module:factory."
@@ -109,9 +111,23 @@ def _bundled(name: str) -> nn.Module:
         raise ExplainError(f"{error} Others are named torchvision:NAME, hf:NAME or module:factory.") from error
 
 
-def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
-    from torchvision import models as zoo
+def torchvision_models() -> Any:
+    """torchvision's networks.
 
+    Raises:
+        ExplainError: it is not there, or broken, as one built for another torch is.
+    """
+    try:
+        return importlib.import_module("torchvision.models")
+    except Exception as error:  # whatever a broken one raises
+        raise ExplainError(
+            f"torchvision cannot be imported ({error}); install the one that belongs to torch {torch.__version__}: "
+            "pip install torch torchvision, both in one command."
+        ) from error
+
+
+def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
+    zoo = torchvision_models()
     known = zoo.list_models(module=zoo)
     if name not in known:
         import difflib

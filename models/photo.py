@@ -4,7 +4,6 @@ from os import PathLike
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as zoo
 
 from mmcam.image import Preprocess
 from models.encoder import Features
@@ -23,6 +22,8 @@ def photo_features(name: str, weights: str | PathLike[str] | None = None) -> Fea
     Raises:
         ValueError: torchvision has no such network, or it has no ``features`` that give a map.
     """
+    from torchvision import models as zoo  # the bundled models need none
+
     if name not in zoo.list_models(module=zoo):
         raise ValueError(f"torchvision has no network {name!r}; mobilenet_v2, vgg16 or squeezenet1_0 would do.")
     network = zoo.get_model(name, weights=None)

@@ -13,7 +13,7 @@ import mmcam
 from mmcam import layers as layer_finder
 from mmcam.cli.shared import Json, Weights, app, console, one_sentence
 from mmcam.engine import picture_of
-from mmcam.model_spec import load_model
+from mmcam.model_spec import load_model, torchvision_models
 from mmcam.tasks.anything import forward_of
 
 
@@ -76,8 +76,7 @@ def methods(
 def _untrained(spec: str) -> tuple[torch.nn.Module, mmcam.Preprocess | None]:
     if not spec.startswith("torchvision:"):
         raise mmcam.ExplainError("--random is for torchvision:NAME models; others load without it.")
-    from torchvision import models as zoo
-
+    zoo = torchvision_models()
     name = spec.partition(":")[2]
     if name not in zoo.list_models(module=zoo):
         raise mmcam.ExplainError(f"torchvision has no classifier {name!r}.")

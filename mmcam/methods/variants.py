@@ -83,8 +83,12 @@ def activation_scores(question: Question, change: Callable[[Tensor], Tensor], ve
         grid = None if tensor is None else grid_at(q.model, q.layer, tensor, picture_of(q.x))
         assert tensor is not None
         assert grid is not None  # the activations were read here before
-        changes = change(grid.read(tensor[:n])).flatten(0, 1)
-        return replace_tensor(output, grid.write(tensor[:n], torch.cat([changes] * q.fan)))
+        if len(tensor) == n:
+            new = torch.cat([change(grid.read(tensor)).flatten(0, 1)] * q.fan)
+        else:  # rows from the beginning: each version of the text has activations of its own
+            each = grid.read(tensor).unflatten(0, (q.fan, versions, n))[:, 0]
+            new = torch.cat([change(activations).flatten(0, 1) for activations in each])
+        return replace_tensor(output, grid.write(tensor, new))
 
     with as_found(q.model):
         handle = find_module(q.model, q.layer).register_forward_hook(changed)

@@ -17,6 +17,7 @@ CLASSIFIERS = "ForImageClassification"
 
 FAMILIES = {
     CLASSIFIERS: "classifier",
+    "DeiTForImageClassificationWithTeacher": "classifier",
     "VisionEncoderDecoderModel": "encoder_decoder",
     "BlipForConditionalGeneration": "blip",
     "BlipForQuestionAnswering": "blip",

@@ -12,6 +12,9 @@ from tiny_similarity import SIMILAR, TEXTS, drawn, grey_but, photo, vilt, withou
 import mmcam
 from mmcam import ExplainError
 from mmcam.image import PictureError
+from mmcam.methods.registry import Question
+from mmcam.methods.variants import activation_scores
+from mmcam.tasks import vqa
 
 QUESTION = "what colour is the dog ?"
 OTHER = "is it green"
@@ -475,3 +478,20 @@ def test_siglip2_of_free_proportions_is_refused():
     model = drawn(hf.Siglip2Model(hf.Siglip2Config(text_config=text, vision_config=small | {"num_patches": 16})))
     with pytest.raises(ExplainError, match="Siglip2Model takes a picture of any proportions"):
         mmcam.wrap(model, similar("siglip")[1])
+
+
+def test_changed_activations_of_each_version_of_a_question(answerer):
+    """Ablation-CAM of words: nothing changed is the score itself, in a model that reads text and picture together."""
+    wrapped = answerer[0] if isinstance(answerer, tuple) else answerer
+    x = wrapped.preprocess(photo(64, 96))[0][None]
+    asked = ["what is it", "what is"]
+    own = wrapped.answer_scores(torch.cat([x, x]), asked)[:, 0]
+    targets = [lambda out: out[:1, 0], vqa.difference_target(lambda out: out[:, 0], 1, 1)]
+    question = Question(
+        wrapped,
+        lambda pixels, copies: wrapped.answer_scores(pixels, [text for text in asked for _ in range(copies)]),
+        x, targets, lambda: wrapped.explain_layer, fan=2, language=True,
+    )  # fmt: skip
+    scores = activation_scores(question, lambda a: a[None].expand(3, *a.shape), 3)
+    assert torch.allclose(scores[0, :, 0], own[0].expand(3), atol=1e-5)
+    assert torch.allclose(scores[1, :, 0], (own[0] - own[1]).expand(3), atol=1e-5)
