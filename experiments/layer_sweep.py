@@ -4,9 +4,11 @@ For each architecture the default layer is found, the Grad-CAM of a class is mad
 
 - the map is finite, and not one value everywhere (the map for the class or the one against it: a random network may
   have nothing that speaks for a class);
-- it lies the right way round: noise is added to the pixels under one cell of the map, at each corner and once inside,
-  and the activations, read as the map reads them, change most at that cell or, for networks whose layers reach further
-  than their stride, next to it. A transposed map, or tokens read from the wrong one on, moves the change elsewhere;
+- it lies the right way round: noise is added to the picture in one place, a corner or one inside, and the activations,
+  read as the map reads them, change most there. For tokens, the place is one cell and so is where it must show (or next
+  to it): tokens read from the wrong one on wrap around the border, and are found out. Maps of convolutions can only be
+  transposed or turned; for them the place is a third of each side, and it must show in the same quarter, because a deep
+  random network spreads its pixels wide;
 - a network of convolutions alone is traced once, without gradients;
 - the model is left as found: train flags, requires_grad, hooks, gradients, weights, and the random state;
 - nothing is raised, unless there is no map to show and one sentence says so.
@@ -275,7 +277,7 @@ def faults(maps: Tensor) -> str:
 
 
 def placed(row: Row, model: nn.Module, size: tuple[int, int], generator: torch.Generator) -> str:
-    """Noise under one cell changes the activations most there: at four corners and one cell inside.
+    """Noise added in one place changes the activations most there: in four corners and one place inside.
 
     What changes everywhere whichever cell is touched (a global gate, an attention that looks at all cells alike) is
     subtracted: the share of each cell in the change is compared with its mean share over the places. Where few
@@ -290,11 +292,13 @@ def misplaced(row: Row, model: nn.Module, size: tuple[int, int], n: int, generat
     base = activations(model, model, x, row.layer)
     h, w = base.shape[2:]
     row.map, row.depth, row.form = tuple(base.shape[1:]), depth(model, row.layer), form(model, row.layer, x)
-    places = [(0, 0), (0, w - 1), (h - 1, 0), (h - 1, w - 1), (h // 3, w // 4)]
+    # A convolution's patch is large enough to lie where its layer looks, and not in the border's padding alone.
+    high, wide = (1, 1) if "tokens" in row.form else (max(1, h // 3), max(1, w // 3))
+    places = [(0, 0), (0, w - wide), (h - high, 0), (h - high, w - wide), (h // 4, w // 4)]
     shares = []
     for top, left in places:
         noisy = x.clone()
-        part = noisy[:, :, span(top, h, size[0]), span(left, w, size[1])]
+        part = noisy[:, :, span(top, high, h, size[0]), span(left, wide, w, size[1])]
         part += FAINT * (clouds(n, part.shape[2:], generator) + torch.randn(n, 3, 1, 1, generator=generator))
         change = (activations(model, model, noisy, row.layer) - base).norm(dim=1).sum(0)
         shares.append(change / change.sum())
@@ -302,7 +306,8 @@ def misplaced(row: Row, model: nn.Module, size: tuple[int, int], n: int, generat
     if not own.isfinite().all():
         return "the activations do not change with the picture"
     if "tokens" not in row.form:
-        far = [place for place, share in zip(places, own, strict=True) if quarter(share) != side_of(place, h, w)]
+        sides = [(top + high / 2 > h / 2, left + wide / 2 > w / 2) for top, left in places]
+        far = [place for place, side, share in zip(places, sides, own, strict=True) if quarter(share) != side]
         return f"what changes at {far} of {h}×{w} shows in another quarter" if far else ""
     peaks = [divmod(int(share.argmax()), w) for share in own]
     row.offsets = tuple(max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in zip(places, peaks, strict=True))
@@ -325,14 +330,9 @@ def quarter(share: Tensor) -> tuple[bool, bool]:
     return max(corners, key=lambda key: float(corners[key].mean()))
 
 
-def side_of(place: tuple[int, int], h: int, w: int) -> tuple[bool, bool]:
-    """(lower, right) of a cell."""
-    return place[0] >= h / 2, place[1] >= w / 2
-
-
-def span(cell: int, cells: int, pixels: int) -> slice:
-    """The pixels under a cell."""
-    return slice(cell * pixels // cells, -(-(cell + 1) * pixels // cells))
+def span(cell: int, count: int, cells: int, pixels: int) -> slice:
+    """The pixels under `count` cells from one on."""
+    return slice(cell * pixels // cells, -(-(cell + count) * pixels // cells))
 
 
 def form(model: nn.Module, layer: str, x: Tensor) -> str:

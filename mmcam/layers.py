@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of
+from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of, replace_tensor
 from mmcam.grids import fits
 
 _POOLING = (
@@ -25,9 +25,6 @@ _POOLING = (
 
 PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)
 """In eval mode they hand their input on."""
-
-_LEAST = 5
-"""Rows and columns of tokens that no convolution shows as a map before."""
 
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
@@ -43,6 +40,7 @@ class Call:
         pooled: its output is that of a pooling module, itself or the last one inside it.
         map: (K,h,w) of the map it shows, as it is or in tokens; None if it shows none.
         form: "a map", or how it is kept: channels last, or in tokens.
+        several: the output holds more than this tensor, so what follows may read another.
     """
 
     name: str
@@ -51,6 +49,7 @@ class Call:
     pooled: bool
     map: tuple[int, int, int] | None = None
     form: str = ""
+    several: bool = False
 
 
 def trace(
@@ -76,26 +75,30 @@ def trace(
     given: dict[str, list[tuple[Tensor, int | None]]] = {}  # tensors as they went in, with their versions
     pooled_outputs: list[Tensor] = []  # kept alive, so that identity can be compared
 
-    def record(name: str, module: nn.Module, output: Any) -> None:
+    def record(name: str, module: nn.Module, output: Any) -> Any:
         tensor = first_tensor(output)
         came = given.pop(name, ())
         if tensor is None or not name or isinstance(module, PASSING):
-            return
+            return None
         # A changed version is an operation in place (nn.ReLU(inplace=True)), whose output is its input, too.
         if any(tensor is other and version == _version(tensor) for other, version in came):
-            return
+            return None
         pooled = isinstance(module, _POOLING) or any(tensor is other for other in pooled_outputs)
         if pooled:
             pooled_outputs.append(tensor)
         grid = grid_at(model, name, tensor, picture) if rows in (None, *tensor.shape[:1]) else None
         shown = None if grid is None else tuple(grid.read(tensor[:1].detach()).shape[1:])
-        calls.append(
-            Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, "" if grid is None else grid.form)  # type: ignore[arg-type]
-        )
-        if outputs is not None:
-            outputs[name] = tensor
+        form, several = "" if grid is None else grid.form, not isinstance(output, Tensor)
+        calls.append(Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, form, several))  # type: ignore[arg-type]
+        if outputs is None:
+            return None
+        # A copy is handed on, as the engine does: what the module itself made of its map is not the map's say.
+        outputs[name] = tensor.clone()
+        if pooled:
+            pooled_outputs.append(outputs[name])
+        return replace_tensor(output, outputs[name])
 
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         return lambda module, inputs, output: record(name, module, output)
 
     def before(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -129,9 +132,9 @@ def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
     pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
-    itself rather than what it was computed from. Tokens count from the first one on that has as many of them as a map
-    before it has cells, in rows and columns, or as that map halved up to three times: other tokens are words. Where
-    there is no map at all before them (patches cut out and projected), all tokens count that their number allows.
+    itself rather than what it was computed from. Tokens count if a map before them has as many cells, in rows and
+    columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
+    before them (patches cut out and projected), all tokens count that their number allows.
     """
     names = [call.name for call in calls]
     out = calls[-1].shape if calls else ()
@@ -145,12 +148,10 @@ def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
         channels, h, w = call.map
         if len(call.shape) == 4:
             cells.add((h, w))
-            for part in (2, 4, 8):
-                # Not smaller: nine words of a caption are no map of 3×3.
-                if min(h, w) // part >= _LEAST:
-                    cells |= {(h // part, w // part), (-(-h // part), -(-w // part))}
         elif any_map and (h, w) not in cells:
             continue
+        if call.form != "a map":
+            cells |= {(h, w), (h // 2, w // 2), (-(-h // 2), -(-w // 2))}
         if not call.pooled and names.count(call.name) == 1 and channels != scores:
             found.append(call)
     return found
@@ -178,7 +179,8 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     candidates = spatial(trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x)), picture_of(x))
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
-    mixed = any(call.form != "a map" for call in candidates)
+    # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
+    mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
     known[size] = _last_with_a_say(model, forward, x) if mixed else candidates[-1].name
     return known[size]
 

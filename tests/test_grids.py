@@ -1,11 +1,18 @@
 """Token grids: read and write are inverse, gradients pass through, and shapes of real networks are told apart."""
 
 import pytest
+import pytorch_grad_cam
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from tiny import seeded
+from torch import nn
+from torch.nn import functional as F
 
+from mmcam import ExplainError, attribute
 from mmcam.grids import MOST_EXTRA, Grid, cells_of, channels_last, fits, grid_of, placed, plain, tokens
+from mmcam.layers import find_layer
 
 few = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 5)
@@ -224,3 +231,192 @@ def test_a_grid_of_square_patches_is_found_or_one_with_fewer_others(h, w, patch,
 
 def test_a_grid_is_a_value():
     assert Grid(abs, max).form == ""
+
+
+# --- maps at layers of tokens -----------------------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x):
+        y = self.norm1(x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        return x + self.mlp(self.norm2(x))
+
+
+class ViT(nn.Module):
+    """A vision transformer for pictures of 24×16: 6×4 patches after `extra` tokens; the first of those is classified."""
+
+    def __init__(self, extra=1, width=8, classes=4):
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 4, 4)
+        self.others = nn.Parameter(torch.randn(1, extra, width))
+        self.places = nn.Parameter(torch.randn(1, extra + 24, width))
+        self.blocks = nn.Sequential(Block(width), Block(width))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.others.expand(len(x), -1, -1), tokens], dim=1) + self.places
+        return self.head(self.norm(self.blocks(tokens))[:, 0])
+
+
+LAYER = "blocks.1.norm1"
+TARGETS = [2, torch.tensor([3, 1]), lambda out: out[:, 0] - out[:, 2]]
+
+
+def vit(extra=1):
+    return seeded(ViT, extra).double()
+
+
+def photos(n=2):
+    return noise(n, 3, 24, 16, seed=5)
+
+
+def score_of(target, output, n):
+    """The scalar of a target for one picture's output (1,classes)."""
+    if callable(target) and not isinstance(target, torch.Tensor):
+        return target(output)[0]
+    return output[0, int(target if isinstance(target, int) else target[n])]
+
+
+def tapped(net, x, change=None):
+    """The layer's tokens (a leaf) and the output of one forward, with the tokens changed if asked."""
+    kept = []
+
+    def hook(module, inputs, output):
+        kept.append((output if change is None else change(output)).detach().requires_grad_())
+        return kept[0]
+
+    handle = net.get_submodule(LAYER).register_forward_hook(hook)
+    try:
+        return net(x), kept[0]
+    finally:
+        handle.remove()
+
+
+def by_hand(net, x, target, n, extra):
+    """Activations and gradients (K,6,4) of one picture, by ordinary backpropagation and a plain reshape."""
+    output, leaf = tapped(net, x[n : n + 1])
+    (gradient,) = torch.autograd.grad(score_of(target, output, n), leaf)
+    return tuple(t.detach()[0, extra:].T.reshape(-1, 6, 4) for t in (leaf, gradient))
+
+
+def same(got, expected):
+    assert expected.abs().max() > 0, "two empty maps agree"
+    torch.testing.assert_close(got.double(), expected.double(), rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def signed(weights, a):
+    return (weights[:, None, None] * a).sum(0)
+
+
+def literal_plus_plus(a, g):
+    total = torch.zeros(a.shape[1:], dtype=a.dtype)
+    for k in range(len(a)):
+        weight, shares = 0.0, 0.0
+        for cell in range(g[k].numel()):
+            slope = float(g[k].flatten()[cell])
+            if slope > 0:
+                bottom = 2 * slope**2 + float(a[k].sum()) * slope**3
+                shares += slope**2 / bottom
+                weight += slope**2 / bottom * slope
+        total += (weight / shares if shares else 0.0) * a[k]
+    return total.relu()
+
+
+LITERAL = {
+    "gradcam": lambda a, g: signed(g.mean((1, 2)), a).relu(),
+    "hirescam": lambda a, g: (g * a).sum(0).relu(),
+    "layercam": lambda a, g: (g.relu() * a).sum(0).relu(),
+    "gradcam++": literal_plus_plus,
+}
+
+
+@pytest.mark.parametrize("extra", [1, 3])
+@pytest.mark.parametrize("method", LITERAL)
+def test_maps_at_tokens_are_plain_autograds(method, extra):
+    net, x = vit(extra), photos()
+    got = attribute(net, x, TARGETS, layer=LAYER, method=method)  # all targets in one pass
+    assert got.shape == (3, 2, 6, 4)
+    assert got.any()
+    for t, target in enumerate(TARGETS):
+        for n in range(2):
+            expected = LITERAL[method](*by_hand(net, x, target, n, extra))
+            torch.testing.assert_close(got[t, n].double(), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("extra", [1, 3])
+def test_the_default_is_the_last_layer_whose_patches_have_a_say(extra):
+    net, x = vit(extra), photos()
+    assert find_layer(net, net, x) == LAYER
+    assert torch.equal(attribute(net, x, [2]), attribute(net, x, [2], layer=LAYER))
+    for silent in ("blocks.1", "norm", "blocks.1.norm2"):  # only the class token leaves these
+        with pytest.raises(ExplainError, match="does not depend on layer"):
+            attribute(net, x, [2], layer=silent)
+
+
+@pytest.mark.parametrize("name", ["GradCAM", "LayerCAM", "HiResCAM"])
+def test_another_library_with_its_reshape(name):
+    net, x = vit().float(), photos().float()
+    ours = attribute(net, x, [torch.tensor([3, 1])], layer=LAYER, method=name.lower())[0]
+    peer = getattr(pytorch_grad_cam, name)(
+        net, [net.get_submodule(LAYER)], reshape_transform=lambda t: t[:, 1:].transpose(1, 2).reshape(len(t), -1, 6, 4)
+    )
+    theirs = torch.from_numpy(peer(x, [ClassifierOutputTarget(3), ClassifierOutputTarget(1)]))
+    up = F.interpolate(ours[None], (24, 16), mode="bilinear", align_corners=False)[0]
+    up = up - up.amin((1, 2), keepdim=True)
+    same(up / up.amax((1, 2), keepdim=True), theirs)
+
+
+def test_score_cam_at_tokens_is_a_loop():
+    net, x, extra = vit(), photos(), 1
+    got = attribute(net, x, TARGETS, layer=LAYER, method="scorecam", rows=3)
+    for t, target in enumerate(TARGETS):
+        for n in range(2):
+            a, _ = by_hand(net, x, target, n, extra)
+            scores = []
+            for channel in a:
+                up = F.interpolate(channel[None, None], (24, 16), mode="bilinear", align_corners=False)
+                with torch.no_grad():
+                    scores.append(score_of(target, net(x[n : n + 1] * (up - up.min()) / (up.max() - up.min())), n))
+            same(got[t, n], signed(torch.stack(scores).softmax(0), a).relu())
+
+
+def test_ablation_cam_at_tokens_is_a_loop():
+    """A channel is removed at the patches; the class token keeps it."""
+    net, x, extra = vit(), photos(), 1
+    got = attribute(net, x, TARGETS, layer=LAYER, method="ablationcam", rows=3)
+    for t, target in enumerate(TARGETS):
+        for n in range(2):
+            a, _ = by_hand(net, x, target, n, extra)
+            full = score_of(target, net(x[n : n + 1]), n).detach()
+            falls = []
+            for k in range(len(a)):
+
+                def without(tokens, k=k):
+                    changed = tokens.clone()
+                    changed[:, extra:, k] = 0
+                    return changed
+
+                falls.append(full - score_of(target, tapped(net, x[n : n + 1], without)[0], n).detach())
+            same(got[t, n], signed(torch.stack(falls) / full.abs(), a).relu())
+
+
+def test_occlusion_of_a_transformer_is_a_loop():
+    net, x = vit(), photos()
+    got = attribute(net, x, [2], method="occlusion", patch=8, stride=8)
+    with torch.no_grad():
+        for n in range(2):
+            for top in range(0, 24, 8):
+                for left in range(0, 16, 8):
+                    covered = x[n : n + 1].clone()
+                    covered[..., top : top + 8, left : left + 8] = 0
+                    fall = net(x[n : n + 1])[0, 2] - net(covered)[0, 2]
+                    square = got[0, n, top : top + 8, left : left + 8].double()
+                    torch.testing.assert_close(square, fall.expand(8, 8), rtol=1e-4, atol=1e-7)

@@ -206,14 +206,7 @@ def test_maps_of_several_classes_are_those_of_plain_backward_passes(family):
     assert sum(bool((maps[t] > 0).any()) for t in range(4)) >= 3
 
 
-# Until a layer's other outputs are looked at, the base model's own output is found, whose map nothing reads.
-FOUND = [
-    pytest.param(name, marks=[pytest.mark.xfail(reason="the base's output is found")] if family.skip is None else [])
-    for name, family in FAMILIES.items()
-]
-
-
-@pytest.mark.parametrize("family", FOUND)
+@families
 def test_the_layer_is_found_in_a_model_as_it_is(family):
     wrapped, _ = shared(family)
     x = wrapped.preprocess(photo(64, 96))[0]
