@@ -1,0 +1,95 @@
+"""From what people have (a model with its processor, a pipeline, a folder, a hub's name) to an explanation."""
+
+import json
+
+import pytest
+import torch
+from tiny_captioners import blip, vision_gpt2
+from tiny_similarity import clip, photo
+from torch import nn
+from typer.testing import CliRunner
+
+import mmcam
+from mmcam import ExplainError
+from mmcam.cli import app
+from mmcam.model_spec import load_model
+
+
+def vit():
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8,
+        id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1},
+    )  # fmt: skip
+    return ViTForImageClassification(config).eval(), ViTImageProcessor(size={"height": 32, "width": 32})
+
+
+def test_a_pipeline_brings_its_processor():
+    from transformers import pipeline
+
+    model, processor = vit()
+    pipe = pipeline("image-classification", model=model, image_processor=processor)
+    picture = photo(40, 60)
+    by_pipe = mmcam.explain_class(mmcam.wrap(pipe), picture, "dog")
+    by_hand = mmcam.explain_class(mmcam.wrap(model, processor), picture, "dog")
+    assert torch.equal(by_pipe.values, by_hand.values)
+    assert by_pipe.heatmap.shape == (40, 60)
+
+
+def test_a_folder_that_save_pretrained_wrote(tmp_path):
+    model, processor = vision_gpt2("vit")
+    model.save_pretrained(tmp_path / "captioner")
+    processor.image_processor.save_pretrained(tmp_path / "captioner")
+    processor.tokenizer.save_pretrained(tmp_path / "captioner")
+    picture = photo(40, 60)
+    picture.save(tmp_path / "photo.png")
+    loaded, preprocess = load_model(str(tmp_path / "captioner"))
+    assert preprocess is None
+    expected = mmcam.explain_caption(mmcam.wrap(model, processor), picture, caption="a dog")
+    found = mmcam.explain_caption(loaded, picture, caption="a dog")
+    assert [exp.target for exp in found] == [exp.target for exp in expected]
+    assert torch.allclose(found.whole.values, expected.whole.values, atol=1e-6)
+    command = ["explain", tmp_path / "photo.png", "--model", tmp_path / "captioner", "--text", "a dog", "--json"]
+    result = CliRunner().invoke(app, [*map(str, command), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout[result.stdout.index("[\n") :])
+    assert [word["target"] for word in report[0]["words"]] == ["a", "dog"]
+
+
+@pytest.mark.parametrize("build", [vit, lambda: blip("BlipForConditionalGeneration"), clip])
+def test_folders_of_other_families(build, tmp_path):
+    model, processor = build()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded, _ = load_model(str(tmp_path))
+    assert type(loaded) is type(mmcam.wrap(model, processor))
+
+
+def test_what_cannot_be_wrapped_is_one_sentence(tmp_path):
+    model, _ = vit()
+    with pytest.raises(ExplainError, match="ViTForImageClassification needs its processor"):
+        mmcam.wrap(model)
+    with pytest.raises(ExplainError, match=r"There is no adapter for Linear; there are some for .*CLIPModel"):
+        mmcam.wrap(nn.Linear(2, 2), object())
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertNobody"]}')
+    with pytest.raises(ExplainError, match="is a BertNobody, unknown to this transformers"):
+        load_model(str(tmp_path))
+
+
+def test_a_name_that_cannot_be_fetched_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ExplainError, match=r"nobody/nothing cannot be loaded .*save_pretrained"):
+        load_model("hf:nobody/nothing")
+
+
+def test_wrapping_leaves_every_parts_mode_alone():
+    model, processor = vit()
+    model.train()
+    model.vit.embeddings.eval()
+    wrapped = mmcam.wrap(model, processor)
+    assert wrapped.training
+    assert model.training
+    assert not model.vit.embeddings.training
