@@ -26,6 +26,9 @@ _POOLING = (
 PASSING = (nn.Dropout, nn.Dropout2d, nn.Identity)
 """In eval mode they hand their input on."""
 
+_LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
+"""What models with a language side offer (see `mmcam.tasks`)."""
+
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
 
@@ -179,6 +182,12 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     candidates = spatial(trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x)), picture_of(x))
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
+    maps = [call for call in candidates if call.form == "a map"]
+    # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
+    # the one map there is comes from a patch embedding, a lone convolution.
+    reads = any(hasattr(model, name) for name in _LANGUAGE)
+    if reads and maps and maps[-1].kind != "Conv2d":
+        candidates = maps
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
     mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
     known[size] = _last_with_a_say(model, forward, x) if mixed else candidates[-1].name

@@ -250,7 +250,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """A vision transformer for pictures of 24×16: 6×4 patches after `extra` tokens; the first of those is classified."""
+    """A vision transformer for pictures of 24×16: 6×4 patches after `extra` tokens; the first of them is classified."""
 
     def __init__(self, extra=1, width=8, classes=4):
         super().__init__()

@@ -94,19 +94,58 @@ def test_a_shared_module_is_not_chosen():
     assert default(seeded(Shared), pictures()) == "second"
 
 
-def test_tokens_need_a_layer_of_their_own():
-    class Tokens(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.patches, self.block, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8), nn.Linear(8, 5)
+class Tokens(nn.Module):
+    """Patches as tokens through a normalisation and a linear layer; `read` turns what comes out into one vector."""
 
+    def __init__(self, read):
+        super().__init__()
+        self.patches, self.norm, self.block, self.fc = (
+            nn.Conv2d(3, 8, 4, 4),
+            nn.LayerNorm(8),
+            nn.Linear(8, 8),
+            nn.Linear(8, 5),
+        )
+        self.read = read
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.fc(self.read(self.block(self.norm(tokens)).tanh()))
+
+
+@pytest.mark.parametrize(
+    ("read", "layer"),
+    [
+        (lambda tokens: tokens.mean(1), "norm"),  # not "block": a bare linear layer may be a part of an attention
+        (lambda tokens: tokens.amax(1), "norm"),
+    ],
+)
+def test_tokens_have_a_layer_of_their_own(read, layer):
+    model, x = seeded(Tokens, read), pictures()
+    assert default(model, x) == layer
+    assert mmcam.attribute(model, x, [0, 1]).shape == (2, 2, 4, 4)
+
+
+def test_tokens_without_a_say_are_passed_over():
+    """Only what is added to the tokens reaches the output: the map of the convolution."""
+
+    class Aside(Tokens):
         def forward(self, x):
-            tokens = self.patches(x).flatten(2).transpose(1, 2)
-            return self.fc(self.block(tokens)[:, 0])
+            maps = self.patches(x)
+            self.norm(maps.flatten(2).transpose(1, 2))
+            return self.fc(maps.tanh().mean((2, 3)))
 
-    model, x = seeded(Tokens), pictures()
-    with pytest.raises(ExplainError, match="turns its picture into tokens after 'patches'; name a spatial layer"):
-        default(model, x)
+    model = seeded(Aside, None)
+    assert default(model, pictures()) == "patches"
+
+
+def test_an_output_without_gradients_is_an_error():
+    class Cut(Tokens):
+        def forward(self, x):
+            return super().forward(x).argmax(1).float()
+
+    model = seeded(Cut, lambda tokens: tokens.mean(1))
+    with pytest.raises(ExplainError, match="shows no tokens that its output depends on; name a layer"):
+        default(model, pictures())
 
 
 def test_a_model_without_a_map():
