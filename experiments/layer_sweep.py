@@ -400,7 +400,7 @@ def judged(name: str, limit: int) -> Row:
     def stop(*_: Any) -> None:
         raise TimeoutError
 
-    signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(limit)
     try:
         model, size = made(name)
@@ -412,6 +412,7 @@ def judged(name: str, limit: int) -> Row:
         return Row(name, verdict="error", note=note, seconds=time.perf_counter() - begun)
     finally:
         signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
         gc.collect()
 
 

@@ -10,8 +10,6 @@ from mmcam import ExplainError, attribute
 from mmcam.grids import grid_of
 from mmcam.layers import find_layer, trace
 
-pytest.importorskip("timm")
-
 KINDS = {
     "torchvision: resnet18": ("layer4", "a map"),
     "torchvision: squeezenet1_1": ("features", "a map"),

@@ -49,6 +49,9 @@ def explain(
     text: Text = None,
     question: Question = None,
     answer: Answer = None,
+    similar_to: Annotated[
+        str | None, typer.Option(help="A text, for models that compare pictures and texts, such as CLIP.")
+    ] = None,
     contrast: Contrast = None,
     position: Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")] = None,
     beam: Annotated[int | None, typer.Option(help="Every word of the best so many captions.")] = None,
@@ -70,15 +73,17 @@ def explain(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Explain a class, a word, a whole caption or an answer; write PICTURE-TARGET.png and .npz."""
+    """Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz."""
     about_caption = caption or word is not None or text is not None or beam is not None or grounding
-    task = task_of(class_ is not None, about_caption, question is not None, answer is not None)
+    task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
+    if task == "similarity" and model is None:
+        raise typer.BadParameter("--similar-to needs a --model that compares pictures and texts; none is bundled")
     if by_word and question is None:
         raise typer.BadParameter("--by-word needs its --question")
     if grounding and (word is not None or beam is not None):
         raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
     with one_sentence():
-        loaded, preprocess = load_model(model or BUNDLED[task], weights, device)
+        loaded, preprocess = load_model(model or BUNDLED.get(task, ""), weights, device)
         options = options_of(method, option or [])
     layers = layer[0] if layer and len(layer) == 1 else layer or None
     shared: dict[str, Any] = {"layer": layers, "method": method, "preprocess": preprocess, "contrast": contrast}
@@ -91,6 +96,8 @@ def explain(
             return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, beam=beam, **shared)
         if task == "answer":
             return mmcam.explain_answer(loaded, picture, question or "", answer, by_word=by_word, **shared)
+        if task == "similarity":
+            return mmcam.explain_similarity(loaded, picture, similar_to or "", **shared)
         return mmcam.explain_class(
             loaded, picture, index_or_name(class_), **shared | {"contrast": index_or_name(contrast)}
         )

@@ -43,17 +43,19 @@ def one_sentence() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def task_of(of_class: bool, of_caption: bool, of_question: bool, of_answer: bool = False) -> str:
-    """The task that the given options are about: "class", "caption" or "answer".
+def task_of(
+    of_class: bool, of_caption: bool, of_question: bool, of_answer: bool = False, of_similarity: bool = False
+) -> str:
+    """The task that the given options are about: "class", "caption", "answer" or "similarity".
 
     Raises:
         typer.BadParameter: they are about several, or about an answer without its question.
     """
-    if of_class + of_caption + of_question > 1:
-        raise typer.BadParameter("choose one of --class, --word/--caption/--text, and --question")
+    if of_class + of_caption + of_question + of_similarity > 1:
+        raise typer.BadParameter("choose one of --class, --word/--caption/--text, --question and --similar-to")
     if of_answer and not of_question:
         raise typer.BadParameter("--answer needs its --question")
-    return "caption" if of_caption else "answer" if of_question else "class"
+    return "caption" if of_caption else "answer" if of_question else "similarity" if of_similarity else "class"
 
 
 def index_or_name(text: str | None) -> int | str | None:

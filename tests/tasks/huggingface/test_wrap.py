@@ -93,3 +93,19 @@ def test_wrapping_leaves_every_parts_mode_alone():
     assert wrapped.training
     assert model.training
     assert not model.vit.embeddings.training
+
+
+def test_similarity_on_the_command_line(tmp_path):
+    model, processor = clip()
+    model.save_pretrained(tmp_path / "clip")
+    processor.save_pretrained(tmp_path / "clip")
+    photo(40, 60).save(tmp_path / "photo.png")
+    texts = processor.tokenizer.convert_ids_to_tokens([5, 6])
+    word = next(text for text in texts if text.isalpha())
+    command = ["explain", tmp_path / "photo.png", "--similar-to", word, "--model", tmp_path / "clip"]
+    result = CliRunner().invoke(app, [*map(str, command), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / f"photo-{word.lower()}.png").is_file()
+    refused = CliRunner().invoke(app, ["explain", str(tmp_path / "photo.png"), "--similar-to", word])
+    assert refused.exit_code == 2
+    assert "--model" in refused.output
