@@ -13,7 +13,7 @@ PICTURE = vignettes.draw(20_000_123).image
 def test_captions_of_as_many_words_as_a_map_has_cells(words):
     """A fresh model each time: the layer is remembered."""
     model = models.load("vignette-transformer-captioner")
-    caption = " ".join(("a blue house and".split() * words)[:words])
+    caption = " ".join((["a", "blue", "house", "and"] * words)[:words])
     exp = mmcam.explain_caption(model, PICTURE, "house", caption=caption)
     assert exp.layer == "features"
     assert exp.cam.shape == (14, 14)
@@ -23,5 +23,5 @@ def test_captions_of_as_many_words_as_a_map_has_cells(words):
 @pytest.mark.parametrize("name", ["vignette-san", "vignette-hiecoatt-alternating"])
 def test_questions_of_as_many_words_as_a_map_has_cells(name, words):
     model = models.load(name)
-    question = " ".join(("what colour is the house".split() * words)[:words])
+    question = " ".join((["what", "colour", "is", "the", "house"] * words)[:words])
     assert mmcam.explain_answer(model, PICTURE, question).layer == "features"
