@@ -19,6 +19,8 @@ from typing import Any, Final
 import numpy as np
 import typer
 from rich.progress import track
+from torch import Tensor
+from torchvision.ops import box_iou
 
 import mmcam
 import models
@@ -98,17 +100,8 @@ def judged(
     for kind, exp in zip(kinds, exps, strict=True):
         boxes = [thing.box for thing in scene.truth.things if thing.kind == kind]
         found = replace(exp, values=exp.values - exp.values.min().clamp(max=0)).box()
-        localised = found is not None and any(overlap(found, box) >= 0.5 for box in boxes)
+        localised = found is not None and bool((box_iou(Tensor([found]), Tensor(boxes)) >= 0.5).any())
         yield localised, inside(exp.peak(), scene.kind_mask(kind))
-
-
-def overlap(first: Sequence[int], second: Sequence[int]) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom), right and bottom exclusive."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    both = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return both / (areas - both)
 
 
 if __name__ == "__main__":
