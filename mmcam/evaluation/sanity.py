@@ -1,0 +1,127 @@
+"""Does a map depend on what the model has learnt? (Adebayo et al., Sanity Checks for Saliency Maps, arXiv 1810.03292.)
+
+The model's layers are re-initialised, from the top down one after the other (cascading) or each by itself
+(independent), and the maps compared with those of the trained model. A method whose maps stay alike shows the picture
+rather than the model.
+
+    with randomised(model) as steps:
+        for layer in steps:
+            print(layer, similarity(before, mmcam.attribute(model, x, [target])[0, 0]))
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmcam.evaluation.agreement import rank_correlation
+
+_SALT = 181003292
+"""Added to seeds: weights drawn under the seed a model was made with would be those it was made with."""
+
+
+def layers_from_top(model: nn.Module) -> list[str]:
+    """The dotted names of all modules with parameters of their own, the last defined first.
+
+    Most networks define their layers in the order they run; where one does not, pass `randomised` its own list.
+    """
+    return [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))][::-1]
+
+
+@contextlib.contextmanager
+def randomised(
+    model: nn.Module, layers: Sequence[str] | None = None, *, cascade: bool = True, seed: int = 0
+) -> Iterator[Iterator[str]]:
+    """Re-initialise a model's layers one after the other, and leave it exactly as found, also after an exception.
+
+    A context manager, as a generator alone is not told when a loop over it fails.
+
+    Args:
+        model: any module; its weights and buffers change in place meanwhile.
+        layers: dotted names in the order they are randomised; default `layers_from_top`.
+        cascade: keep what was randomised before; False randomises each layer by itself.
+        seed: of the new weights; a layer gets the same ones in both modes.
+
+    Yields:
+        An iterator over the names of the layers; as it gives a name, that layer has just been randomised.
+
+    Raises:
+        ValueError: there is no such layer, or it has no weights.
+    """
+    names = layers_from_top(model) if layers is None else list(layers)
+    modules = dict(model.named_modules())
+    missing = [name for name in names if name not in modules or not any(True for _ in modules[name].parameters())]
+    if missing or not names:
+        known = ", ".join(layers_from_top(model)) or "none"
+        what = f"There is no layer {missing[0]!r} with weights" if missing else "There is no layer to randomise"
+        raise ValueError(f"{what}; those with weights are: {known}.")
+    kept = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
+
+    def restore() -> None:
+        with torch.no_grad():
+            for tensor, value in kept:
+                tensor.copy_(value)
+
+    def steps() -> Iterator[str]:
+        for i, name in enumerate(names):
+            if not cascade:
+                restore()
+            reinitialise(modules[name], seed + i)
+            yield name
+
+    try:
+        yield steps()
+    finally:
+        restore()
+
+
+def reinitialise(module: nn.Module, seed: int = 0) -> None:
+    """Draw a layer's weights, and those of all within it, anew and in place, as when it was made.
+
+    By the modules' own `reset_parameters`, which also resets a batch norm's statistics; parameters of a module without
+    one come from a normal distribution of their mean and deviation. The global random state stays.
+    """
+    devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
+    with torch.random.fork_rng(devices), torch.no_grad():
+        torch.manual_seed(_SALT + seed)
+        for part in module.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+                continue
+            for parameter in part.parameters(recurse=False):
+                spread = float(parameter.float().std()) if parameter.numel() > 1 else 1.0
+                parameter.normal_(float(parameter.float().mean()), spread)
+
+
+def similarity(
+    before: NDArray[np.floating] | Tensor, after: NDArray[np.floating] | Tensor, *, magnitude: bool = False
+) -> float:
+    """Spearman's rank correlation of two maps, pixel by pixel, as in the paper's figure 4.
+
+    Its second figure, the structural similarity (SSIM), is left to a library of image quality.
+
+    Args:
+        before: (h, w), the trained model's.
+        after: (h, w), the randomised one's.
+        magnitude: compare absolute values; the paper shows both.
+
+    Returns:
+        -1 to 1; nan if one of the maps is the same everywhere, as an empty one is.
+
+    Raises:
+        ValueError: maps of different sizes.
+    """
+    if tuple(before.shape) != tuple(after.shape):
+        raise ValueError(
+            f"The maps have shapes {tuple(before.shape)} and {tuple(after.shape)}; bring both to one size."
+        )
+    size = (before.shape[0], before.shape[-1])
+    if magnitude:
+        return rank_correlation(np.abs(np.asarray(before)), np.abs(np.asarray(after)), size)
+    return rank_correlation(before, after, size)
