@@ -1,4 +1,4 @@
-"""Policies: what a reinforcement-learning agent makes of an observation, and its choices as targets.
+"""Policies: what a reinforcement-learning policy makes of an observation, and its choices as targets.
 
 An observation is no photograph. It may be a stack of grey frames, and what is done to it is the policy's own business:
 so an array or tensor of bytes goes to the policy as it is, its values unchanged, as the environment hands it out.
