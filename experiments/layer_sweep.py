@@ -1,6 +1,6 @@
 """Does the library find the right layer? Every classifier of torchvision and most families of timm, random weights.
 
-For each architecture the default layer is found, the Grad-CAM of a class is made there, and five things are checked:
+For each architecture the default layer is found, the Grad-CAM of a class is made there, and six things are checked:
 
 - the map is finite, and not one value everywhere (the map for the class or the one against it: a random network may
   have nothing that speaks for a class);
@@ -9,6 +9,7 @@ For each architecture the default layer is found, the Grad-CAM of a class is mad
   tokens read from the wrong one on wrap around the border, and are found out. Maps of convolutions can only be
   transposed or turned; for them the place is a third of each side, and it must show in the same quarter, because a deep
   random network spreads its pixels wide;
+- the layer stands behind at least half of the modules, not at the stem;
 - a network of convolutions alone is traced once, without gradients;
 - the model is left as found: train flags, requires_grad, hooks, gradients, weights, and the random state;
 - nothing is raised, unless there is no map to show and one sentence says so.
@@ -55,6 +56,8 @@ from mmcam.layers import find_layer
 SIDE: Final = 224
 OBLONG: Final = (224, 160)
 """For every other network that takes any size: a map that is not square shows more mistakes."""
+EARLY: Final = 0.5
+"""Share of the modules behind which the layer must stand; of all others, VGG has most behind its layer."""
 PICTURES: Final = 4
 """Pictures of noise in a batch, over which changes are added up."""
 FAINT: Final = 0.003
@@ -236,7 +239,9 @@ def check(name: str, model: nn.Module, size: tuple[int, int]) -> Row:
     try:
         row.layer = find_layer(model, forward, x)
         maps = mmcam.attribute(model, x, [score(1.0), score(-1.0)], layer=row.layer)
-        row.note = "; ".join(filter(None, (faults(maps), placed(row, model, size, generator))))
+        found = faults(maps), placed(row, model, size, generator)
+        early = "the layer stands before most others" if row.depth < EARLY else ""
+        row.note = "; ".join(filter(None, (*found, early)))
         row.verdict = "wrong" if row.note else "right"
     except mmcam.ExplainError as error:
         row.verdict, row.note = "refused", str(error)

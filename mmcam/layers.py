@@ -130,20 +130,21 @@ def _version(tensor: Tensor) -> int | None:
     return None if tensor.is_inference() else tensor._version
 
 
-def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
+def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> list[Call]:
     """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
     pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
     itself rather than what it was computed from. Tokens count if a map before them has as many cells, in rows and
     columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
-    before them (patches cut out and projected), all tokens count that their number allows.
+    before them (patches cut out and projected), all tokens count that their number allows. Without `words` in the model,
+    tokens of a patch embedding's map may also be several of its cells each (a transformer in a transformer).
     """
     names = [call.name for call in calls]
     out = calls[-1].shape if calls else ()
     scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
     calls = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
-    any_map = any(len(call.shape) == 4 for call in calls)
+    maps = [call.kind for call in calls if len(call.shape) == 4]
     found: list[Call] = []
     cells: set[tuple[int, int]] = set()
     for call in calls:
@@ -151,7 +152,9 @@ def spatial(calls: list[Call], picture: tuple[int, int]) -> list[Call]:
         channels, h, w = call.map
         if len(call.shape) == 4:
             cells.add((h, w))
-        elif any_map and (h, w) not in cells:
+            if maps == ["Conv2d"] and not words:
+                cells |= {(h // part, w // part) for part in (2, 4, 8)}
+        elif maps and (h, w) not in cells:
             continue
         if call.form != "a map":
             cells |= {(h, w), (h // 2, w // 2), (-(-h // 2), -(-w // 2))}
@@ -179,27 +182,28 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
     if size in known:
         return known[size]
-    candidates = spatial(trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x)), picture_of(x))
+    reads = any(hasattr(model, name) for name in _LANGUAGE)
+    calls = trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x))
+    candidates = spatial(calls, picture_of(x), words=reads)
     if not candidates:
         raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
     maps = [call for call in candidates if call.form == "a map"]
     # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
-    reads = any(hasattr(model, name) for name in _LANGUAGE)
     if reads and maps and maps[-1].kind != "Conv2d":
         candidates = maps
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
     mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
-    known[size] = _last_with_a_say(model, forward, x) if mixed else candidates[-1].name
+    known[size] = _last_with_a_say(model, forward, x, reads) if mixed else candidates[-1].name
     return known[size]
 
 
-def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
+def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
     picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
-    calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture)
+    calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture, words)
     kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
     result = outputs.get("")
     if result is None or not result.requires_grad or not kinds:

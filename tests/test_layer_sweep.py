@@ -77,6 +77,26 @@ def test_an_order_that_is_not_row_by_row_is_an_error_and_no_map(order):
         find_layer(model, model, pictures())
 
 
+def test_tokens_of_several_cells_of_a_patch_embedding():
+    """A transformer in a transformer embeds 8×8 pixels and goes on with 4×4 patches of them; words would forbid that."""
+
+    class Inner(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pixels, self.outer = nn.Conv2d(3, 4, 2, 2), nn.Linear(16, 8)
+            self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 5)
+
+        def forward(self, x):
+            inner = self.pixels(x).unflatten(2, (4, 2)).unflatten(4, (4, 2)).permute(0, 2, 4, 1, 3, 5)
+            return self.head(self.norm(self.outer(inner.reshape(len(x), 16, 16))).tanh().mean(1))
+
+    model, x = seeded(Inner), pictures()
+    assert find_layer(model, model, x) == "norm"
+    speaking = seeded(Inner)
+    speaking.answer_scores = None
+    assert find_layer(speaking, speaking, x) == "pixels"
+
+
 def test_words_are_no_patches():
     """16 of them would make a map of 4×4, but they do not come from the picture."""
 
