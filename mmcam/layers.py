@@ -137,7 +137,7 @@ def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
     itself rather than what it was computed from. Tokens count if a map before them has as many cells, in rows and
     columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
-    before them (patches cut out and projected), all tokens count that their number allows. Without `words` in the model,
+    before them (patches cut out and projected), all tokens count that their number allows. Without `words` in a model,
     tokens of a patch embedding's map may also be several of its cells each (a transformer in a transformer).
     """
     names = [call.name for call in calls]

@@ -78,7 +78,7 @@ def test_an_order_that_is_not_row_by_row_is_an_error_and_no_map(order):
 
 
 def test_tokens_of_several_cells_of_a_patch_embedding():
-    """A transformer in a transformer embeds 8×8 pixels and goes on with 4×4 patches of them; words would forbid that."""
+    """A transformer in a transformer embeds 8×8 pixels, then has 4×4 patches of them; words would forbid that."""
 
     class Inner(nn.Module):
         def __init__(self):
