@@ -79,13 +79,14 @@ def main(pictures: int = 200, out: Path = Path("experiments/results")) -> None:
              f"{miss:.1%} ± {spread[1]:.1%}", told]
         )  # fmt: skip
     head = ["", "localisation error", "difference", "pointing error", "published: ILSVRC-15 top-1 error (difference)"]
+    command = f"python -m experiments.ablations --pictures {pictures}"
     above = [
         f"vignette-classifier, each kind in the first {pictures} test vignettes ({len(base)} maps), ± standard error. "
         "The published figures are of another network and data set and remembered (~): only their differences compare.",
         "",
-        f"    python -m experiments.ablations --pictures {pictures}",
+        f"    {command}",
     ]
-    show(out / "ablations", report, head, table, above)
+    show(out / "ablations", {"command": command, "rows": report}, head, table, above)
 
 
 def at(layer: str) -> str:

@@ -225,8 +225,15 @@ def table(rows: list[Row], path: Path) -> None:
         mark = f" [{noted.index(pair) + 1}]" if pair in NOTES else ""
         cells.append([method, library + mark, *(f"{found[name]:.0e}" if name in found else "" for name in networks)])
     notes = [f"[{i}] {pair}: {note}." for i, (pair, note) in enumerate(NOTES.items(), 1)]
-    above = [f"`python -m experiments.agreement`: {told}"]
-    show(path, rows, ("method", "library", *networks), cells, above, ["", EMPTY, "", *notes])
+    command = "python -m experiments.agreement"
+    show(
+        path,
+        {"command": command, "rows": rows},
+        ("method", "library", *networks),
+        cells,
+        [f"`{command}`: {told}"],
+        ["", EMPTY, "", *notes],
+    )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def detectors(probes: int, work: Path, out: Path, command: str) -> None:
         "",
         f"    {command}",
     ]
-    show(out / "neuron-detectors", report, head, rows, above)
+    show(out / "neuron-detectors", {"command": command, "rows": report}, head, rows, above)
 
 
 # --- is it true -------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def texts(pictures: int, probes: int, work: Path, out: Path, command: str) -> No
         "",
         f"    {command}",
     ]
-    show(out / "neuron-text", report, head, rows, above)
+    show(out / "neuron-text", {"command": command, "rows": report}, head, rows, above)
 
 
 def share(named: Collection[Fact], true: Collection[Fact]) -> float:
@@ -277,7 +277,7 @@ def removal(removals: int, probes: int, work: Path, out: Path, command: str, see
         "",
         f"    {command}",
     ]
-    show(out / "neuron-removal", report, head, rows, above)
+    show(out / "neuron-removal", {"command": command, "rows": report}, head, rows, above)
     plot(report, out / "neuron-removal.png")
 
 
@@ -367,7 +367,7 @@ def bias(pictures: int, probes: int, work: Path, out: Path, command: str, size: 
         "",
         f"    {command}",
     ]
-    show(out / "neuron-bias", report, head, rows, above)
+    show(out / "neuron-bias", {"command": command, "rows": report}, head, rows, above)
 
 
 def there(scene: vignettes.Vignette, kind: str) -> bool:

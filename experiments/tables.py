@@ -1,9 +1,11 @@
-"""A table of results: on the terminal, as JSON and as Markdown."""
+"""A table of results: on the terminal, and as JSON, CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,17 @@ from mmcam.explanation import write_whole
 
 def show(
     path: Path,
-    report: Any,
+    report: Mapping[str, Any],
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
     above: Sequence[str],
     below: Sequence[str] = (),
 ) -> None:
-    """Print the table; write `report` to PATH.json and the table, between lines of text, to PATH.md."""
+    """Print the table and write it four times.
+
+    PATH.json is the report; PATH.csv its "rows" at full precision, a column a figure; PATH.md and PATH.tex are the
+    table as printed, the former between lines of text.
+    """
     table = Table(*head)
     for row in rows:
         table.add_row(*map(escape, row))
@@ -30,7 +36,42 @@ def show(
     lines = [*above, "", *("| " + " | ".join(row) + " |" for row in (head, *rows)), *below]
     lines.insert(len(above) + 2, "|---" * len(head) + "|")
     keep(path.with_suffix(".json"), json.dumps(report, indent=1))
+    keep(path.with_suffix(".csv"), comma_separated(report["rows"]))
     keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
+    keep(path.with_suffix(".tex"), latex(head, rows))
+
+
+def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a column for every figure in any of them; "pointing.low" is `low` within `pointing`."""
+    flat = [dict(leaves(row)) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def leaves(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The figures of a row by their dotted names; a list stays one entry."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    r"""A table for ``\input``, with the rules of the booktabs package; what LaTeX cannot take as it is, is escaped."""
+    from pylatexenc.latexencode import UnicodeToLatexEncoder
+    from tabulate import tabulate
+
+    encode = UnicodeToLatexEncoder(unknown_char_policy="fail").unicode_to_latex
+    cells = [[encode(cell) for cell in row] for row in (head, *rows)]
+    made = tabulate(cells[1:], cells[0], tablefmt="latex_raw", disable_numparse=True)
+    for rule in ("toprule", "midrule", "bottomrule"):
+        made = made.replace(r"\hline", rf"\{rule}", 1)
+    return f"% needs \\usepackage{{booktabs}}\n{made}\n"
 
 
 def keep(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from mmcam import METHODS
 
 def test_all_agree_but_those_whose_definition_differs(tmp_path):
     agreement.main(out=tmp_path, networks=["vgg11_bn"])
-    rows = json.loads((tmp_path / "agreement.json").read_text())
+    rows = json.loads((tmp_path / "agreement.json").read_text())["rows"]
     errors = {(row["method"], row["library"]): row["error"] for row in rows}
     differ = {("gradcam++", "torchcam"), ("smooth_gradcam++", "torchcam"), ("scorecam", "grad-cam")}
     assert {key: error for key, error in errors.items() if key not in differ and not error < 1e-4} == {}
