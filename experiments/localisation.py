@@ -13,55 +13,44 @@ into runs/localisation, a line a picture and method, and a run that was stopped 
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import torch
 import typer
-from PIL import Image
-from rich.progress import track
-from scipy import ndimage
-from torch import nn
-from torchvision import models as zoo
 
 import mmcam
-import models
-from experiments.real_photos import networks
-from experiments.tables import show
-from mmcam.datasets import imagenet, vignettes
-from mmcam.evaluation.localisation import Box, Located, errors, inclusive, share
-from mmcam.evaluation.pointing import (
-    Offered,
-    accuracy_with_rejection,
-    centre,
-    class_mean,
-    inside,
-    rejection_threshold,
-)
-from mmcam.model_spec import read_state
-
-METHODS: Final = (
-    "gradcam", "layercam", "hirescam", "gradcam++", "gradient", "guided_backprop", "guided_gradcam", "c_mwp",
+from experiments.boxes import (
+    GRABCUT,
+    PAPERS_METHODS,
+    SHARES,
+    SMOOTHING,
+    WHOLE,
+    Record,
+    examine,
+    nets_of,
+    path_of,
+    read,
+    subjects,
 )  # fmt: skip
-WHOLE: Final = "(whole picture, its centre)"
-SHARES: Final = (0.05, 0.15, 0.3, 0.5)
-"""Of the maximum, at which a map is cut; the paper's is the second."""
+from experiments.tables import show
+from mmcam.evaluation.localisation import Located, errors, share
+from mmcam.evaluation.pointing import Offered, accuracy_with_rejection, class_mean, inside, rejection_threshold
+from mmcam.evaluation.uncertainty import bootstrap
+from mmcam.explanation import write_whole
+
 PAPERS: Final = 0.15
-SMOOTHING: Final = 0.02
-"""Pixel maps are speckled, so they are blurred first: the Gaussian's σ as a share of the input's side."""
+"""The papers' share of the maximum at which a map is cut."""
 TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
 """Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
 SMALL: Final = 0.25
 """A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
 RESAMPLES, SEED = 500, 0
+OTHERS: Final = (GRABCUT, *(name for name in mmcam.METHODS if name not in (*PAPERS_METHODS, "attention")))
+"""The methods that are not the papers': some take hundreds of forwards, so they see fewer pictures."""
 
 PUBLISHED: Final = (
     # net, method, classification error top-1, top-5, localisation error top-1, top-5; ~ as remembered, not re-read
@@ -83,34 +72,14 @@ PUBLISHED_POINTING: Final = (
 )
 
 Data = Literal["real", "ilsvrc", "vignettes"]
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A picture and the boxes, right and bottom inclusive, of each class in it."""
-
-    name: str
-    open: Callable[[], Image.Image]
-    truth: dict[int, list[Box]]
-    blacklisted: bool = False
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network, how its pictures are made, and the outputs that are classes of things (None: all)."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-    classes: tuple[int, ...] | None = None
 
 
 def main(
     data: Annotated[str, typer.Option(help="real, ilsvrc or vignettes.")] = "real",
     root: Annotated[Path | None, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of photographs, weights.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many pictures; vignettes: default 200.")] = None,
-    methods: Annotated[list[str] | None, typer.Option(help=f"Default {', '.join(METHODS)}.")] = None,
+    methods: Annotated[list[str] | None, typer.Option(help=f"Default {', '.join(PAPERS_METHODS)}.")] = None,
+    others: Annotated[int, typer.Option(help=f"Pictures for these, too: {', '.join(OTHERS)}.")] = 0,
     network: Annotated[
         list[str] | None, typer.Option(help="torchvision's NAME=FILE of a state dict, in place of the two at hand.")
     ] = None,
@@ -124,179 +93,43 @@ def main(
         raise typer.BadParameter("--root names the folder of the photographs, or set MMCAM_REAL_DATA.")
     if data == "vignettes":
         limit = limit or 200
+    if 1 in (limit, others):
+        raise typer.BadParameter("Half of the pictures choose for the other half; pass at least 2.")
     nets = nets_of(data, root, network or ())
-    chosen = tuple(methods or METHODS)
+    counts = dict.fromkeys((*(methods or PAPERS_METHODS), WHOLE), limit) | dict.fromkeys(
+        OTHERS if others else (), others
+    )
+    unfit = {}
     for net in nets:
-        examine(net, subjects(data, root, limit), chosen, work, data, limit)
-    names = {subject.name for subject in subjects(data, root, limit)}
+        for count in dict.fromkeys(counts.values()):
+            chosen = [method for method in counts if counts[method] == count]
+            left = examine(net, subjects(data, root, count), chosen, work, data, count)
+            unfit.update({(net.name, method): sentence for method, sentence in left.items()})
+    order = [subject.name for subject in subjects(data, root, limit)]
     rows = []
     for net in nets:
-        for method in (*chosen, WHOLE):
+        for method, count in counts.items():
+            names = set(order[:count])
             records = [r for r in read(path_of(work, data, net, method)) if r["picture"] in names]
-            rows.append({"network": net.name, "method": method, **figures(records, TOLERANCE[data])})
+            if (net.name, method) not in unfit:
+                rows.append({"network": net.name, "method": method, **figures(records, TOLERANCE[data])})
     command = f"python -m experiments.localisation --data {data}"
     command += " --root …" * (data == "ilsvrc") + (f" --limit {limit}" if limit else "")
-    command += "".join(f" --methods {name}" for name in methods or ())
+    command += "".join(f" --methods {name}" for name in methods or ()) + (f" --others {others}" if others else "")
     command += "".join(f" --network {name.partition('=')[0]}=…" for name in network or ())
     report = {
         "command": "MMCAM_REAL_DATA=… " * (data == "real") + command,
         "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "pictures": len(names),
+        "pictures": len(order),
         "seed of the bootstrap": SEED,
         "share of the maximum": PAPERS,
         "tolerance": TOLERANCE[data],
         "smoothing of pixel maps": SMOOTHING,
+        "left out": [{"network": net, "method": method, "why": why} for (net, method), why in unfit.items()],
         "rows": rows,
     }
     table(report, data, out / f"localisation-{data}")
-
-
-def nets_of(data: str, root: Path | None, given: Sequence[str]) -> list[Net]:
-    """The bundled classifier for vignettes; for photographs those given, else the two whose weights lie in the root."""
-    if data == "vignettes":
-        model = models.load("vignette-classifier")
-        kinds = tuple(i for i, name in enumerate(model.classes) if name in vignettes.KINDS)
-        return [Net("vignette-classifier", model, model.preprocess, kinds)]
-    if given:
-        return [torchvision_net(*text.partition("=")[::2]) for text in given]
-    assert root is not None
-    return [Net(found.name, found.model, found.preprocess) for found in networks(root)]
-
-
-def torchvision_net(name: str, file: str) -> Net:
-    """A torchvision network as published: shorter side 256, centre crop 224."""
-    if name not in zoo.list_models(module=zoo) or not file:
-        raise typer.BadParameter(f"--network is NAME=FILE, as vgg16=vgg16.pth; {name!r} with {file!r} is not.")
-    model = zoo.get_model(name, weights=None)
-    model.load_state_dict(read_state(Path(file)))
-    return Net(name, model.eval(), mmcam.Preprocess(size=(224, 224), mode="crop", resize=256))
-
-
-def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subject]:
-    """The pictures, or the first `limit` of them."""
-    if data == "vignettes":
-        return map(partial(vignette, models.load("vignette-classifier").classes), range(limit or 0))
-    assert root is not None
-    return islice(photographs(root) if data == "real" else official(root), limit)
-
-
-def photographs(root: Path) -> Iterator[Subject]:
-    """The validation photographs of the folder of real pictures, brought back to their original size."""
-    folder = root / "imagenet_val"
-    boxes: dict[str, list[Box]] = defaultdict(list)
-    with (folder / "boxes.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            left, top, right, bottom = (int(row[f"orig_{side}"]) for side in ("x0", "y0", "x1", "y1"))
-            boxes[row["file"]].append((left, top, right, bottom))
-    with (folder / "labels.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            size = int(row["orig_width"]), int(row["orig_height"])
-            path = folder / "images" / row["file"]
-            yield Subject(row["file"], partial(restored, path, size), {int(row["class_index"]): boxes[row["file"]]})
-
-
-def restored(path: Path, size: tuple[int, int]) -> Image.Image:
-    """A squashed photograph at its original (width, height)."""
-    return mmcam.load_image(path).resize(size, Image.Resampling.BICUBIC)
-
-
-def official(root: Path) -> Iterator[Subject]:
-    """ILSVRC's validation photographs, where the official files are."""
-    for photo in imagenet.validation(root):
-        truth: dict[int, list[Box]] = {photo.label: list(photo.boxes)}
-        yield Subject(photo.path.name, partial(mmcam.load_image, photo.path), truth, photo.blacklisted)
-
-
-def vignette(classes: Sequence[str], i: int) -> Subject:
-    """A test vignette; the boxes are those of what is visible of each thing."""
-    scene = vignettes.draw(vignettes.seed("test", i))
-    truth: dict[int, list[Box]] = defaultdict(list)
-    for thing, mask in zip(scene.truth.things, scene.instances, strict=True):
-        if mask.any():
-            ys, xs = np.nonzero(mask)
-            truth[classes.index(thing.kind)].append((int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())))
-    return Subject(str(i), lambda: scene.image, dict(truth))
-
-
-def path_of(work: Path, data: str, net: Net, method: str) -> Path:
-    """Where the records of a network and method lie."""
-    return work / f"{data}-{net.name}-{method}.jsonl".replace(" ", "-")
-
-
-def examine(
-    net: Net, pictures: Iterator[Subject], methods: Sequence[str], work: Path, data: str, limit: int | None
-) -> None:
-    """Write what is missing of a network's records."""
-    work.mkdir(parents=True, exist_ok=True)
-    paths = {method: path_of(work, data, net, method) for method in (*methods, WHOLE)}
-    done = {method: {record["picture"] for record in read(path)} for method, path in paths.items()}
-    for subject in track(pictures, net.name, total=limit):
-        todo = [method for method in paths if subject.name not in done[method]]
-        if not todo:
-            continue
-        picture = subject.open()
-        top = surest(net, picture)
-        for method in todo:
-            labels = top + [label for label in subject.truth if label not in top]
-            maps = whole(picture, labels) if method == WHOLE else marks(net, picture, labels, method)
-            record = {
-                "picture": subject.name, "size": picture.size, "top": top, "blacklisted": subject.blacklisted,
-                "truth": {str(label): boxes for label, boxes in subject.truth.items()}, "maps": maps,
-            }  # fmt: skip
-            with paths[method].open("a") as file:
-                file.write(json.dumps(record) + "\n")
-
-
-def read(path: Path) -> list[Record]:
-    """The records of a file, each picture once; a line that a stopped run left half is cut off, so that one fits on."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    complete = text[: text.rfind("\n") + 1]
-    if complete != text:
-        path.write_text(complete)
-    return list({(record := json.loads(line))["picture"]: record for line in complete.splitlines()}.values())
-
-
-def surest(net: Net, picture: Image.Image) -> list[int]:
-    """The five classes of the highest logits."""
-    x, _ = net.preprocess(picture)
-    with torch.no_grad():
-        logits = net.model(x[None])[0]
-    if net.classes is None:
-        return [int(i) for i in logits.topk(5).indices]
-    return [net.classes[int(i)] for i in logits[list(net.classes)].topk(5).indices]
-
-
-def marks(net: Net, picture: Image.Image, labels: list[int], method: str) -> list[Record]:
-    """Of the map of each class: where its maximum lies, how high it is, and a box at each share of it."""
-    found = []
-    for label, exp in zip(
-        labels,
-        mmcam.explain_class(net.model, picture, labels, method=method, preprocess=net.preprocess),
-        strict=True,
-    ):
-        exp = blurred(exp) if exp.values.ndim == 3 else exp
-        boxes = {str(cut): None if exp.empty else inclusive(exp.box(cut) or ()) for cut in SHARES}
-        found.append({"label": label, "peak": exp.peak(), "maximum": float(exp.heatmap.max()), "boxes": boxes})
-    return found
-
-
-def blurred(exp: mmcam.Explanation) -> mmcam.Explanation:
-    """A pixel map as a smooth one: the largest magnitude over the channels, blurred."""
-    cam = exp.cam.float().cpu().numpy()
-    smooth = ndimage.gaussian_filter(cam, SMOOTHING * max(cam.shape))
-    return replace(exp, values=torch.from_numpy(smooth))
-
-
-def whole(picture: Image.Image, labels: list[int]) -> list[Record]:
-    """What a method finds that looks at nothing: the whole picture, and its centre."""
-    box = (0, 0, picture.width - 1, picture.height - 1)
-    middle = centre(np.zeros(picture.size[::-1], dtype=bool))
-    return [
-        {"label": label, "peak": middle, "maximum": 1.0, "boxes": dict.fromkeys(map(str, SHARES), box)}
-        for label in labels
-    ]
+    draw(rows, data, out / f"localisation-{data}.png")
 
 
 def figures(records: list[Record], tolerance: int) -> dict[str, Any]:
@@ -305,6 +138,10 @@ def figures(records: list[Record], tolerance: int) -> dict[str, Any]:
     for name, error in errors([located(record, PAPERS) for record in records]).items():
         row[name] = {"value": error.value, "standard_error": error.standard_error, "pictures": error.pictures}
     row["own share"] = own_share(records)
+    row["by share"] = {}
+    for cut in SHARES:
+        error = errors([located(record, cut) for record in records], (1,))["localisation top-1"]
+        row["by share"][str(cut)] = {"value": error.value, "standard_error": error.standard_error}
     trials = [pointed(record, tolerance) for record in records]
     row["pointing"] = spread(trials, lambda own: mean_of(own, small=False))
     row["pointing small"] = spread(trials, lambda own: mean_of(own, small=True))
@@ -384,29 +221,36 @@ def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> 
 
 
 def modified(offers: list[list[Offered]], balanced: bool) -> dict[str, Any]:
-    """The modified game when each half is judged with the threshold that is best for the other one."""
+    """The modified game when each half is judged with the threshold that is best for the other one.
+
+    Balanced it has no figure where one of the halves has only present or only absent classes.
+    """
     first, second = halves(offers)
-    thresholds = [rejection_threshold([o for own in half for o in own], balanced) for half in (second, first)]
+    flat = [[offer for own in half for offer in own] for half in (second, first)]
+    if balanced and any(len({offer.present for offer in half}) < 2 for half in flat):
+        return {"thresholds": [], "value": None, "low": None, "high": None}
+    thresholds = [rejection_threshold(half, balanced) for half in flat]
     # Judged with its own half's threshold, each map is as if the threshold were 0 and its maximum the distance to it.
     pictures = [
         [replace(o, maximum=1.0 if o.maximum >= threshold else -1.0) for o in own]
         for half, threshold in zip((first, second), thresholds, strict=True)
         for own in half
     ]
-    found = spread(pictures, lambda own: accuracy_with_rejection([o for each in own for o in each], 0.0, balanced))
+
+    def accuracy(drawn: Sequence[list[Offered]]) -> float:
+        every = [offer for own in drawn for offer in own]
+        if balanced and len({offer.present for offer in every}) < 2:
+            return float("nan")
+        return accuracy_with_rejection(every, 0.0, balanced)
+
+    found = spread(pictures, accuracy)
     return {"thresholds": [t if np.isfinite(t) else "all" for t in thresholds], **found}
 
 
 def spread(pictures: Sequence[Any], figure: Callable[[Sequence[Any]], float]) -> dict[str, float | None]:
     """A figure over pictures, and a 95 % interval from resampling pictures; None where there is no figure."""
-    if np.isnan(figure(pictures)):
-        return {"value": None, "low": None, "high": None}
-    draw = np.random.default_rng(SEED)
-    values = []
-    for _ in range(RESAMPLES):
-        values.append(figure([pictures[i] for i in draw.integers(len(pictures), size=len(pictures))]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return {"value": figure(pictures), "low": float(low), "high": float(high)}
+    found = bootstrap(pictures, figure, resamples=RESAMPLES, seed=SEED)
+    return {name: None if np.isnan(value) else value for name, value in vars(found).items()}
 
 
 def table(report: dict[str, Any], data: str, path: Path) -> None:
@@ -427,8 +271,40 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
         for name, method, *published in PUBLISHED:
             start = [f"published: {name}", method, "50000", *published]
             cells.append([*start, *[""] * (len(head) - len(start))])
+    left = [f"{each['network']}, {each['method']}: {each['why']}" for each in report["left out"]]
+    below = ["", f"![Error by share of the maximum](localisation-{data}.png)", ""]
+    below += [f"{line}\n" for line in (*PUBLISHED_POINTING, *(f"Left out: {why}" for why in left))]
     above = [f"`{report['command']}`: mmcam {report['versions']['mmcam']}, torch {report['versions']['torch']}.", ""]
-    show(path, report, head, cells, [*above, told(report, data)], ["", *(f"{line}\n" for line in PUBLISHED_POINTING)])
+    show(path, report, head, cells, [*above, told(report, data)], below)
+
+
+def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
+    """The error against the share of the maximum at which maps are cut, a panel a network and a curve a method."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    figure = Figure(figsize=(5 * len(names) + 2.2, 4.6), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    curves = [row["method"] for row in rows if row["network"] == names[0] and row["method"] in PAPERS_METHODS]
+    for panel, name in zip(panels, names, strict=True):
+        own = {row["method"]: row["by share"] for row in rows if row["network"] == name}
+        for i, method in enumerate(curves):
+            points = [own[method][str(cut)] for cut in SHARES]
+            error = [100 * point["value"] for point in points]
+            spreads = [100 * point["standard_error"] for point in points]
+            style = {"color": f"C{i}", "marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1.6}
+            panel.errorbar(SHARES, error, spreads, label=method, linestyle="-" if i < 4 else "--", **style)
+        for method, dashes in ((WHOLE, ":"), (GRABCUT, "-.")):
+            if method in own:
+                level = 100 * own[method][str(PAPERS)]["value"]
+                panel.axhline(level, color="0.45", linestyle=dashes, linewidth=1.2, label=method)
+        panel.axvline(PAPERS, color="0.85", linewidth=6, zorder=0)
+        panel.set_xticks(SHARES, [f"{cut:.0%}" for cut in SHARES])
+        panel.set_title(name)
+        panel.set_xlabel("box at this share of the map's maximum (grey: the papers')")
+    panels[0].set_ylabel("localisation error top-1, %")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
@@ -440,7 +316,7 @@ def both(error: dict[str, Any]) -> str:
 
 
 def interval(found: dict[str, Any]) -> str:
-    """A figure and its interval in percent; "" where nothing was small."""
+    """A figure and its interval in percent; "" where there is none."""
     if found["value"] is None:
         return ""
     return f"{100 * found['value']:.1f} ({100 * found['low']:.0f}–{100 * found['high']:.0f})"
@@ -461,8 +337,9 @@ def told(report: dict[str, Any], data: str) -> str:
         "pictures left out of localisation only. Own share: each half of the pictures is cut at the share of "
         f"{', '.join(f'{cut:g}' for cut in SHARES)} that is best for the other half. Pixel methods (gradient and "
         f"guided ones): largest magnitude over the channels, blurred with σ = {SMOOTHING:.0%} of the input's side; the "
-        "gradient's box is that of the same cut, not Simonyan's GrabCut. Pointing: maximum of the map of the true "
-        f"class in a box of it, tolerance {report['tolerance']} pixels, mean over classes; small: classes whose boxes "
+        "gradient's box is that of the same cut; GrabCut's is Simonyan's, the papers' backprop. Pointing: maximum of "
+        f"the map of the true class in a box of it, tolerance {report['tolerance']} pixels, mean over classes; small: "
+        "classes whose boxes "
         f"cover less than {SMALL:.0%} of the picture. Modified: the maps of the five surest classes, of which faint "
         "ones are rejected; the threshold for each half is the best of the other half; rejecting an absent class is a "
         "hit. Balanced: mean of the accuracies on present and on absent classes, 50 for rejecting everything. In "

@@ -7,6 +7,7 @@ resampled.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +99,7 @@ def bootstrap(
     Raises:
         ValueError: there is no picture.
     """
+    from scipy.stats import DegenerateDataWarning
     from scipy.stats import bootstrap as resample
 
     if not len(pictures):
@@ -105,14 +107,17 @@ def bootstrap(
     value = float(figure(pictures))
     if len(pictures) == 1 or math.isnan(value):
         return Interval(value, math.nan, math.nan)
-    drawn = resample(
-        (np.arange(len(pictures)),),
-        lambda rows: float(figure([pictures[i] for i in rows])),
-        vectorized=False,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).bootstrap_distribution
+    with warnings.catch_warnings():
+        # Resamples that all give the same figure have an interval, too: that figure.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        drawn = resample(
+            (np.arange(len(pictures)),),
+            lambda rows: float(figure([pictures[i] for i in rows])),
+            vectorized=False,
+            n_resamples=resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
     if np.isnan(drawn).all():
         return Interval(value, math.nan, math.nan)
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
