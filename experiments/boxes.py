@@ -256,3 +256,12 @@ def whole(picture: Image.Image, labels: list[int]) -> list[Record]:
         {"label": label, "peak": middle, "maximum": 1.0, "boxes": dict.fromkeys(map(str, SHARES), box)}
         for label in labels
     ]
+
+
+def covered(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
+    """True in the pixels of any of some boxes, in a picture of (width, height)."""
+    mask = np.zeros(size[::-1], dtype=bool)
+    for box in boxes:
+        left, top, right, bottom = map(int, box)
+        mask[top : bottom + 1, left : right + 1] = True
+    return mask

@@ -30,6 +30,7 @@ from experiments.boxes import (
     SMOOTHING,
     WHOLE,
     Record,
+    covered,
     examine,
     nets_of,
     path_of,
@@ -206,12 +207,8 @@ def hit(found: Record, mask: np.ndarray, tolerance: int) -> bool:
 
 def mask_of(record: Record, label: int) -> np.ndarray | None:
     """True in the boxes of a class; None where it is not in the picture."""
-    if str(label) not in record["truth"]:
-        return None
-    mask = np.zeros(record["size"][::-1], dtype=bool)
-    for left, top, right, bottom in record["truth"][str(label)]:
-        mask[top : bottom + 1, left : right + 1] = True
-    return mask
+    boxes = record["truth"].get(str(label))
+    return None if boxes is None else covered(boxes, record["size"])
 
 
 def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> float:
