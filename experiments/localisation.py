@@ -14,7 +14,6 @@ into runs/localisation, a line a picture and method, and a run that was stopped 
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,18 +33,13 @@ from torchvision import models as zoo
 
 import mmcam
 import models
+from experiments.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
 from experiments.real_photos import networks
+from experiments.records import Record, add, read
 from experiments.tables import show
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.localisation import Box, Located, errors, inclusive, share
-from mmcam.evaluation.pointing import (
-    Offered,
-    accuracy_with_rejection,
-    centre,
-    class_mean,
-    inside,
-    rejection_threshold,
-)
+from mmcam.evaluation.pointing import Offered, centre, class_mean, inside
 from mmcam.model_spec import read_state
 
 METHODS: Final = (
@@ -61,7 +55,6 @@ TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
 """Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
 SMALL: Final = 0.25
 """A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
-RESAMPLES, SEED = 500, 0
 
 PUBLISHED: Final = (
     # net, method, classification error top-1, top-5, localisation error top-1, top-5; ~ as remembered, not re-read
@@ -83,7 +76,6 @@ PUBLISHED_POINTING: Final = (
 )
 
 Data = Literal["real", "ilsvrc", "vignettes"]
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -227,7 +219,6 @@ def examine(
     net: Net, pictures: Iterator[Subject], methods: Sequence[str], work: Path, data: str, limit: int | None
 ) -> None:
     """Write what is missing of a network's records."""
-    work.mkdir(parents=True, exist_ok=True)
     paths = {method: path_of(work, data, net, method) for method in (*methods, WHOLE)}
     done = {method: {record["picture"] for record in read(path)} for method, path in paths.items()}
     for subject in track(pictures, net.name, total=limit):
@@ -243,19 +234,7 @@ def examine(
                 "picture": subject.name, "size": picture.size, "top": top, "blacklisted": subject.blacklisted,
                 "truth": {str(label): boxes for label, boxes in subject.truth.items()}, "maps": maps,
             }  # fmt: skip
-            with paths[method].open("a") as file:
-                file.write(json.dumps(record) + "\n")
-
-
-def read(path: Path) -> list[Record]:
-    """The records of a file, each picture once; a line that a stopped run left half is cut off, so that one fits on."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    complete = text[: text.rfind("\n") + 1]
-    if complete != text:
-        path.write_text(complete)
-    return list({(record := json.loads(line))["picture"]: record for line in complete.splitlines()}.values())
+            add(paths[method], [record])
 
 
 def surest(net: Net, picture: Image.Image) -> list[int]:
@@ -322,11 +301,6 @@ def located(record: Record, cut: float) -> Located:
     return Located(predictions, truth, record["blacklisted"])
 
 
-def halves(items: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The pictures at even and at odd places."""
-    return list(items[::2]), list(items[1::2])
-
-
 def own_share(records: list[Record]) -> dict[str, Any]:
     """Localisation error top-1 when each half is cut at the share that is best for the other one."""
     outcomes: list[bool] = []
@@ -383,32 +357,6 @@ def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> 
     return class_mean(*zip(*own, strict=True)) if own else float("nan")
 
 
-def modified(offers: list[list[Offered]], balanced: bool) -> dict[str, Any]:
-    """The modified game when each half is judged with the threshold that is best for the other one."""
-    first, second = halves(offers)
-    thresholds = [rejection_threshold([o for own in half for o in own], balanced) for half in (second, first)]
-    # Judged with its own half's threshold, each map is as if the threshold were 0 and its maximum the distance to it.
-    pictures = [
-        [replace(o, maximum=1.0 if o.maximum >= threshold else -1.0) for o in own]
-        for half, threshold in zip((first, second), thresholds, strict=True)
-        for own in half
-    ]
-    found = spread(pictures, lambda own: accuracy_with_rejection([o for each in own for o in each], 0.0, balanced))
-    return {"thresholds": [t if np.isfinite(t) else "all" for t in thresholds], **found}
-
-
-def spread(pictures: Sequence[Any], figure: Callable[[Sequence[Any]], float]) -> dict[str, float | None]:
-    """A figure over pictures, and a 95 % interval from resampling pictures; None where there is no figure."""
-    if np.isnan(figure(pictures)):
-        return {"value": None, "low": None, "high": None}
-    draw = np.random.default_rng(SEED)
-    values = []
-    for _ in range(RESAMPLES):
-        values.append(figure([pictures[i] for i in draw.integers(len(pictures), size=len(pictures))]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return {"value": figure(pictures), "low": float(low), "high": float(high)}
-
-
 def table(report: dict[str, Any], data: str, path: Path) -> None:
     """Print the table with the published figures in it, and write it as JSON and Markdown."""
     head = (
@@ -437,13 +385,6 @@ GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
 def both(error: dict[str, Any]) -> str:
     """An error and its standard error in percent."""
     return f"{100 * error['value']:.1f} ± {100 * error['standard_error']:.1f}"
-
-
-def interval(found: dict[str, Any]) -> str:
-    """A figure and its interval in percent; "" where nothing was small."""
-    if found["value"] is None:
-        return ""
-    return f"{100 * found['value']:.1f} ({100 * found['low']:.0f}–{100 * found['high']:.0f})"
 
 
 def told(report: dict[str, Any], data: str) -> str:
