@@ -14,7 +14,6 @@ ones. Maps go into runs/pointing_game, a line a picture and method, and a run th
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from experiments.localisation import METHODS, SMOOTHING, blurred
 from experiments.modified_game import RESAMPLES, SEED, interval, modified, spread
 from experiments.pointing_subjects import Game, Mask, Subject, coco_game, vignette_game, voc_game
 from experiments.real_photos import networks
-from experiments.records import Record, add, read
+from experiments.records import Record, add, checksum, read
 from experiments.tables import show
 from mmcam.evaluation import Offered, centre, chance, class_mean, inside
 from mmcam.model_spec import load_model
@@ -73,13 +72,9 @@ PUBLISHED_MODIFIED: Final = (("VGG-16", "gradcam", "70.58"), ("VGG-16", "c_mwp",
 
 @dataclass(frozen=True)
 class Net:
-    """A network, how its pictures are made, and the outputs that are each category it knows.
-
-    `key` is its name and, where the weights come from anywhere, their checksum: records are those of these weights.
-    """
+    """A network, how its pictures are made, and the outputs that are each category it knows."""
 
     name: str
-    key: str
     model: nn.Module
     preprocess: mmcam.Preprocess
     outputs: dict[str, list[int]]
@@ -160,15 +155,12 @@ def nets_of(data: str, categories: Sequence[str], real: Path | None, given: Sequ
     if data == "vignettes":
         model = models.load("vignette-classifier")
         known = {kind: [model.classes.index(kind)] for kind in categories}
-        return [Net("vignette-classifier", "vignette-classifier", model, model.preprocess, known)]
+        return [Net("vignette-classifier", model, model.preprocess, known)]
     if given:
         return [network_of(text, categories) for text in given]
     if real is None:
         raise typer.BadParameter("--network names a network and its weights, NAME=FILE, or set MMCAM_REAL_DATA.")
-    return [
-        Net(net.name, net.name.replace(" ", "-"), net.model, squashed(net.preprocess), outputs_of(categories, 1000))
-        for net in networks(real)
-    ]
+    return [Net(net.name, net.model, squashed(net.preprocess), outputs_of(categories, 1000)) for net in networks(real)]
 
 
 def network_of(text: str, categories: Sequence[str]) -> Net:
@@ -185,8 +177,7 @@ def network_of(text: str, categories: Sequence[str]) -> Net:
         known = outputs_of(categories, outputs)
     except ValueError as error:
         raise typer.BadParameter(f"{file}: {error}") from error
-    checksum = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
-    return Net(name, f"{name}-{checksum}", model, preprocess, known)
+    return Net(name, model, preprocess, known)
 
 
 def squashed(preprocess: mmcam.Preprocess) -> mmcam.Preprocess:
@@ -196,7 +187,7 @@ def squashed(preprocess: mmcam.Preprocess) -> mmcam.Preprocess:
 
 def path_of(work: Path, data: str, net: Net, method: str) -> Path:
     """Where the records of a network and method lie."""
-    return work / f"{data}-{net.key}-{method.strip('()')}.jsonl"
+    return work / f"{data}-{net.name}-{checksum(net.model)}-{method.strip('()')}.jsonl".replace(" ", "-")
 
 
 def play(
