@@ -11,7 +11,6 @@ one 255th, so that the picture that fools is one a file can hold; the Grad-CAM p
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,8 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.boxes import Net, covered, nets_of, read, subjects
+from experiments.boxes import Net, covered, nets_of, subjects
+from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import centre, inside
@@ -59,11 +59,12 @@ def main(
         raise typer.BadParameter(f"There is no data {data!r}; choose vignettes or real.")
     if data == "real" and root is None:
         raise typer.BadParameter("--root names the folder of the photographs, or set MMCAM_REAL_DATA.")
-    work.mkdir(parents=True, exist_ok=True)
     rows = []
     nets = nets_of(data, root, ())
     for net in nets:
-        records = examined(net, data, root, pictures, work / f"{data}-{net.name}.jsonl".replace(" ", "-"))
+        records = examined(
+            net, data, root, pictures, work / f"{data}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
+        )
         rows += [summary(net.name, method, records) for method in METHODS]
     command = f"python -m experiments.adversarial --data {data} --pictures {pictures}"
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
@@ -111,8 +112,7 @@ def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> 
     for subject in track(subjects(data, root, 100 * count), net.name, total=count):
         if subject.name not in records:
             record = judged(net, data, subject.name, subject.open(), subject.truth)
-            with path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            add(path, [record])
             records[subject.name] = record
         if records[subject.name]["labels"]:
             found.append(records[subject.name])

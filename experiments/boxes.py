@@ -7,14 +7,13 @@ into a folder, a line a picture and method, and a run that was stopped goes on t
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from torchvision import models as zoo
 import mmcam
 import models
 from experiments.real_photos import networks
+from experiments.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.grabcut import grabcut_box
 from mmcam.evaluation.localisation import Box, inclusive
@@ -52,8 +52,6 @@ AUXILIARY: Final = {
     "inception_v3": {"init_weights": False, "transform_input": True},
 }
 """How torchvision makes these two for the weights it publishes."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -147,8 +145,8 @@ def vignette(classes: Sequence[str], i: int) -> Subject:
 
 
 def path_of(work: Path, data: str, net: Net, method: str) -> Path:
-    """Where the records of a network and method lie."""
-    return work / f"{data}-{net.name}-{method}.jsonl".replace(" ", "-")
+    """Where the records of a network and method lie; other weights have others."""
+    return work / f"{data}-{net.name}-{checksum(net.model)}-{method}.jsonl".replace(" ", "-")
 
 
 def examine(
@@ -159,7 +157,6 @@ def examine(
     Returns:
         The methods that do not fit the network, each with the sentence that says why; found on its first picture.
     """
-    work.mkdir(parents=True, exist_ok=True)
     paths = {method: path_of(work, data, net, method) for method in methods}
     done = {method: {record["picture"] for record in read(path)} for method, path in paths.items()}
     unfit: dict[str, str] = {}
@@ -182,20 +179,8 @@ def examine(
                 "picture": subject.name, "size": picture.size, "top": top, "blacklisted": subject.blacklisted,
                 "truth": {str(label): boxes for label, boxes in subject.truth.items()}, "maps": maps,
             }  # fmt: skip
-            with paths[method].open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            add(paths[method], [record])
     return unfit
-
-
-def read(path: Path) -> list[Record]:
-    """The records of a file, each picture once; a line that a stopped run left half is cut off, so that one fits on."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    complete = text[: text.rfind("\n") + 1]
-    if complete != text:
-        path.write_text(complete)
-    return list({(record := json.loads(line))["picture"]: record for line in complete.splitlines()}.values())
 
 
 def surest(net: Net, picture: Image.Image) -> list[int]:

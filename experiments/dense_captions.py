@@ -2,7 +2,8 @@
 
 Up to five captions of regions are explained for each picture, each as a whole (the log-probability of its words under
 an ordinary captioner), and the mean of the map inside the region's box is divided by the mean outside. Regions are
-those of vignettes, "a striped red car" with the box of the car, or DenseCap's, of any photographs:
+those of vignettes, "a striped red car" with the box of the car, or DenseCap's, of any photographs. Ratios go into
+runs/dense_captions, a line a picture, and a run that was stopped goes on there.
 
     python -m experiments.dense_captions
     python -m experiments.dense_captions --results results.json --photos FOLDER --captioner module:factory
@@ -10,22 +11,29 @@ those of vignettes, "a striped red car" with the box of the car, or DenseCap's, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
+import torch
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
+from torch.nn import functional as F
 
 import mmcam
 from experiments.judging import KINDS
+from experiments.records import add, checksum, read
 from experiments.tables import show
+from experiments.text_prior import Tally, on_grid
 from mmcam.datasets import vignettes
 from mmcam.datasets.densecap import Region, densecap
 from mmcam.datasets.vignettes.lexicon import article
 from mmcam.evaluation.inside_outside import box_mask, inside_outside
+from mmcam.evaluation.uncertainty import mean
 from mmcam.image import load_image
 from mmcam.model_spec import load_model
 
@@ -37,6 +45,12 @@ PUBLISHED = {
     "guided_gradcam": "6.38 ± 0.99",
 }
 REGIONS = 5
+BLOB: Final = 0.25
+"""Of the picture's sides: σ of the blob in its centre."""
+
+Scene = tuple[str, Image.Image, list[Region]]
+"""A picture's name, the picture, and its regions."""
+Heatmap = NDArray[np.floating]
 
 
 def main(
@@ -47,25 +61,30 @@ def main(
     results: Annotated[Path | None, typer.Option(help="DenseCap's results.json.")] = None,
     photos: Annotated[Path | None, typer.Option(help="The original pictures it is about.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
+    work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/dense_captions"),
 ) -> None:
     """Write dense-captions.json and .md."""
     if (results is None) != (photos is None):
         raise typer.BadParameter("--results and --photos belong together.")
     if results is None or photos is None:
-        scenes = [vignette_regions(vignettes.draw(vignettes.seed(split, i))) for i in range(pictures)]
+        scenes: list[Scene] = []
+        for i in range(pictures):
+            scenes.append((f"{split} {i}", *vignette_regions(vignettes.draw(vignettes.seed(split, i)))))
         command = f"python -m experiments.dense_captions --pictures {pictures} --split {split}"
     else:
-        scenes = [(load_image(path), regions) for path, regions in densecap(results, photos, REGIONS)[:pictures]]
+        found = densecap(results, photos, REGIONS)[:pictures]
+        scenes = [(str(path.resolve()), load_image(path), regions) for path, regions in found]
         command = f"python -m experiments.dense_captions --results {results.name} --photos {photos.name}"
     names, methods = captioner or list(KINDS["caption"]), method or list(METHODS)
     if captioner or method:
         command += "".join(f" --captioner {name}" for name in names) + "".join(f" --method {name}" for name in methods)
-    rows = []
+    rows = baselines(scenes, by_kind=results is None)
     for name in names:
         model, _ = load_model(name)
         for how in methods:
-            ratios = [ratio for scene in track(scenes, f"{name}, {how}") for ratio in ratios_of(model, *scene, how)]
-            rows.append({"model": name, "method": how, **summary(np.array(ratios))})
+            path = work / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{checksum(model)}-{how}.jsonl"
+            ratios, owners = judged(model, scenes, how, path)
+            rows.append({"model": name, "method": how, **summary(np.array(ratios), owners)})
     head = ("model", "method", "regions", "inside ÷ outside", "± s.e.", "median", "empty maps", "published")
     cells = [
         [row["model"], row["method"], str(row["regions"])]
@@ -76,10 +95,74 @@ def main(
     cells.insert(0, ["", "uniform", "", "1.00", "", "1.00", "", PUBLISHED["uniform"]])
     below = [
         "",
-        "The mean is that of the ratios of single regions, maps that are empty left out. Published: Selvaraju et al., "
-        "neuraltalk2 on DenseCap's regions of photographs; other pictures and another captioner, so compare the order.",
+        "The mean is that of the ratios of single regions, maps that are empty or have nothing outside left out; "
+        "standard errors are clustered by picture. Random: noise, the same everywhere. Centre: a blob in the middle, "
+        f"σ = {BLOB:g} of the sides. Text prior, of vignettes: the mean of the regions of the same kind of thing in "
+        "the other pictures. Published: Selvaraju et al., neuraltalk2 on DenseCap's regions of photographs; other "
+        "pictures and another captioner, so compare the order.",
     ]
     show(out / "dense-captions", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+
+
+def judged(model: Any, scenes: Sequence[Scene], method: str, path: Path) -> tuple[list[float], list[str]]:
+    """The ratio of every region, and the picture it is in; made or read, a line a picture.
+
+    Regions that have changed, as those of other DenseCap results do, are made again.
+    """
+    done = {record["picture"]: record for record in read(path)}
+    ratios, owners = [], []
+    for name, image, regions in track(scenes, f"{type(model).__name__}, {method}"):
+        asked = [[list(region.box), region.caption] for region in regions]
+        record = done.get(name)
+        if record is None or record["regions"] != asked:
+            record = {"picture": name, "regions": asked, "ratios": list(ratios_of(model, image, regions, method))}
+            add(path, [record])
+        ratios += record["ratios"]
+        owners += [name] * len(record["ratios"])
+    return ratios, owners
+
+
+def baselines(scenes: Sequence[Scene], by_kind: bool) -> list[dict[str, Any]]:
+    """Rows of maps that saw no picture: noise, a blob in the centre, and where things of this kind are elsewhere."""
+    noise = np.random.default_rng(0)
+    usual = Tally()
+    for _, image, regions in scenes:
+        for region in regions:
+            usual.add("region", kind_of(region), on_grid(box_mask(region.box, image.size)))
+    found: dict[str, list[float]] = {name: [] for name in ("(random)", "(centre)", *["(text prior)"] * by_kind)}
+    owners = []
+    for name, image, regions in scenes:
+        for region, mask in with_outside(image, regions):
+            owners.append(name)
+            found["(random)"].append(inside_outside(noise.random(mask.shape), mask))
+            found["(centre)"].append(inside_outside(blob(image.size), mask))
+            if by_kind:
+                found["(text prior)"].append(inside_outside(elsewhere(usual, image, regions, region), mask))
+    return [{"model": "", "method": how, **summary(np.array(ratios), owners)} for how, ratios in found.items()]
+
+
+def blob(size: tuple[int, int]) -> Heatmap:
+    """(H,W): a Gaussian in the middle of a picture of (width, height)."""
+    x, y = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / BLOB) ** 2) / 2) for side in size)
+    return y[:, None] * x[None]
+
+
+def elsewhere(usual: Tally, image: Image.Image, regions: Sequence[Region], region: Region) -> Heatmap:
+    """(H,W): the sum of the regions of a region's kind in the other pictures; of all kinds where none shows it."""
+    own = [each for each in regions if kind_of(each) == kind_of(region)]
+    key = f"region/{kind_of(region)}"
+    if usual.counts[key] == len(own):
+        key, own = "region", list(regions)
+    grid = usual.sums[key] - sum(on_grid(box_mask(each.box, image.size)) for each in own)
+    width, height = image.size
+    # Sums of floats less their parts may fall below nothing by rounding.
+    full = F.interpolate(torch.from_numpy(grid)[None, None].clamp(min=0), (height, width), mode="bilinear")
+    return full[0, 0].numpy()
+
+
+def kind_of(region: Region) -> str:
+    """The kind of thing a region's caption is about: its last word."""
+    return region.caption.split()[-1]
 
 
 def vignette_regions(scene: vignettes.Vignette) -> tuple[Image.Image, list[Region]]:
@@ -93,23 +176,30 @@ def vignette_regions(scene: vignettes.Vignette) -> tuple[Image.Image, list[Regio
 
 def ratios_of(model: Any, image: Image.Image, regions: Sequence[Region], method: str) -> Iterator[float]:
     """The ratio of every region of a picture that has an inside and an outside; nan for an empty map."""
+    for region, mask in with_outside(image, regions):
+        exp = mmcam.explain_caption(model, image, region.caption, caption=region.caption, method=method)
+        yield inside_outside(np.abs(exp.heatmap), mask)
+
+
+def with_outside(image: Image.Image, regions: Sequence[Region]) -> Iterator[tuple[Region, NDArray[np.bool_]]]:
+    """The regions of a picture that have an inside and an outside, and their masks (H,W)."""
     for region in regions:
         mask = box_mask(region.box, image.size)
         if mask.any() and not mask.all():
-            exp = mmcam.explain_caption(model, image, region.caption, caption=region.caption, method=method)
-            yield inside_outside(np.abs(exp.heatmap), mask)
+            yield region, mask
 
 
-def summary(ratios: np.ndarray) -> dict[str, Any]:
-    """Mean with its standard error, and median, of the maps that are not empty."""
+def summary(ratios: np.ndarray, pictures: Sequence[str] | None = None) -> dict[str, Any]:
+    """Mean with its standard error, clustered by picture if given, and median, of the ratios that are finite."""
     known = ratios[np.isfinite(ratios)]
+    found = mean(np.where(np.isfinite(ratios), ratios, np.nan), pictures)
     return {
         "regions": len(ratios),
         "empty": int(np.isnan(ratios).sum()),
         "infinite": int(np.isinf(ratios).sum()),
-        "mean": float(known.mean()),
-        "standard_error": float(known.std() / np.sqrt(len(known))),
-        "median": float(np.median(known)),
+        "mean": found.value,
+        "standard_error": found.standard_error,
+        "median": float(np.median(known)) if len(known) else float("nan"),
     }
 
 

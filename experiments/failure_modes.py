@@ -20,8 +20,9 @@ import typer
 from torchvision.models import ResNet50_Weights
 
 import mmcam
-from experiments.boxes import Net, Record, nets_of, path_of, read, subjects
+from experiments.boxes import Net, nets_of, path_of, subjects
 from experiments.localisation import TOLERANCE, hit, mask_of
+from experiments.records import Record, read
 from experiments.tables import show
 from mmcam.evaluation.localisation import iou
 from mmcam.evaluation.uncertainty import mean

@@ -6,8 +6,9 @@ are kept under runs/judged, a file for each model, and read again by whoever nee
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -19,10 +20,12 @@ from rich.progress import track
 import mmcam
 import models
 from experiments.tables import keep
+from experiments.text_prior import Kind, alike, expected, peak_on, text_prior
 from mmcam.datasets import vignettes
 from mmcam.datasets.vignettes.lexicon import ADJECTIVES, NOUNS
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import centre, chance, inside
+from mmcam.evaluation.uncertainty import mean
 
 JUDGED = Path("runs/judged")
 BLANKS = 8  # pictures of the validation split that stand for no picture
@@ -51,6 +54,7 @@ class Judged:
         score: the target's value.
         drop: what a word's log-probability loses without the picture; None for other targets.
         own_hit, own_agrees: of the model's own attention: `hit`, and its rank correlation with the map.
+        prior: as `hit`, of the place where things of this word or question usually are (`experiments.text_prior`).
     """
 
     picture: int
@@ -66,12 +70,14 @@ class Judged:
     drop: float | None = None
     own_hit: bool | None = None
     own_agrees: float | None = None
+    prior: bool | None = None
 
 
 def judged(name: str, pictures: int, split: str = "test", method: str = "gradcam") -> list[Judged]:
     """The records of a bundled model over the first pictures of a split, made or read."""
+    fields = len(dataclasses.fields(Judged))  # records with fewer were made before there were all of them
     weights = json.loads((models.WEIGHTS / f"{name}.json").read_text())["sha256"][:8]  # other weights, other maps
-    path = JUDGED / f"{name}-{weights}-{split}-{method}-{pictures}.jsonl"
+    path = JUDGED / f"{name}-{weights}-{split}-{method}-{pictures}-{fields}.jsonl"
     if not path.exists():
         model = models.load(name)
         task = next(task for task, names in KINDS.items() if name in names)
@@ -126,7 +132,7 @@ def answers(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Itera
         right = exp.target == question.answer
         yield record(
             i, "answer", question.type, exp.target, right, exp, scene, set(question.things),
-            alike(exp.target, scene), own=attention,
+            alike(exp.target, scene), own=attention, text=question.text,
         )  # fmt: skip
     if method != "gradcam":
         return
@@ -151,19 +157,9 @@ def meant_by(word: vignettes.Checked, checked: list[vignettes.Checked]) -> set[i
     return set() if word.category in ("object", "scene") else set(after)
 
 
-def alike(word: str, scene: vignettes.Vignette) -> set[int]:
-    """The things of which a word or answer is true by itself: a kind, colour, texture or size."""
-    kind = NOUNS.get(word, word)
-    return {
-        j
-        for j, thing in enumerate(scene.truth.things)
-        if kind == thing.kind or word in (thing.colour, thing.texture, thing.scale)
-    }
-
-
 def record(
     i: int,
-    task: str,
+    task: Kind,
     category: str,
     said: str,
     right: bool,
@@ -173,11 +169,13 @@ def record(
     true_of: set[int],
     drop: float | None = None,
     own: mmcam.Explanation | None = None,
+    text: str | None = None,
 ) -> Judged:
-    """One map against the truth; a scene word is about the pixels of no thing."""
+    """One map against the truth; a scene word is about the pixels of no thing. `text` is read, default what is said."""
     mask = scene.scene_mask if category == "scene" and right else scene.mask(meant)
     there = bool(mask.any())
     agrees = None if own is None else rank_correlation(exp.cam, own.cam)
+    usual = peak_on(expected(text_prior(task), category, text or said), mask.shape[::-1]) if there else None
     return Judged(
         picture=i,
         task=task,
@@ -192,15 +190,20 @@ def record(
         drop=drop,
         own_hit=inside(own.peak(), mask) if own is not None and there else None,
         own_agrees=None if agrees is None or np.isnan(agrees) else agrees,
+        prior=inside(usual, mask) if there else None,
     )
 
 
-def shares(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, float]:
-    """Pointing accuracy of rows (hit, hit by the centre, chance) with its standard error, and both baselines."""
+def shares(rows: Iterable[tuple[Any, Any, Any]], pictures: Sequence[Hashable]) -> dict[str, float]:
+    """Pointing accuracy of rows (hit, hit by the centre, chance) with its standard error, and both baselines.
+
+    Words of one picture, whose index is given for each row, count as one source of error.
+    """
     hit, middle, random = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    found = mean(hit, pictures)
     return {
-        "pointing": float(hit.mean()),
-        "standard_error": float(hit.std() / np.sqrt(len(hit))),
+        "pointing": found.value,
+        "standard_error": found.standard_error,
         "centre": float(middle.mean()),
         "random": float(random.mean()),
     }

@@ -13,8 +13,7 @@ into runs/localisation, a line a picture and method, and a run that was stopped 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -29,18 +28,17 @@ from experiments.boxes import (
     SHARES,
     SMOOTHING,
     WHOLE,
-    Record,
     covered,
     examine,
     nets_of,
     path_of,
-    read,
     subjects,
 )  # fmt: skip
+from experiments.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
+from experiments.records import Record, read
 from experiments.tables import show
 from mmcam.evaluation.localisation import Located, errors, share
-from mmcam.evaluation.pointing import Offered, accuracy_with_rejection, class_mean, inside, rejection_threshold
-from mmcam.evaluation.uncertainty import bootstrap
+from mmcam.evaluation.pointing import Offered, class_mean, inside
 from mmcam.explanation import write_whole
 
 PAPERS: Final = 0.15
@@ -49,7 +47,6 @@ TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
 """Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
 SMALL: Final = 0.25
 """A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
-RESAMPLES, SEED = 500, 0
 OTHERS: Final = (GRABCUT, *(name for name in mmcam.METHODS if name not in (*PAPERS_METHODS, "attention")))
 """The methods that are not the papers': some take hundreds of forwards, so they see fewer pictures."""
 
@@ -160,11 +157,6 @@ def located(record: Record, cut: float) -> Located:
     return Located(predictions, truth, record["blacklisted"])
 
 
-def halves(items: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The pictures at even and at odd places."""
-    return list(items[::2]), list(items[1::2])
-
-
 def own_share(records: list[Record]) -> dict[str, Any]:
     """Localisation error top-1 when each half is cut at the share that is best for the other one."""
     outcomes: list[bool] = []
@@ -215,39 +207,6 @@ def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> 
     """Pointing accuracy over classes, of small things only if asked; nan where there are none."""
     own = [(label, hit) for picture in trials for label, hit, is_small in picture if is_small or not small]
     return class_mean(*zip(*own, strict=True)) if own else float("nan")
-
-
-def modified(offers: list[list[Offered]], balanced: bool) -> dict[str, Any]:
-    """The modified game when each half is judged with the threshold that is best for the other one.
-
-    Balanced it has no figure where one of the halves has only present or only absent classes.
-    """
-    first, second = halves(offers)
-    flat = [[offer for own in half for offer in own] for half in (second, first)]
-    if balanced and any(len({offer.present for offer in half}) < 2 for half in flat):
-        return {"thresholds": [], "value": None, "low": None, "high": None}
-    thresholds = [rejection_threshold(half, balanced) for half in flat]
-    # Judged with its own half's threshold, each map is as if the threshold were 0 and its maximum the distance to it.
-    pictures = [
-        [replace(o, maximum=1.0 if o.maximum >= threshold else -1.0) for o in own]
-        for half, threshold in zip((first, second), thresholds, strict=True)
-        for own in half
-    ]
-
-    def accuracy(drawn: Sequence[list[Offered]]) -> float:
-        every = [offer for own in drawn for offer in own]
-        if balanced and len({offer.present for offer in every}) < 2:
-            return float("nan")
-        return accuracy_with_rejection(every, 0.0, balanced)
-
-    found = spread(pictures, accuracy)
-    return {"thresholds": [t if np.isfinite(t) else "all" for t in thresholds], **found}
-
-
-def spread(pictures: Sequence[Any], figure: Callable[[Sequence[Any]], float]) -> dict[str, float | None]:
-    """A figure over pictures, and a 95 % interval from resampling pictures; None where there is no figure."""
-    found = bootstrap(pictures, figure, resamples=RESAMPLES, seed=SEED)
-    return {name: None if np.isnan(value) else value for name, value in vars(found).items()}
 
 
 def table(report: dict[str, Any], data: str, path: Path) -> None:
@@ -310,13 +269,6 @@ GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
 def both(error: dict[str, Any]) -> str:
     """An error and its standard error in percent."""
     return f"{100 * error['value']:.1f} ± {100 * error['standard_error']:.1f}"
-
-
-def interval(found: dict[str, Any]) -> str:
-    """A figure and its interval in percent; "" where there is none."""
-    if found["value"] is None:
-        return ""
-    return f"{100 * found['value']:.1f} ({100 * found['low']:.0f}–{100 * found['high']:.0f})"
 
 
 def told(report: dict[str, Any], data: str) -> str:

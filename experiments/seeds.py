@@ -11,7 +11,6 @@ paper trains SEC on them; what is measured here is the seeds themselves, against
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -27,7 +26,7 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.boxes import read
+from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam import engine
 from mmcam.datasets import vignettes
@@ -54,14 +53,12 @@ def main(
 ) -> None:
     """Write seeds (.json, .csv, .md, .tex, .png)."""
     model = models.load("vignette-classifier")
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / "test.jsonl"
+    path = work / f"test-{checksum(model)}.jsonl"
     records = {record["picture"]: record for record in read(path)}
     for i in track(range(pictures), "vignettes"):
         if i not in records:
             records[i] = {"picture": i, "counts": counted(model, vignettes.draw(vignettes.seed("test", i)), i)}
-            with path.open("a") as file:
-                file.write(json.dumps(records[i]) + "\n")
+            add(path, [records[i]])
     own = [records[i] for i in range(pictures)]
     rows: list[dict[str, Any]] = [
         {"method": method, "pictures": pictures, **figures(method, own)} for method in (*METHODS, *BASELINES)

@@ -3,7 +3,8 @@
 For every test picture and every bundled model: each kind in it (classifier), each content word of the generated caption
 that is true of the picture (captioners; a relation's truth is both things, a scene's the pixels of no thing), each
 question about things that is answered rightly (VQA models), and the words of questions that name things; a hit if the
-map's maximum lies there, without tolerance. Beside it the same masks hit by the picture's centre and by a random pixel.
+map's maximum lies there, without tolerance. Beside it the same masks hit by a map that read the text and saw no picture
+(the text prior, see `experiments.text_prior`), by the picture's centre and by a random pixel.
 
     python -m experiments.vignette_pointing
     python -m experiments.vignette_pointing --method attention     # of the models that have their own
@@ -14,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 
@@ -21,8 +23,15 @@ import mmcam
 import models
 from experiments.judging import KINDS, Judged, judged, shares
 from experiments.tables import show
+from experiments.text_prior import PICTURES, RARE
 
 TASKS = ("class", "word", "answer", "question word")
+BELOW = (
+    "",
+    f"Text prior: the maximum of the mean mask of what the same word or question is about, over {PICTURES} pictures of "
+    f"the training split (of its category or type, if met less than {RARE} times): what a map scores that read the "
+    "text and saw no picture. Standard errors are clustered by picture.",
+)
 
 
 def main(
@@ -45,12 +54,12 @@ def main(
         "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
         "rows": [row for name, records in found.items() for row in rows_of(name, records)],
     }
-    head = ("model", "task", "truth of", "n", "pointing %", "± s.e.", "centre %", "random %")
+    head = ("model", "task", "truth of", "n", "pointing %", "± s.e.", "text prior %", "centre %", "random %")
     cells = []
     for row in report["rows"]:
-        figures = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "centre", "random")]
+        figures = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "prior", "centre", "random")]
         cells.append([row["model"], row["task"], row["category"], str(row["n"]), *figures])
-    show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{report['command']}`"])
+    show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{report['command']}`"], BELOW)
 
 
 def rows_of(name: str, records: list[Judged]) -> list[dict[str, Any]]:
@@ -69,8 +78,9 @@ def rows_of(name: str, records: list[Judged]) -> list[dict[str, Any]]:
 
 def summary(name: str, task: str, category: str, records: list[Judged]) -> dict[str, Any]:
     """One row of the table."""
-    found = shares((record.hit, record.centre, record.chance) for record in records)
-    return {"model": name, "task": task, "category": category, "n": len(records), **found}
+    found = shares(((r.hit, r.centre, r.chance) for r in records), [r.picture for r in records])
+    prior = float(np.mean([r.prior for r in records]))
+    return {"model": name, "task": task, "category": category, "n": len(records), **found, "prior": prior}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def inside(peak: tuple[int, int] | None, mask: NDArray[np.bool_], tolerance: int = 0) -> bool:
+def inside(peak: tuple[int, int] | None, mask: NDArray[np.bool_], tolerance: float = 0) -> bool:
     """Whether a maximum falls on a mask.
 
     Args:
@@ -45,30 +45,34 @@ def centre(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return mask.shape[1] // 2, mask.shape[0] // 2
 
 
-def chance(mask: NDArray[np.bool_]) -> float:
-    """The random baseline: the probability that a uniformly drawn pixel lies on the mask."""
-    return float(mask.mean())
+def chance(mask: NDArray[np.bool_], tolerance: float = 0) -> float:
+    """The random baseline: the probability that a uniformly drawn pixel hits the mask, with `inside`'s tolerance."""
+    if not tolerance or not mask.any():
+        return float(mask.mean())
+    from scipy import ndimage
+
+    return float((ndimage.distance_transform_edt(~mask) <= tolerance).mean())
 
 
-def per_class(labels: Sequence[Hashable], hits: Sequence[bool]) -> dict[Hashable, float]:
+def per_class(labels: Sequence[Hashable], hits: Sequence[float]) -> dict[Hashable, float]:
     """The share of hits of each class, 0..1, in the order the classes first appear.
 
     Args:
         labels: the class of each map.
-        hits: whether its maximum lies on that class.
+        hits: whether its maximum lies on that class; of a random map, how likely it does.
 
     Raises:
         ValueError: not one hit or miss a label.
     """
     if len(labels) != len(hits):
         raise ValueError(f"There are {len(labels)} labels and {len(hits)} hits; give one hit or miss a label.")
-    own: dict[Hashable, list[bool]] = {}
+    own: dict[Hashable, list[float]] = {}
     for label, hit in zip(labels, hits, strict=True):
         own.setdefault(label, []).append(hit)
     return {label: sum(found) / len(found) for label, found in own.items()}
 
 
-def class_mean(labels: Sequence[Hashable], hits: Sequence[bool]) -> float:
+def class_mean(labels: Sequence[Hashable], hits: Sequence[float]) -> float:
     """The game's accuracy: that of each class, then their mean, so that a frequent class does not outweigh the others.
 
     Raises:
@@ -87,12 +91,12 @@ class Offered:
         maximum: of the map as the method gives it. A map scaled to 0..1 has the same maximum as every other, and
             nothing could be told by it.
         present: the predicted class is in the picture.
-        hit: the maximum lies on it; a class that is absent cannot be hit.
+        hit: the maximum lies on it, or how likely that of a random map does; a class that is absent cannot be hit.
     """
 
     maximum: float
     present: bool
-    hit: bool
+    hit: float
 
     def __post_init__(self) -> None:
         if self.hit and not self.present:

@@ -132,3 +132,11 @@ def test_what_cannot_be_offered_is_refused():
     for judge in (lambda: accuracy_with_rejection([], 0), lambda: rejection_threshold([])):
         with pytest.raises(ValueError, match="No map is offered"):
             judge()
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2.5, 15]))
+def test_chance_is_the_share_of_pixels_that_would_hit(seed, tolerance):
+    mask = np.random.default_rng(seed).random((7, 11)) < 0.05
+    mask[3, 4] = True
+    hits = [inside((x, y), mask, tolerance) for x in range(11) for y in range(7)]
+    assert chance(mask, tolerance) == pytest.approx(np.mean(hits))

@@ -10,14 +10,14 @@ from PIL import Image
 from torchvision import models as zoo
 
 import mmcam
-from experiments import boxes, localisation
+from experiments import boxes, localisation, modified_game
 from tests.datasets.test_imagenet import NAME, OBJECT, XML
 
 
 @pytest.fixture
 def ilsvrc(tmp_path, monkeypatch):
     """Three photographs in the official folders, and a MobileNetV2's random weights."""
-    monkeypatch.setattr(localisation, "RESAMPLES", 20)
+    monkeypatch.setattr(modified_game, "RESAMPLES", 20)
     data = tmp_path / "ILSVRC" / "Data" / "CLS-LOC" / "val"
     annotations = tmp_path / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
     sets = tmp_path / "ILSVRC" / "ImageSets" / "CLS-LOC"

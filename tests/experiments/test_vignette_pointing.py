@@ -1,6 +1,7 @@
 """Judging maps on vignettes: the records are right, and the tables made of them."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ from sklearn.metrics import roc_auc_score
 
 import mmcam
 import models
-from experiments import grounding_flags, judging, own_attention, vignette_pointing, wrong_words
+from experiments import grounding_flags, judging, own_attention, text_prior, vignette_pointing, wrong_words
 from mmcam.datasets import vignettes
+
+PRIOR = 60  # pictures whose masks the text priors are means of
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _kept_elsewhere(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "JUDGED", tmp_path_factory.mktemp("judged"))
+        patch.setattr(text_prior, "KEPT", tmp_path_factory.mktemp("text-prior"))
+        patch.setattr(judging, "text_prior", partial(text_prior.text_prior, pictures=PRIOR))
         yield
 
 
@@ -78,6 +83,9 @@ def test_records_are_those_of_the_public_functions_and_are_kept():
         if word.correct and word.things:
             x, y = exp.peak()
             assert record.hit == picture.mask(word.things)[y, x]
+            usual = text_prior.expected(text_prior.text_prior("word", PRIOR), word.category, word.word)
+            x, y = text_prior.peak_on(usual, (224, 224))
+            assert record.prior == picture.mask(word.things)[y, x]
     assert judging.judged("vignette-show-attend-tell", 3) == found  # read, not made again
     assert any(record.own_agrees is not None for record in found)
 
@@ -93,6 +101,8 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     records = judging.judged("vignette-classifier", 25)
     assert row["n"] == len(records)
     assert row["pointing"] == pytest.approx(np.mean([record.hit for record in records]))
+    assert row["prior"] == pytest.approx(np.mean([record.prior for record in records]))
+    assert row["random"] < row["prior"] < row["pointing"]
     assert row["pointing"] > 3 * row["random"]
     assert row["pointing"] > row["centre"] + 0.15
     assert "| vignette-classifier | class | object |" in (tmp_path / "pointing-test-gradcam.md").read_text()
@@ -101,6 +111,23 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
         assert sum(row[place] for place in places) == pytest.approx(1)
     for row in read(tmp_path / "attention-test-gradcam.json"):
         assert -1 <= row["correlation"] <= 1
+
+
+def test_a_questions_prior_is_that_of_its_text_not_of_its_answer(scene):
+    question = next(question for question in scene.questions if question.things)
+    model = models.load("vignette-vqa")
+    first = next(judging.answers(model, 0, scene, "layercam"))
+    usual = text_prior.expected(text_prior.text_prior("answer", PRIOR), question.type, question.text)
+    x, y = text_prior.peak_on(usual, (224, 224))
+    assert first.prior == scene.mask(question.things)[y, x]
+
+
+def test_words_of_one_picture_are_one_source_of_error():
+    rows = [(1, 0, 0.5), (1, 0, 0.5), (0, 1, 0.5), (0, 1, 0.5)]
+    apart, together = judging.shares(rows, [1, 2, 3, 4]), judging.shares(rows, [1, 1, 2, 2])
+    assert apart["standard_error"] == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+    assert together["standard_error"] == pytest.approx(1 / 2)  # two pictures, one right and one wrong
+    assert (apart["pointing"], apart["centre"], apart["random"]) == (0.5, 0.5, 0.5)
 
 
 def read(path: Path):
