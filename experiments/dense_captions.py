@@ -129,7 +129,8 @@ def baselines(scenes: Sequence[Scene], by_kind: bool) -> list[dict[str, Any]]:
     for _, image, regions in scenes:
         for region in regions:
             usual.add("region", kind_of(region), on_grid(box_mask(region.box, image.size)))
-    found: dict[str, list[float]] = {"(random)": [], "(centre)": []} | ({"(text prior)": []} if by_kind else {})
+    names = ("(random)", "(centre)", "(text prior)")[: 2 + by_kind]
+    found: dict[str, list[float]] = {name: [] for name in names}
     owners = []
     for name, image, regions in scenes:
         for region, mask in with_outside(image, regions):
