@@ -219,11 +219,13 @@ def table(report: dict[str, Any], sheets: Sequence[Path], credits: Sequence[str]
         + [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "centre", "random")]
         for row in report["rows"]
     ]
-    whose = "written by people" if report["captions"] == "reference" else "of the models' own"
+    whose = "the models' own"
+    if report["captions"] == "reference":
+        whose = "those that people wrote, whose words that a model does not know are read as unknown and not judged"
     below = [
         "",
-        f"{report['photographs']} COCO photographs, which none of the models was trained on; captions {whose}. Text "
-        "prior: the maximum of the mean mask of the same category in the other photographs. Standard errors are "
+        f"{report['photographs']} COCO photographs, which none of the models was trained on; the captions are {whose}. "
+        "Text prior: the maximum of the mean mask of the same category in the other photographs. Standard errors are "
         "clustered by photograph. Published for Show-and-Tell on 1,000 photographs of COCO, all visual words: 30.0 %.",
     ]
     if sheets:
