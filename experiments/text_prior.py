@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +76,7 @@ def text_prior(folder: Path, pictures: int = PICTURES) -> TextPrior:
             for name, own in (("texts", prior.texts), ("types", prior.types))
             for part in ("keys", "values")
         }
-        write_whole(path, partial(np.savez_compressed, **arrays))
+        write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     with np.load(path, allow_pickle=False) as kept:
         texts, types = (
             dict(zip(kept[f"{name} keys"].tolist(), kept[f"{name} values"], strict=True)) for name in ("texts", "types")
@@ -87,7 +86,7 @@ def text_prior(folder: Path, pictures: int = PICTURES) -> TextPrior:
 
 def of_vignettes(pictures: int) -> TextPrior:
     """Mean masks over the questions about things of the first pictures of the train split."""
-    sums: defaultdict[tuple[str, str], Grid] = defaultdict(lambda: np.zeros(GRID, np.float32))
+    sums: defaultdict[tuple[str, str], NDArray[np.float64]] = defaultdict(lambda: np.zeros(GRID))
     counts: defaultdict[tuple[str, str], int] = defaultdict(int)
     for i in track(range(pictures), "where things asked about are"):
         scene = vignettes.draw(vignettes.seed("train", i))
@@ -101,7 +100,7 @@ def of_vignettes(pictures: int) -> TextPrior:
     found: dict[str, dict[str, Grid]] = {"texts": {}, "types": {}}
     for (name, said), total in sums.items():
         if name == "types" or counts[name, said] >= OFTEN:
-            found[name][said] = total / counts[name, said]
+            found[name][said] = (total / counts[name, said]).astype(np.float32)
     return TextPrior(**found)
 
 

@@ -255,7 +255,7 @@ def examine(model: Answerer, subjects: list[Subject], methods: list[str], right:
     return records
 
 
-def answered(model: Answerer, image: Image.Image, cases: list[Case], right: bool) -> list[Record]:
+def answered(model: Any, image: Image.Image, cases: list[Case], right: bool) -> list[Record]:
     """What is asked and answered, with the occlusion map of every answer."""
     asks = [i for i, case in enumerate(cases) if understood(model, case.question.text)]
     if not asks:

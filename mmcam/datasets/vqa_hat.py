@@ -81,10 +81,10 @@ def read_map(path: Path) -> NDArray[np.float32]:
 def _grey(picture: Image.Image) -> NDArray[np.float32] | None:
     """The values of a grey picture, 0 to 1; three channels are grey where they are equal. None for a coloured one."""
     if picture.mode in _DEPTHS:
-        return np.asarray(picture).astype(np.float32) / _DEPTHS[picture.mode]
+        return np.asarray(picture).astype(np.float32) / np.float32(_DEPTHS[picture.mode])
     if picture.mode != "RGB":
         return None
     red, green, blue = np.moveaxis(np.asarray(picture), 2, 0)
     if not ((red == green) & (green == blue)).all():
         return None
-    return red.astype(np.float32) / 255
+    return red.astype(np.float32) / np.float32(255)
