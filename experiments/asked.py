@@ -83,9 +83,12 @@ def photo_splits(data: Data, root: Path, preprocess: Preprocess) -> dict[str, Sp
     return splits
 
 
-def official(root: Path) -> list[readers.Asked]:
-    """The questions of the official files in a folder, version 2 before version 1, or of one joined pair of files."""
-    for version in ("v2_", ""):
+def official(root: Path, versions: Sequence[str] = ("v2_", "")) -> list[readers.Asked]:
+    """The questions of the official files in a folder, version 2 before version 1, or of one joined pair of files.
+
+    `versions` names what the files of the versions that are wanted begin with, the first found being taken.
+    """
+    for version in versions:
         names = [
             (f"{version}OpenEnded_mscoco_{part}2014_questions.json", f"{version}mscoco_{part}2014_annotations.json")
             for part in ("train", "val")

@@ -34,6 +34,8 @@ Mask = NDArray[np.bool_]
 KEPT: Final = Path("runs/text-prior")
 PICTURES: Final = 2000
 """Of the training split."""
+DRAWS: Final = 3
+"""How often about twelve questions are asked of each, so that more texts are met often."""
 SIDE: Final = 56
 RARE: Final = 5
 """What was met less often has no mean of its own, only that of its category."""
@@ -130,7 +132,8 @@ def _words(scene: vignettes.Vignette) -> Meant:
 
 
 def _questions(scene: vignettes.Vignette) -> Meant:
-    for question in scene.questions:
+    asked = [question for draw in range(DRAWS) for question in vignettes.questions.ask(scene.truth, draw=draw)]
+    for question in {question.text: question for question in asked}.values():
         if question.things:
             yield question.type, question.text, scene.mask(question.things)
 

@@ -79,15 +79,30 @@ def test_line_breaks_and_tabs_are_always_spaces():
         ("red, white,blue", "red whiteblue"),
         ("t-shirt - red", "tshirt red"),
         ("a/b, c", "b c"),  # the slash does not touch a space, and a is an article
+        ("x-y- ", "x y"),  # the end of the answer is no space, and what surrounds it is cut off first
+        ("red (dark)blue", "red dark blue"),  # a space before the mark counts like one behind it, each mark for itself
+        ("x (y)z(w", "x y zw"),
+        ("a-b\n-c", "ab c"),  # a line break is a space by then
         # … or nothing, if there is a number with a comma
         ("1,000", "1000"),
         ("10,000/day", "10000day"),
         ("1,a", "1"),
+        ("1, 000/2", "1 000 2"),  # that comma touches a space, and there is no number with a comma left
+        ("a,1,000 x-y", "a1000 xy"),
+        ("1,000.50", "1000.50"),
         # a period goes unless a digit follows
         ("dr. no", "dr no"),
         ("3.5", "3.5"),
         ("3.", "3"),
         (".5 mi.", ".5 mi"),
+        ("a.5b 5.b", "a.5b 5b"),
+        ("1...5", "1.5"),
+        ("3./4", "3 4"),  # marks have become spaces by then
+        # the steps in their order: marks, periods, number words and articles, contractions
+        ("one.", "1"),
+        ("none/a", "0"),
+        ("a-one", "1"),
+        ("The. dont!", "don't"),
         ("u.s.a.", "usa"),
         # these are no punctuation
         ("5:30", "5:30"),
@@ -96,6 +111,21 @@ def test_line_breaks_and_tabs_are_always_spaces():
 )
 def test_normalised_as_officially(answer, plain):
     assert normalise(answer) == plain
+
+
+@pytest.mark.parametrize("mark", list(';/[]"{}()=+\\_-><@`,?!'))
+def test_every_mark_becomes_a_space_or_goes_if_it_touches_one(mark):
+    assert normalise(f"x{mark}y") == "x y"
+    assert normalise(f"x{mark} y{mark}z") == "x yz"
+    assert normalise(f"x {mark}y{mark}z") == "x yz"
+    assert normalise(f"x{mark}y 1,000") == "xy 1000"
+
+
+def test_what_all_people_say_is_not_normalised_even_if_it_could_be():
+    assert accuracy("1000", ["1,000"] * 10) == 0
+    assert accuracy("0", ["none"] * 10) == 0
+    assert accuracy("0", ["none"] * 9 + ["nothing"]) == 1
+    assert accuracy("1000", ["1,000"] * 9 + ["many"]) == 1
 
 
 words = st.lists(

@@ -59,6 +59,24 @@ def test_the_prior_of_a_class_is_the_mean_of_its_masks():
     np.testing.assert_allclose(prior["object"], np.mean([m for own in masks.values() for m in own], 0), atol=1e-5)
 
 
+def test_the_prior_of_a_question_is_the_mean_mask_of_what_the_same_question_is_about():
+    texts, types = {}, {}
+    for i in range(25):
+        scene = vignettes.draw(vignettes.seed("train", i))
+        asked = {q.text: q for draw in range(3) for q in vignettes.questions.ask(scene.truth, 12, draw)}
+        for question in asked.values():
+            if question.things and scene.mask(question.things).any():
+                mask = scene.mask(question.things).reshape(56, 4, 56, 4).mean((1, 3))
+                texts.setdefault(f"{question.type}/{question.text}", []).append(mask)
+                types.setdefault(question.type, []).append(mask)
+    often = {text: masks for text, masks in texts.items() if len(masks) >= 5}
+    prior = text_prior.text_prior("answer", 25)
+    assert 0 < len(often) < len(texts)
+    assert set(prior) == set(often) | set(types)
+    for key, masks in {**often, **types}.items():
+        np.testing.assert_allclose(prior[key], np.mean(masks, 0), atol=1e-5)
+
+
 def test_it_is_made_once(tmp_path, monkeypatch):
     made = text_prior.text_prior("answer", 30)
     assert {key for key in made if "/" not in key} == set(vignettes.questions.TYPES) - {"scene"}
