@@ -23,12 +23,16 @@ from experiments.tables import show
 from mmcam.evaluation import bootstrap, mean
 
 THRESHOLDS = (0.2, 0.5, 1.0)
-SCORES: dict[str, Callable[[Judged], float]] = {
-    "drop": lambda record: record.drop or 0.0,
-    "log_prob": lambda r: r.score,
-}
 RESAMPLES = 1000
 FEW = 10  # untrue words; of fewer the curve says nothing
+
+
+def lost(record: Judged) -> float:
+    """What a word's log-probability loses without the picture."""
+    return float("nan") if record.drop is None else record.drop
+
+
+SCORES: dict[str, Callable[[Judged], float]] = {"drop": lost, "log_prob": lambda record: record.score}
 
 
 def main(
@@ -84,7 +88,7 @@ def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:
     for threshold in THRESHOLDS:
         for what, right in (("true", True), ("untrue", False)):
             own = [record for record in records if record.right == right]
-            row[f"{what} {threshold}"] = share(own, lambda record, t=threshold: (record.drop or 0.0) < t)
+            row[f"{what} {threshold}"] = share(own, lambda record, t=threshold: lost(record) < t)
     return row
 
 

@@ -77,8 +77,8 @@ def main(
     answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
     below = [
         "",
-        "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many maps "
-        "are empty at neither layer.",
+        "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many "
+        "maps are empty at neither layer.",
         "",
         f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.png)",
     ]

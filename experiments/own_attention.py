@@ -33,11 +33,11 @@ def main(
             rows.append(summary(name, category, [record for record in records if record.category == category]))
         rows.append(summary(name, "all things", [record for record in records if record.category != "scene"]))
     head = ("model", "word or question", "n", "rank correlation", "n, right", f"{method} %", "attention %", "random %")
-    cells = [
-        [row["model"], row["category"], str(row["correlation"].n), told(row["correlation"], 1, 2)]
-        + [str(row["pointing"].n), *(told(row[key], 100, 1) for key in ("pointing", "attention", "random"))]
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        line = [row["model"], row["category"], str(row["correlation"].n), told(row["correlation"], 1, 2)]
+        shares = [told(row[key], 100, 1) for key in ("pointing", "attention", "random")]
+        cells.append([*line, str(row["pointing"].n), *shares])
     below = [
         "",
         "Spearman's correlation of the map and the attention of the last level, over all words and answers, right or "
