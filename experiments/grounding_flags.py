@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from scipy.stats import mannwhitneyu
+from scipy.stats import rankdata
 
 from experiments.judging import KINDS, Judged, judged
 from experiments.tables import show
@@ -105,8 +105,12 @@ def ranked(pictures: Sequence[list[Judged]], score: Callable[[Judged], float]) -
 
 
 def area(untrue: np.ndarray, true: np.ndarray) -> float:
-    """The probability that one of the first is below one of the second, ties counting half."""
-    return float(1 - mannwhitneyu(untrue, true).statistic / (len(untrue) * len(true)))
+    """The probability that one of the first is below one of the second, ties counting half.
+
+    Mann and Whitney's statistic from the ranks; scipy's test of it would spend its time on a p-value.
+    """
+    ranks = rankdata(np.concatenate([true, untrue]))[: len(true)]
+    return float((ranks.sum() - len(true) * (len(true) + 1) / 2) / (len(untrue) * len(true)))
 
 
 if __name__ == "__main__":

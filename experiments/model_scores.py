@@ -38,9 +38,9 @@ def main(out: Annotated[Path, typer.Option(help="The table.")] = Path("experimen
         "`python -m experiments.model_scores`",
         "",
         "Every cell: test / held-out combinations, 3,000 pictures each. ±: standard error of a share of n, "
-        "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as the words "
-        "and questions of one picture are not independent of one another. Scores of whole corpora (average precision, "
-        "BLEU, CIDEr) have none in the cards.",
+        "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as "
+        "the words and questions of one picture are not independent of one another. Scores of whole corpora "
+        "(average precision, BLEU, CIDEr) have none in the cards.",
     ]
     for task, names in KINDS.items():
         cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}

@@ -46,7 +46,8 @@ LEGEND: Final = (
     "Gaussian window of σ 1.5 over 11×11 pixels). Of a pixel map, the channel of the largest magnitude; its sign is "
     "left out of all columns but the last two, where signed maps fill −1..1. Mean over the pictures ± standard error. "
     "Another picture: the trained network's maps of a picture and of the next, which is what maps have in common that "
-    "are about different things. Lower is better; a map that comes out the same everywhere is left out, and (n) says "
+    "are about different things; SSIM is high wherever both maps are nearly even, so only what is above it counts. "
+    "Lower is better; a map that comes out the same everywhere is left out, and (n) says "
     "how many pictures are left. SqueezeNet's class scores pass a ReLU, behind which a randomised one is often 0 and "
     "all its maps empty. The other test, label randomisation, is in sanity-labels.md."
 )

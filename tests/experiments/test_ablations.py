@@ -58,6 +58,7 @@ def lines(folder):
     return {path.name: path.read_text().splitlines() for path in folder.glob("*.jsonl")}
 
 
+@pytest.mark.slow
 def test_two_vignettes_and_no_work_twice(tmp_path):
     main(pictures=2, out=tmp_path, work=tmp_path / "work")
     text = (tmp_path / "ablations-vignettes.md").read_text()
@@ -77,6 +78,7 @@ def test_two_vignettes_and_no_work_twice(tmp_path):
 
 
 @pytest.mark.skipif("MMCAM_REAL_DATA" not in os.environ, reason="MMCAM_REAL_DATA is not set: no real photographs here")
+@pytest.mark.slow
 def test_two_photographs(tmp_path):
     main(data="real", root=Path(os.environ["MMCAM_REAL_DATA"]), pictures=2, out=tmp_path, work=tmp_path / "work")
     rows = json.loads((tmp_path / "ablations-real.json").read_text())["rows"]
