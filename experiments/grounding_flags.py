@@ -11,6 +11,7 @@ resampling the pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +76,11 @@ def percent(figure: dict[str, float], digits: int = 0) -> str:
     return f"{100 * figure['value']:.{digits}f} ± {100 * figure['standard_error']:.{digits}f}"
 
 
+def flagged(record: Judged, threshold: float) -> bool:
+    """Whether a word hardly needs the picture."""
+    return lost(record) < threshold
+
+
 def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:
     """Both areas with their intervals, and how many words each threshold flags."""
     by_picture: dict[int, list[Judged]] = {}
@@ -84,11 +90,11 @@ def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:
     row: dict[str, Any] = {"model": name, "category": category, "n": len(records), "pictures": len(groups)}
     row["untrue"] = share(records, lambda record: not record.right)
     for key, score in SCORES.items():
-        row[key] = vars(bootstrap(groups, lambda drawn, score=score: ranked(drawn, score), resamples=RESAMPLES))
+        row[key] = vars(bootstrap(groups, partial(ranked, score=score), resamples=RESAMPLES))
     for threshold in THRESHOLDS:
         for what, right in (("true", True), ("untrue", False)):
             own = [record for record in records if record.right == right]
-            row[f"{what} {threshold}"] = share(own, lambda record, t=threshold: lost(record) < t)
+            row[f"{what} {threshold}"] = share(own, partial(flagged, threshold=threshold))
     return row
 
 

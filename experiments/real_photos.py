@@ -125,7 +125,7 @@ def shares(name: str, hits: np.ndarray) -> dict[str, float]:
     """Pointing of the map, of the centre and of a random pixel, in percent, with standard errors."""
     if not len(hits):
         return {}
-    found = {}
+    found: dict[str, float] = {}
     for what, column in zip(("pointing", "centre", "random"), hits.T, strict=True):
         found |= percent(f"{what} {name} %", column)
     return found
