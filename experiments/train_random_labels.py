@@ -8,7 +8,7 @@ the first as the third's shows the picture rather than what was learned of it.
 A vignette has several labels, and most of any permutation of them would be right by chance. So the pictures are those
 that show things of one kind only, that kind is the label, and a softmax over the kinds takes the sigmoids' place.
 
-    nice python -m experiments.train_random_labels       # ten minutes of one core; goes on where it was stopped
+    nice python -m experiments.train_random_labels       # some ten minutes of one core; goes on where it was stopped
 """
 
 from __future__ import annotations
@@ -217,9 +217,10 @@ def table(folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: st
         "with those of one trained on permuted labels, of one trained on true labels from another start and in "
         "another order, and with its own map of the next picture. Rank: Spearman's correlation; SSIM: structural "
         "similarity at the picture's size. Pixel maps by magnitude. The fourth column of each, the difference of the "
-        "first two on the same pictures, is what true labels are worth: 0 for a method that does not show "
-        "what was learned. It can only be as telling as the models differ: see how many unseen pictures each gets right; "
-        "where that is few, the models trained on true labels know their pictures by heart, too. Mean ± standard error over pictures; (n): how many pictures, where a map was empty on the others. "
+        "first two on the same pictures, is what true labels are worth: 0 for a method that does not show what was "
+        "learned. It can only be as telling as the models differ: see how many unseen pictures each gets right; where "
+        "that is few, the models trained on true labels know their pictures by heart, too. Mean ± standard error over "
+        "pictures; (n): how many pictures, where a map was empty on the others. "
         "The networks are the bundled classifier's architecture at its full width and 224×224 pixels, with a softmax "
         "over the kinds, as every picture shows one kind.",
     ]
