@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from PIL import Image
@@ -24,6 +23,7 @@ import mmcam
 import models
 from experiments.tables import show
 from mmcam.datasets import vignettes
+from mmcam.evaluation import mean
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import inside
 from mmcam.explanation import write_whole
@@ -59,12 +59,16 @@ def main(
             same[first, second].append(rank_correlation(maps[first].cam, maps[second].cam, size))
     command = f"python -m experiments.layer_by_layer --model {model} --pictures {pictures} --split {split}"
     rows = [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
-    head = ("layer", "resolution", "pointing %", "questions", "rank correlation with the layer before", "± s.e.")
-    cells = [
-        [row["layer"], f"{row['side']}×{row['side']}", f"{100 * row['pointing']:.1f}", str(row["n"])]
-        + [f"{row[key]:.2f}" if key in row else "" for key in ("correlation", "standard_error")]
-        for row in rows
-    ]
+    head = ("layer", "resolution", "questions", "pointing %", "n", "rank correlation with the layer before")
+    cells = []
+    for row in rows:
+        hit, same_as = row["pointing"], row.get("correlation")
+        line = [row["layer"], f"{row['side']}×{row['side']}", str(hit["n"])]
+        line.append(f"{100 * hit['value']:.1f} ± {100 * hit['standard_error']:.1f}")
+        line += (
+            [str(same_as["n"]), f"{same_as['value']:.2f} ± {same_as['standard_error']:.2f}"] if same_as else ["", ""]
+        )
+        cells.append(line)
     name = f"layers-{model.removeprefix('vignette-')}"
     drawn = vignettes.draw(vignettes.seed(split, shown))
     question = asked(drawn)
@@ -73,7 +77,8 @@ def main(
     answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
     below = [
         "",
-        "Questions for a colour or a kind that are answered rightly.",
+        "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many "
+        "maps are empty at neither layer.",
         "",
         f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.png)",
     ]
@@ -106,12 +111,9 @@ def row_of(
     hits: dict[str, list[bool]],
 ) -> dict[str, Any]:
     """Pointing of one layer and its agreement with the one before."""
-    row: dict[str, Any] = {"layer": layer, "side": sides[layer], "n": len(hits[layer])}
-    row["pointing"] = float(np.mean(hits[layer]))
+    row: dict[str, Any] = {"layer": layer, "side": sides[layer], "pointing": vars(mean(hits[layer]))}
     if before is not None:
-        known = np.array(same[before, layer])
-        known = known[np.isfinite(known)]
-        row |= {"correlation": float(known.mean()), "standard_error": float(known.std() / np.sqrt(len(known)))}
+        row["correlation"] = vars(mean(same[before, layer]))
     return row
 
 

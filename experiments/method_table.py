@@ -15,7 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -26,10 +26,11 @@ from rich.progress import track
 
 import mmcam
 import models
+from experiments.localisation import read
 from experiments.memory import peak_of, peak_printed_by
 from experiments.tables import keep, show
 from mmcam.datasets import vignettes
-from mmcam.evaluation import pointing, relevance
+from mmcam.evaluation import bootstrap, mean, pointing, relevance
 
 TASKS: Final = ("class", "word", "answer", "several")
 OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
@@ -39,8 +40,11 @@ LEGEND: Final = (
     "Pointing: the maximum lies on the thing, without tolerance. Mass: share of the positive relevance on it. Rank: "
     "share of the K most relevant pixels on it, K its size. Things found (several of one kind in a picture): share of "
     "which a fifth is among the K most relevant pixels. Forwards: time in plain passes of the encoder; MB: peak above "
-    "the loaded model. Times and memory are of one class of one picture."
+    "the loaded model. Times and memory are of one class of one picture. ±: standard error over the pictures, of which "
+    "each has one target; forwards: the median with a 95% interval from resampling the pictures; MB: measured once, "
+    "in a process of its own."
 )
+FIGURES: Final = ("pointing", "mass", "rank", "found")
 
 Explain = Callable[..., Any]
 
@@ -51,7 +55,7 @@ def main(
     methods: Annotated[list[str] | None, typer.Option(help="Default all.")] = None,
     tasks: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(TASKS)}; default all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
-    work: Annotated[Path, typer.Option(help="Folder for figures of finished rows.")] = Path("runs/method_table"),
+    work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/method_table"),
     memory: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure, and write methods-SPLIT.json and .md."""
@@ -61,15 +65,13 @@ def main(
         return
     rows = []
     for task in tasks or TASKS:
-        asked: list[Asked] = []
-        for method in methods or [name for name in mmcam.METHODS if name not in inapplicable()]:
-            done = work / f"{split}-{pictures}-{task}-{method}.json"
-            if not done.exists():
-                asked = asked or list(questions(task, split, pictures))
-                row = measure(task, method, asked)
-                keep(done, json.dumps(row))
-            rows.append(json.loads(done.read_text()))
-        rows += baselines(task, asked or list(questions(task, split, pictures)))
+        pictures_of = cache(lambda task=task: list(questions(task, split, pictures)))
+        for method in [*(methods or [name for name in mmcam.METHODS if name not in inapplicable()]), *BASELINES]:
+            records = examine(task, method, pictures, pictures_of, work / f"{split}-{task}-{method}.jsonl")
+            row = {"task": task, "method": method, **figures(records)}
+            if task == "class" and method not in BASELINES:
+                row["mb"] = memory_of(method, work / f"memory-{method}.json")
+            rows.append(row)
     command = f"python -m experiments.method_table --pictures {pictures} --split {split}"
     report = {"command": command, "versions": versions(), "options": OPTIONS, "rows": rows}
     table(report, out / f"methods-{split}")
@@ -80,7 +82,6 @@ def inapplicable() -> set[str]:
     return {"attention", "cam"}
 
 
-Map = tuple[np.ndarray, tuple[int, int] | None, np.ndarray]
 Asked = tuple[Explain, np.ndarray, Callable[[], object]]
 
 
@@ -147,38 +148,60 @@ def plain(model: Any, x: torch.Tensor) -> Callable[[], object]:
     return run
 
 
-def measure(task: str, method: str, asked: list[Asked]) -> dict[str, Any]:
-    """One row of the table."""
-    maps: list[Map] = []
-    ratios = []
+def examine(
+    task: str, method: str, pictures: int, asked: Callable[[], list[Asked]], path: Path
+) -> list[dict[str, Any]]:
+    """A method's records on the first pictures of a task, a line each; those that are missing are added."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     options = OPTIONS.get(method, {})
-    asked[0][0](method=method, **options)  # the first run also finds the layer
-    for explain, masks, forward in track(asked, f"{task}, {method}", transient=True):
-        begun = time.perf_counter()
-        forward()
-        between = time.perf_counter()
-        exp = explain(method=method, **options)
-        ratios.append((time.perf_counter() - between) / (between - begun))
-        maps.append((exp.heatmap, exp.peak(), masks))
-    row = judged(task, method, maps)
-    if task == "class":
-        row |= {"forwards": statistics.median(ratios), "mb": peak_apart(method)}
-    return row
+    done = {record["picture"]: record for record in read(path) if record["options"] == options}
+    missing = [n for n in range(pictures) if n not in done]
+    if missing and method not in BASELINES:
+        asked()[0][0](method=method, **options)  # the first run also finds the layer
+    for n in track(missing, f"{task}, {method}", transient=True):
+        if n >= len(asked()):
+            break  # there are no more pictures with such a target
+        explain, masks, forward = asked()[n]
+        record: dict[str, Any] = {"picture": n, "options": options}
+        if method in BASELINES:
+            heatmap, peak = BASELINES[method](masks, n)
+        else:
+            begun = time.perf_counter()
+            forward()
+            between = time.perf_counter()
+            exp = explain(method=method, **options)
+            record["forwards"] = (time.perf_counter() - between) / (between - begun)
+            heatmap, peak = exp.heatmap, exp.peak()
+        done[n] = record | judged(heatmap, peak, masks)
+        with path.open("a") as file:
+            file.write(json.dumps(done[n]) + "\n")
+    return [done[n] for n in range(pictures) if n in done]
 
 
-def judged(task: str, method: str, maps: list[Map]) -> dict[str, Any]:
-    """The figures of a method's maps."""
-    hits = [pointing.inside(peak, whole(masks)) for _, peak, masks in maps]
+def judged(heatmap: np.ndarray, peak: tuple[int, int] | None, masks: np.ndarray) -> dict[str, float]:
+    """The figures of one map."""
+    thing = whole(masks)
     return {
-        "task": task,
-        "method": method,
-        "n": len(maps),
-        "pointing": float(np.mean(hits)),
-        "standard_error": float(np.std(hits) / np.sqrt(len(hits))),
-        "mass": float(np.mean([relevance.mass(heatmap, whole(masks)) for heatmap, _, masks in maps])),
-        "rank": float(np.mean([relevance.rank(heatmap, whole(masks)) for heatmap, _, masks in maps])),
-        "found": float(np.mean([relevance.found(heatmap, masks) for heatmap, _, masks in maps])),
+        "pointing": float(pointing.inside(peak, thing)),
+        "mass": relevance.mass(heatmap, thing),
+        "rank": relevance.rank(heatmap, thing),
+        "found": relevance.found(heatmap, masks),
     }
+
+
+def figures(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Their means, each with its standard error, and the median time."""
+    row: dict[str, Any] = {"n": len(records)}
+    row |= {key: vars(mean([record[key] for record in records])) for key in FIGURES}
+    ratios = [record["forwards"] for record in records if "forwards" in record]
+    return row | ({"forwards": vars(bootstrap(ratios, statistics.median))} if ratios else {})
+
+
+def memory_of(method: str, path: Path) -> float:
+    """Peak memory of a method, measured or read."""
+    if not path.exists():
+        keep(path, json.dumps(peak_apart(method)))
+    return float(json.loads(path.read_text()))
 
 
 def whole(masks: np.ndarray) -> np.ndarray:
@@ -186,20 +209,23 @@ def whole(masks: np.ndarray) -> np.ndarray:
     return np.asarray(masks.any(axis=0))
 
 
-def baselines(task: str, asked: list[Asked]) -> list[dict[str, Any]]:
-    """A map that is highest in the middle of the picture, and one of noise."""
-    noise = np.random.default_rng(0)
-    middle: list[Map] = []
-    random: list[Map] = []
-    for _, masks, _ in asked:
-        y, x = np.indices(masks.shape[1:]).astype(np.float32)
-        centre = pointing.centre(masks[0])
-        far = np.hypot(x - centre[0], y - centre[1])
-        middle.append((far.max() - far, centre, masks))
-        drawn = noise.random(masks.shape[1:])
-        top = np.unravel_index(int(np.argmax(drawn)), drawn.shape)
-        random.append((drawn, (int(top[1]), int(top[0])), masks))
-    return [judged(task, "(centre)", middle), judged(task, "(random)", random)]
+def middle(masks: np.ndarray, n: int) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """A map that is highest in the middle of the picture."""
+    y, x = np.indices(masks.shape[1:]).astype(np.float32)
+    centre = pointing.centre(masks[0])
+    far = np.hypot(x - centre[0], y - centre[1])
+    return far.max() - far, centre
+
+
+def noise(masks: np.ndarray, n: int) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """A map of noise, of its own for every picture."""
+    drawn = np.random.default_rng(n).random(masks.shape[1:])
+    top = np.unravel_index(int(np.argmax(drawn)), drawn.shape)
+    return drawn, (int(top[1]), int(top[0]))
+
+
+BASELINES: Final = {"(centre)": middle, "(random)": noise}
+"""Maps that look at nothing, from masks and the number of the picture."""
 
 
 def peak_apart(method: str) -> float:
@@ -214,14 +240,18 @@ def versions() -> dict[str, str | int]:
 
 def table(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
-    head = ("task", "method", "n", "pointing %", "± s.e.", "mass %", "rank %", "things found %", "forwards", "MB")
+    head = ("task", "method", "n", "pointing %", "mass %", "rank %", "things found %", "forwards", "MB")
     told = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
     cells = []
     for row in report["rows"]:
-        shares = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "mass", "rank")]
-        shares.append(f"{100 * row['found']:.1f}" if row["task"] == "several" else "")
-        costs = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in (("forwards", 1), ("mb", 0))]
+        shares = [f"{100 * row[key]['value']:.1f} ± {100 * row[key]['standard_error']:.1f}" for key in FIGURES]
+        if row["task"] != "several":
+            shares[-1] = ""
+        costs = ["", f"{row['mb']:.0f}" if "mb" in row else ""]
+        if row["task"] == "class" and "forwards" in row:
+            time_ = row["forwards"]
+            costs[0] = f"{time_['value']:.1f} ({time_['low']:.1f}–{time_['high']:.1f})"
         cells.append([row["task"], row["method"], str(row["n"]), *shares, *costs])
     show(path, report, head, cells, [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND])
 

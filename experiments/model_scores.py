@@ -6,6 +6,7 @@ python -m experiments.model_scores
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,15 +37,21 @@ def main(out: Annotated[Path, typer.Option(help="The table.")] = Path("experimen
     lines = [
         "`python -m experiments.model_scores`",
         "",
-        "Every cell: test / held-out combinations, 3,000 pictures each.",
+        "Every cell: test / held-out combinations, 3,000 pictures each. ±: standard error of a share of n, "
+        "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as "
+        "the words and questions of one picture are not independent of one another. Scores of whole corpora "
+        "(average precision, BLEU, CIDEr) have none in the cards.",
     ]
     for task, names in KINDS.items():
         cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}
         lines += ["", f"## {task.capitalize()}", "", *head(names)]
-        lines += [row(label, [both(card["scores"], key) for card in cards.values()]) for key, label in scored(cards)]
+        for key, label in scored(cards):
+            scores = [card["scores"] for card in cards.values()]
+            lines.append(row(counted(label, scores, key), [both(own, key) for own in scores]))
         if task == "caption":
-            cells = [both(card[GREEDY], "content_words_correct") for card in cards.values()]
-            lines.append(row("true content words, the likeliest word each time instead of a beam of 2", cells))
+            scores, key = [card[GREEDY] for card in cards.values()], "content_words_correct"
+            label = "true content words, the likeliest word each time instead of a beam of 2"
+            lines.append(row(counted(label, scores, key), [both(own, key) for own in scores]))
         lines.append(row("parameters, million", [f"{card['parameters'] / 1e6:.1f}" for card in cards.values()]))
         for group, figure, title in (
             ("categories", "correct", "True words of captions, by category"),
@@ -69,8 +76,22 @@ def by_kind(cards: Cards, group: str, figure: str, title: str) -> Iterator[str]:
     found = [{split: card["scores"][split][group] for split in ("test", "heldout")} for card in cards.values()]
     yield from ("", f"{title}:", "", *head(tuple(cards)))
     for name in sorted(found[0]["test"]):
-        cells = [both({split: own[split].get(name, {}) for split in own}, figure) for own in found]
-        yield row(name, cells)
+        scores = [{split: own[split].get(name, {}) for split in own} for own in found]
+        yield row(counted(name, scores, figure), [both(own, figure) for own in scores])
+
+
+def counted(label: str, found: Sequence[Mapping[str, Mapping[str, Any]]], key: str) -> str:
+    """A label with how many words, captions or questions the shares are of, on both splits.
+
+    Each captioner says its own number of words, so there it is the least and the most.
+    """
+    spans = []
+    for split in ("test", "heldout"):
+        counts = [number for own in found if (number := count(own[split], key)) is not None]
+        if not counts:
+            return label
+        spans.append(f"{min(counts)}" + f"–{max(counts)}" * (min(counts) < max(counts)))
+    return f"{label} (n {' / '.join(spans)})"
 
 
 def head(names: Sequence[str]) -> list[str]:
@@ -83,9 +104,30 @@ def row(label: str, cells: Sequence[str]) -> str:
     return "| " + " | ".join([label, *cells]) + " |"
 
 
-def both(scores: Mapping[str, Mapping[str, float]], key: str) -> str:
-    """A score on both splits; a dash where there were none of the kind."""
-    return " / ".join(f"{scores[split][key]:.3f}" if key in scores[split] else "–" for split in ("test", "heldout"))
+def both(scores: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """A score on both splits with its standard error if it is a share; a dash where there were none of the kind."""
+    return " / ".join(told(scores[split], key) if key in scores[split] else "–" for split in ("test", "heldout"))
+
+
+def told(scores: Mapping[str, Any], key: str) -> str:
+    """A score; a share with its standard error."""
+    n, p = count(scores, key), scores[key]
+    return f"{p:.3f}" + (f" ± {math.sqrt(p * (1 - p) / n):.3f}" if n else "")
+
+
+def count(scores: Mapping[str, Any], key: str) -> int | None:
+    """Of how many a score is a share; None for one of a whole corpus."""
+    if key not in scores:
+        return None
+    if key == "content_words_correct":
+        return sum(own["words"] for own in scores["categories"].values())
+    of = {
+        "captions_without_error": "pictures",
+        "accuracy": "questions",
+        "question_only": "questions",
+        "correct": "words",
+    }
+    return scores[of[key]] if key in of else None
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from experiments.judging import KINDS, Judged, judged
 from experiments.tables import show
+from mmcam.evaluation import Mean, mean
 
 
 def main(
@@ -32,33 +32,43 @@ def main(
         for category in sorted({record.category for record in records}):
             rows.append(summary(name, category, [record for record in records if record.category == category]))
         rows.append(summary(name, "all things", [record for record in records if record.category != "scene"]))
-    head = ("model", "word or question", "n", "rank correlation", "± s.e.", f"{method} %", "attention %", "random %")
-    cells = [
-        [row["model"], row["category"], str(row["n"]), f"{row['correlation']:.2f}", f"{row['standard_error']:.2f}"]
-        + [f"{100 * row[key]:.1f}" for key in ("pointing", "attention", "random")]
-        for row in rows
-    ]
+    head = ("model", "word or question", "n", "rank correlation", "n, right", f"{method} %", "attention %", "random %")
+    cells = []
+    for row in rows:
+        line = [row["model"], row["category"], str(row["correlation"].n), told(row["correlation"], 1, 2)]
+        shares = [told(row[key], 100, 1) for key in ("pointing", "attention", "random")]
+        cells.append([*line, str(row["pointing"].n), *shares])
     below = [
         "",
         "Spearman's correlation of the map and the attention of the last level, over all words and answers, right or "
-        "wrong, both at 14×14; then how often the maximum of each lies on what a right one is about.",
+        "wrong, both at 14×14; then how often the maximum of each lies on what a right one is about. "
+        "±: standard error, the words or answers of one picture counting as one source of error.",
     ]
-    show(out / f"attention-{split}-{method}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    kept = [{key: vars(value) if isinstance(value, Mean) else value for key, value in row.items()} for row in rows]
+    show(out / f"attention-{split}-{method}", {"command": command, "rows": kept}, head, cells, [f"`{command}`"], below)
+
+
+def told(figure: Mean, unit: float, digits: int) -> str:
+    """A figure and its standard error."""
+    if not figure.n:
+        return ""
+    return f"{unit * figure.value:.{digits}f} ± {unit * figure.standard_error:.{digits}f}"
 
 
 def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:
-    """Mean correlation with its standard error, and both pointing accuracies of what is right."""
-    agrees = np.array([record.own_agrees for record in records], dtype=float)
-    aimed = [r for r in records if r.right and r.hit is not None]
+    """Mean correlation, and both pointing accuracies and the random one of what is right and about something."""
+    aimed = [record for record in records if record.right and record.hit is not None]
+
+    def over(own: list[Judged], values: list[Any]) -> Mean:
+        return mean([float("nan") if value is None else float(value) for value in values], [r.picture for r in own])
+
     return {
         "model": name,
         "category": category,
-        "n": len(records),
-        "correlation": float(agrees.mean()),
-        "standard_error": float(agrees.std() / np.sqrt(len(agrees))),
-        "pointing": float(np.mean([record.hit for record in aimed])) if aimed else float("nan"),
-        "attention": float(np.mean([record.own_hit for record in aimed])) if aimed else float("nan"),
-        "random": float(np.mean([record.chance for record in aimed])) if aimed else float("nan"),
+        "correlation": over(records, [record.own_agrees for record in records]),
+        "pointing": over(aimed, [record.hit for record in aimed]),
+        "attention": over(aimed, [record.own_hit for record in aimed]),
+        "random": over(aimed, [record.chance for record in aimed]),
     }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,20 +21,21 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import nn
 from torchvision import models as zoo
 from torchvision.models import ResNet50_Weights
 
 import mmcam
+from experiments.tables import show
+from mmcam.evaluation import mean
 from mmcam.evaluation.pointing import centre, chance, inside
 from mmcam.explanation import write_whole
 from mmcam.model_spec import read_state
 from mmcam.report.strip import draw_strip
 
 CLASSES = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
+ERROR = " ± s.e."
 FREE_WITH_CREDIT = 4  # COCO's id of CC BY 2.0, which allows changed copies to be shown with credit
 
 
@@ -111,8 +112,8 @@ def measure(network: Network, root: Path, limit: int | None = None) -> dict[str,
     return {
         "network": network.name,
         "photographs": len(top1),
-        "top-1 %": 100 * float(np.mean(top1)),
-        "top-5 %": 100 * float(np.mean(top5)),
+        **percent("top-1 %", top1),
+        **percent("top-5 %", top5),
         "with boxes": len(hits),
         **shares("all", hits),
         "small boxes": len(small),
@@ -121,15 +122,19 @@ def measure(network: Network, root: Path, limit: int | None = None) -> dict[str,
 
 
 def shares(name: str, hits: np.ndarray) -> dict[str, float]:
-    """Pointing of the map, of the centre and of a random pixel, in percent, with the standard error of the first."""
+    """Pointing of the map, of the centre and of a random pixel, in percent, with standard errors."""
     if not len(hits):
         return {}
-    return {
-        f"pointing {name} %": 100 * float(hits[:, 0].mean()),
-        f"± s.e. {name}": 100 * float(hits[:, 0].std() / np.sqrt(len(hits))),
-        f"centre {name} %": 100 * float(hits[:, 1].mean()),
-        f"random {name} %": 100 * float(hits[:, 2].mean()),
-    }
+    found: dict[str, float] = {}
+    for what, column in zip(("pointing", "centre", "random"), hits.T, strict=True):
+        found |= percent(f"{what} {name} %", column)
+    return found
+
+
+def percent(name: str, values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """A share in percent and, as "NAME ± s.e.", its standard error, each photograph having one value."""
+    share = mean(100 * np.asarray(values, dtype=float))
+    return {name: share.value, name + ERROR: share.standard_error}
 
 
 def sheet(network: Network, root: Path, count: int = 20) -> tuple[Image.Image, list[str]]:
@@ -159,22 +164,22 @@ def main(
         "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
         "rows": [measure(network, root, limit) for network in found],
     }
-    table = Table("", *(row["network"] for row in report["rows"]))
-    lines = [f"`{report['command']}`", "", "| | " + " | ".join(row["network"] for row in report["rows"]) + " |"]
-    lines.append("|---" * (len(report["rows"]) + 1) + "|")
-    for key in report["rows"][0]:
-        if key != "network":
-            values = [row.get(key, "") for row in report["rows"]]
-            cells = [f"{value:.1f}" if isinstance(value, float) else str(value) for value in values]
-            table.add_row(key, *cells)
-            lines.append(f"| {key} | " + " | ".join(cells) + " |")
-    Console().print(table)
     picture, credits = sheet(found[1], root)
     write_whole(out / "real-photos.jpg", lambda file: picture.save(file, "JPEG", quality=85))
-    lines += ["", "![Twenty photographs and their maps](real-photos.jpg)", ""]
-    lines += ["SqueezeNet's predicted class and its Grad-CAM. Photographs:", "", *(f"- {line}" for line in credits)]
-    write_whole(out / "real-photos.md", lambda file: file.write(("\n".join(lines) + "\n").encode()))
-    write_whole(out / "real-photos.json", lambda file: file.write(json.dumps(report, indent=1).encode()))
+    head = ["", *(row["network"] for row in report["rows"])]
+    keys = [key for key in report["rows"][0] if key != "network" and not key.endswith(ERROR)]
+    cells = [[key, *(told(row, key) for row in report["rows"])] for key in keys]
+    below = ["", "±: standard error over the photographs. Small boxes cover less than a quarter of the picture.", ""]
+    below += ["![Twenty photographs and their maps](real-photos.jpg)", ""]
+    below += ["SqueezeNet's predicted class and its Grad-CAM. Photographs:", "", *(f"- {line}" for line in credits)]
+    show(out / "real-photos", report, head, cells, [f"`{report['command']}`"], below)
+
+
+def told(row: dict[str, Any], key: str) -> str:
+    """A number, or a share and its standard error; "" where there was no such photograph."""
+    if key not in row:
+        return ""
+    return f"{row[key]:.1f} ± {row[key + ERROR]:.1f}" if key + ERROR in row else str(row[key])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import typer
 
 from experiments.judging import KINDS, Judged, judged
 from experiments.tables import show
+from mmcam.evaluation import mean
 
 FELL = ("meant", "alike", "another", "none", "empty")
 FEW = 20  # a row of fewer words or answers is left out
@@ -40,22 +41,28 @@ def main(
     head = ("model", "word or question", "", "n", *(f"{where} %" for where in FELL))
     cells = [
         [row["model"], row["category"], "right" if row["right"] else "wrong", str(row["n"])]
-        + [f"{100 * row[where]:.0f}" for where in FELL]
+        + [f"{100 * row[where]:.0f} ± {100 * row[f'{where} s.e.']:.0f}" for where in FELL]
         for row in rows
     ]
     below = [
         "",
         "Where the maximum of the map fell. *meant*: on what the word was said of, or the question asked about; "
         "*alike*: on another thing of which the word or answer is true; *another*: on one of which it is not; *none*: "
-        f"beside all things. Rows of fewer than {FEW} are left out.",
+        f"beside all things. Rows of fewer than {FEW} are left out. ±: standard error, the "
+        "words or answers of one picture counting as one source of error.",
     ]
     show(out / f"wrong-{split}-{method}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
 
 
 def summary(name: str, category: str, right: bool, records: list[Judged]) -> dict[str, Any]:
-    """The shares of the places."""
-    shares = {where: sum(record.fell == where for record in records) / len(records) for where in FELL}
-    return {"model": name, "category": category, "right": right, "n": len(records), **shares}
+    """The shares of the places, with standard errors over the pictures."""
+    pictures = [record.picture for record in records]
+    row: dict[str, Any] = {"model": name, "category": category, "right": right, "n": len(records)}
+    row["pictures"] = len(set(pictures))
+    for where in FELL:
+        share = mean([record.fell == where for record in records], pictures)
+        row |= {where: share.value, f"{where} s.e.": share.standard_error}
+    return row
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from mmcam.evaluation.pointing import (
     rejection_threshold,
 )
 from mmcam.evaluation.relevance import found, mass, rank
-from mmcam.evaluation.sanity import layers_from_top, randomised, reinitialise, similarity
+from mmcam.evaluation.sanity import layers_from_top, randomised, reinitialise, similarity, structural_similarity
 from mmcam.evaluation.sensitivity import max_sensitivity
 from mmcam.evaluation.uncertainty import Interval, Mean, bootstrap, mean
 from mmcam.evaluation.vqa_accuracy import accuracy as vqa_accuracy
@@ -74,6 +74,7 @@ __all__ = [
     "road",
     "seen_through",
     "similarity",
+    "structural_similarity",
     "vqa_accuracy",
     "win",
 ]

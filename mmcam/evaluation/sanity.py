@@ -24,6 +24,9 @@ from mmcam.evaluation.agreement import rank_correlation
 _SALT = 181003292
 """Added to seeds: weights drawn under the seed a model was made with would be those it was made with."""
 
+_WINDOW = 11
+"""Pixels a side of SSIM's Gaussian window: 3.5 σ either way, as scikit-image cuts it."""
+
 
 def layers_from_top(model: nn.Module) -> list[str]:
     """The dotted names of all modules with parameters of their own, the last defined first.
@@ -104,8 +107,6 @@ def similarity(
 ) -> float:
     """Spearman's rank correlation of two maps, pixel by pixel, as in the paper's figure 4.
 
-    Its second figure, the structural similarity (SSIM), is left to a library of image quality.
-
     Args:
         before: (h, w), the trained model's.
         after: (h, w), the randomised one's.
@@ -117,11 +118,61 @@ def similarity(
     Raises:
         ValueError: maps of different sizes.
     """
-    if tuple(before.shape) != tuple(after.shape):
-        raise ValueError(
-            f"The maps have shapes {tuple(before.shape)} and {tuple(after.shape)}; bring both to one size."
-        )
+    _one_size(before, after)
     size = (before.shape[0], before.shape[-1])
     if magnitude:
         return rank_correlation(np.abs(np.asarray(before)), np.abs(np.asarray(after)), size)
     return rank_correlation(before, after, size)
+
+
+def structural_similarity(
+    before: NDArray[np.floating] | Tensor, after: NDArray[np.floating] | Tensor, *, magnitude: bool = False
+) -> float:
+    """The structural similarity (SSIM) of two maps, the paper's second figure, by scikit-image.
+
+    Each map is divided by its largest magnitude, so one without negative values fills 0..1. If either has some, both
+    count as maps in -1..1, zero staying zero, and the range that SSIM's constants are shares of is 2 instead of 1.
+    Windows and covariances are those of Wang et al. 2004 (IEEE Transactions on Image Processing 13, section III-C): a
+    Gaussian of σ 1.5 over 11×11 pixels, so a layer's small map is best enlarged to the picture's size first.
+
+    Args:
+        before: (h, w), the trained model's.
+        after: (h, w), the randomised one's.
+        magnitude: compare absolute values, both in 0..1; the paper shows both.
+
+    Returns:
+        -1 to 1; nan if one of the maps is the same everywhere, as an empty one is, or not finite.
+
+    Raises:
+        ValueError: maps of different sizes, or smaller than the window.
+        ModuleNotFoundError: scikit-image is not installed.
+    """
+    _one_size(before, after)
+    if before.ndim != 2 or min(before.shape) < _WINDOW:
+        raise ValueError(
+            f"A map of shape {tuple(before.shape)} holds no window of {_WINDOW}×{_WINDOW}; pass (h,w), enlarged to the "
+            "picture's size."
+        )
+    try:
+        from skimage.metrics import structural_similarity as ssim
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "The structural similarity is scikit-image's, which is not installed; pip install scikit-image."
+        ) from error
+    scaled = []
+    for values in (before, after):
+        own = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+        own = np.abs(own) if magnitude else own
+        own = own.astype(np.float64)
+        if not np.isfinite(own).all() or own.max() == own.min():
+            return float("nan")
+        scaled.append(own / np.abs(own).max())
+    span = 2.0 if min(map(np.min, scaled)) < 0 else 1.0
+    return float(ssim(*scaled, data_range=span, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))
+
+
+def _one_size(before: NDArray[np.floating] | Tensor, after: NDArray[np.floating] | Tensor) -> None:
+    if tuple(before.shape) != tuple(after.shape):
+        raise ValueError(
+            f"The maps have shapes {tuple(before.shape)} and {tuple(after.shape)}; bring both to one size."
+        )

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pytorch_grad_cam.metrics.perturbation_confidence import RemoveMostRelevantFirst
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from scipy.ndimage import gaussian_filter
+from scipy.sparse import diags, eye, kron
+from scipy.sparse.linalg import spsolve
 
 from mmcam.evaluation.deletion import Curve, blurred, deletion, impute, insertion, ranked, road
 
@@ -197,6 +199,30 @@ def test_a_harmonic_fill_stays_between_its_neighbours(seed):
         known = channel[~missing]
         assert known.min() - 1e-9 <= filled.min()
         assert filled.max() <= known.max() + 1e-9
+
+
+@pytest.mark.parametrize("how", ["scattered", "in one piece", "speckled", "all but one"])
+def test_large_holes_are_filled_as_a_plain_sparse_solver_fills_them(how):
+    """The weighted means written down as equations of all pixels, known ones too, for scipy's `spsolve`."""
+    rng = np.random.default_rng(0)
+    height, width = 90, 71
+    noise = rng.random((height, width))
+    rough = {"scattered": noise, "in one piece": gaussian_filter(noise, 12), "speckled": gaussian_filter(noise, 1.5)}
+    relevance = rough.get(how, noise)
+    hole = relevance > (np.quantile(relevance, 0.1) if how != "all but one" else relevance.min())
+    picture = torch.from_numpy(rng.normal(size=(3, height, width)))
+
+    def grid(side):
+        return eye(side), diags([1.0, 1.0], [-1, 1], shape=(side, side))
+
+    (stay_y, step_y), (stay_x, step_x) = grid(height), grid(width)
+    weights = (kron(step_y, stay_x) + kron(stay_y, step_x)) / 6 + kron(step_y, step_x) / 12
+    means = diags(1 / np.asarray(weights.sum(1)).ravel()) @ weights
+    asked = diags(hole.ravel().astype(float))
+    known = np.where(hole, 0.0, picture.numpy()).reshape(3, -1)
+    expected = spsolve((eye(height * width) - asked @ means).tocsc(), known.T).T.reshape(3, height, width)
+    made = impute(picture, torch.from_numpy(hole), noise=0)
+    np.testing.assert_allclose(made.numpy(), expected, atol=1e-4 * float(picture.abs().max()))
 
 
 def test_noise_is_on_the_missing_pixels_only_and_seeded():

@@ -2,16 +2,18 @@
 
 import copy
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from torch import nn
 from torchvision.models import squeezenet1_1
 
 import mmcam
-from mmcam.evaluation.sanity import layers_from_top, randomised, reinitialise, similarity
+from mmcam.evaluation.sanity import layers_from_top, randomised, reinitialise, similarity, structural_similarity
 
 
 class Token(nn.Module):
@@ -217,3 +219,61 @@ def test_mistakes_are_said_in_a_sentence():
         pass
     with pytest.raises(ValueError, match=r"shapes \(2, 2\) and \(3, 3\)"):
         similarity(torch.rand(2, 2), torch.rand(3, 3))
+
+
+# --- structural similarity --------------------------------------------------------------------------------------------
+
+
+def smooth(size=(30, 26)):
+    """A map without edges, as maps are."""
+    return gaussian_filter(np.random.default_rng(int(torch.randint(1000, ()))).random(size), 2)
+
+
+def by_hand(a, b, span):
+    """SSIM by scipy's filters alone (Wang et al. 2004, eq. 13): a Gaussian of σ 1.5, 11×11 pixels, no borders."""
+
+    def local(values):
+        return gaussian_filter(values, 1.5, radius=5, mode="reflect")
+
+    mean_a, mean_b = local(a), local(b)
+    var_a, var_b, both = local(a * a) - mean_a**2, local(b * b) - mean_b**2, local(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    values = (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return values[5:-5, 5:-5].mean()
+
+
+def test_structural_similarity_by_hand_of_maps_scaled_by_their_maximum():
+    first, second = smooth(), smooth()
+    expected = by_hand(first / first.max(), second / second.max(), 1.0)
+    assert structural_similarity(first, second) == pytest.approx(expected)
+    assert structural_similarity(torch.from_numpy(7 * first), 0.1 * second) == pytest.approx(expected), "scale is gone"
+    assert structural_similarity(first, 3 * first) == pytest.approx(1)
+
+
+def test_signed_maps_keep_their_zero_and_span_two():
+    first, second = smooth() - 0.5, smooth() - 0.5
+    first, second = first / np.abs(first).max(), second / np.abs(second).max()
+    assert structural_similarity(first, second) == pytest.approx(by_hand(first, second, 2.0))
+    expected = by_hand(np.abs(first), np.abs(second), 1.0)
+    assert structural_similarity(first, second, magnitude=True) == pytest.approx(expected)
+    assert structural_similarity(first, -first) == pytest.approx(by_hand(first, -first, 2.0))
+    assert structural_similarity(first, -first, magnitude=True) == pytest.approx(1)
+    positive = np.abs(second)
+    assert structural_similarity(first, positive) == pytest.approx(by_hand(first, positive / positive.max(), 2.0))
+
+
+def test_structural_similarity_of_nothing_is_undefined():
+    assert math.isnan(structural_similarity(np.zeros((20, 20)), smooth((20, 20))))
+    assert math.isnan(structural_similarity(smooth((20, 20)), np.full((20, 20), np.nan)))
+
+
+def test_small_maps_and_a_missing_library_are_said(monkeypatch):
+    with pytest.raises(ValueError, match="no window of 11×11"):
+        structural_similarity(np.eye(7), np.eye(7))
+    with pytest.raises(ValueError, match="no window of 11×11"):
+        structural_similarity(np.zeros((3, 20, 20)), np.zeros((3, 20, 20)))
+    with pytest.raises(ValueError, match=r"shapes \(20, 20\) and \(21, 21\)"):
+        structural_similarity(np.eye(20), np.eye(21))
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install scikit-image"):
+        structural_similarity(np.eye(20), np.eye(20))
