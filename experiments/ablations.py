@@ -12,8 +12,6 @@ class if its intersection over union with one box of that class is 0.5.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,17 +23,16 @@ import numpy as np
 import typer
 from PIL import Image
 from rich.progress import track
-from torch import nn
 
 import mmcam
 import models
-from experiments.localisation import read
 from experiments.method_table import versions
-from experiments.real_photos import box_mask, networks, validation
+from experiments.real_photos import Network, networks, validation
+from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam.datasets import vignettes
 from mmcam.evaluation import Mean, mean
-from mmcam.evaluation.localisation import Box, Located, inclusive, localised
+from mmcam.evaluation.localisation import Box, Located, covered, inclusive, localised
 from mmcam.evaluation.pointing import inside
 from mmcam.explanation import write_whole
 
@@ -64,16 +61,6 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
 """Layers before the last; of the photographs' networks the last at each resolution, or near it."""
 DATA: Final = {"vignettes": 200, "real": None}
 """What is measured on, and how many pictures unless told otherwise; None: all there are."""
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network, how its pictures are made, and a mark of its weights."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-    weights: str
 
 
 @dataclass(frozen=True)
@@ -106,18 +93,13 @@ def main(
     draw(rows, (out / f"ablations-{data}").with_suffix(".png"))
 
 
-def nets(data: str, root: Path | None) -> Iterator[Net]:
+def nets(data: str, root: Path | None) -> list[Network]:
     """The networks that are taken apart."""
     if data == "vignettes":
-        name = "vignette-classifier"
-        card = json.loads((models.WEIGHTS / f"{name}.json").read_text())
-        model = models.load(name)
-        yield Net(name, model, model.preprocess, card["sha256"][:8])
-        return
+        model = models.load("vignette-classifier")
+        return [Network("vignette-classifier", model, model.preprocess)]
     assert root is not None
-    for found in networks(root):
-        state = b"".join(tensor.numpy().tobytes() for tensor in found.model.state_dict().values())
-        yield Net(found.name, found.model, found.preprocess, hashlib.sha256(state).hexdigest()[:8])
+    return networks(root)
 
 
 def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subject]:
@@ -128,7 +110,8 @@ def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subjec
     assert root is not None
     for i, photo in enumerate(islice(validation(root), limit)):
         if photo.boxes:
-            yield Subject(str(i), photo.picture, {photo.label: (photo.boxes, box_mask(photo))})
+            picture = photo.open()
+            yield Subject(str(i), picture, {photo.label: (photo.boxes, covered(photo.boxes, picture.size))})
 
 
 def vignette(i: int) -> Subject:
@@ -149,10 +132,11 @@ def at(layer: str) -> str:
     return f"at {layer}"
 
 
-def examine(net: Net, pictures: Callable[[], Iterator[Subject]], work: Path, limit: int | None) -> list[dict[str, Any]]:
+def examine(
+    net: Network, pictures: Callable[[], Iterator[Subject]], work: Path, limit: int | None
+) -> list[dict[str, Any]]:
     """A network's records, a line a picture; those that are missing are added."""
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{net.name}-{net.weights}.jsonl".replace(" ", "-")
+    path = work / f"{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
     settings = settings_of(net.name)
     done = {record["picture"]: record for record in read(path) if record["settings"] == settings}
     records = []
@@ -160,13 +144,12 @@ def examine(net: Net, pictures: Callable[[], Iterator[Subject]], work: Path, lim
         if subject.name not in done:
             maps = {name: list(judged(subject, explained(net, subject, options))) for name, options in settings.items()}
             done[subject.name] = {"picture": subject.name, "settings": settings, "maps": maps}
-            with path.open("a") as file:
-                file.write(json.dumps(done[subject.name]) + "\n")
+            add(path, [done[subject.name]])
         records.append(done[subject.name])
     return records
 
 
-def explained(net: Net, subject: Subject, options: Mapping[str, Any]) -> list[mmcam.Explanation]:
+def explained(net: Network, subject: Subject, options: Mapping[str, Any]) -> list[mmcam.Explanation]:
     """The map of each class of a picture."""
     labels = list(subject.truth)
     return mmcam.explain_class(net.model, subject.picture, labels, preprocess=net.preprocess, **options)

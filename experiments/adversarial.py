@@ -26,10 +26,11 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.boxes import Net, covered, nets_of, subjects
+from experiments.boxes import Net, nets_of, subjects
 from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam.evaluation.agreement import rank_correlation
+from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, inside
 from mmcam.evaluation.uncertainty import mean
 from mmcam.explanation import write_whole

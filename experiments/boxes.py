@@ -6,7 +6,6 @@ into a folder, a line a picture and method, and a run that was stopped goes on t
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from torchvision import models as zoo
 
 import mmcam
 import models
-from experiments.real_photos import networks
+from experiments.real_photos import networks, validation
 from experiments.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.grabcut import grabcut_box
@@ -108,22 +107,8 @@ def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subjec
 
 def photographs(root: Path) -> Iterator[Subject]:
     """The validation photographs of the folder of real pictures, brought back to their original size."""
-    folder = root / "imagenet_val"
-    boxes: dict[str, list[Box]] = defaultdict(list)
-    with (folder / "boxes.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            left, top, right, bottom = (int(row[f"orig_{side}"]) for side in ("x0", "y0", "x1", "y1"))
-            boxes[row["file"]].append((left, top, right, bottom))
-    with (folder / "labels.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            size = int(row["orig_width"]), int(row["orig_height"])
-            path = folder / "images" / row["file"]
-            yield Subject(row["file"], partial(restored, path, size), {int(row["class_index"]): boxes[row["file"]]})
-
-
-def restored(path: Path, size: tuple[int, int]) -> Image.Image:
-    """A squashed photograph at its original (width, height)."""
-    return mmcam.load_image(path).resize(size, Image.Resampling.BICUBIC)
+    for photo in validation(root):
+        yield Subject(photo.name, photo.open, {photo.label: list(photo.boxes)})
 
 
 def official(root: Path) -> Iterator[Subject]:
@@ -241,12 +226,3 @@ def whole(picture: Image.Image, labels: list[int]) -> list[Record]:
         {"label": label, "peak": middle, "maximum": 1.0, "boxes": dict.fromkeys(map(str, SHARES), box)}
         for label in labels
     ]
-
-
-def covered(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
-    """True in the pixels of any of some boxes, in a picture of (width, height)."""
-    mask = np.zeros(size[::-1], dtype=bool)
-    for box in boxes:
-        left, top, right, bottom = map(int, box)
-        mask[top : bottom + 1, left : right + 1] = True
-    return mask

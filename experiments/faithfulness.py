@@ -14,12 +14,10 @@ probabilities are sigmoids, as several classes may be there.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -33,20 +31,19 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.localisation import read
+from experiments.finetuned import finetuned
 from experiments.method_table import versions
 from experiments.real_photos import networks, validation
+from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam.datasets import vignettes, voc
 from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
-from mmcam.engine import ExplainError
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.deletion import Curve, deletion, insertion, road
 from mmcam.evaluation.drop import drops, seen_through, win
 from mmcam.evaluation.sensitivity import max_sensitivity
 from mmcam.explanation import write_whole
-from mmcam.model_spec import load_model
 
 METHODS: Final = (
     "gradcam",
@@ -106,13 +103,12 @@ Probability = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Net:
-    """A network, how its pictures are made, what makes probabilities of its logits, and a mark of its weights."""
+    """A network, how its pictures are made, and what makes probabilities of its logits."""
 
     name: str
     model: nn.Module
     preprocess: mmcam.Preprocess
     probability: Probability
-    weights: str
 
 
 @dataclass(frozen=True)
@@ -143,12 +139,12 @@ def main(
         if world == "voc":
             if root is None or network is None:
                 raise typer.BadParameter("VOC needs --root, as VOCdevkit/VOC2007, and --network NAME=FILE.")
-            net = finetuned(network, len(VOC_CLASSES))
+            net = of_voc(network)
         else:
             net = bundled(world)
         count = pictures or WORLDS[world]
         asked = annotated(root, net, count) if root and world == "voc" else questions(world, net, count)
-        records = examine(asked, net, work / f"{world}-{net.name}-{net.weights}.jsonl".replace(" ", "-"), count)
+        records = examine(asked, net, work / f"{world}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-"), count)
         table(world, net.name, records, pictures, out / f"faithfulness-{world}")
         draw(records, (out / f"faithfulness-{world}").with_suffix(".png"))
 
@@ -158,37 +154,24 @@ def bundled(world: str) -> Net:
     if world == "vignettes":
         name = "vignette-classifier"
         model: Any = models.load(name)
-        mark = json.loads((models.WEIGHTS / f"{name}.json").read_text())["sha256"][:8]
-        return Net(name, model.to(memory_format=torch.channels_last), model.preprocess, torch.sigmoid, mark)
+        return Net(name, model.to(memory_format=torch.channels_last), model.preprocess, torch.sigmoid)
     if world != "photographs":
         raise typer.BadParameter(f"There is no world {world!r} here; choose of {', '.join(WORLDS)}.")
     if "MMCAM_REAL_DATA" not in os.environ:
         raise typer.BadParameter("Photographs need the folder named by MMCAM_REAL_DATA (see data/README.md).")
     found = networks(Path(os.environ["MMCAM_REAL_DATA"]))[1]
     model = found.model.to(memory_format=torch.channels_last)
-    return Net(found.name, model, found.preprocess, lambda logits: logits.softmax(1), "dc")
+    return Net(found.name, model, found.preprocess, lambda logits: logits.softmax(1))
 
 
-def finetuned(text: str, outputs: int) -> Net:
-    """torchvision's NAME with a head of so many outputs, from NAME=FILE; it sees whole pictures, squashed to a square.
-
-    A centre crop would cut things off that the picture's classes are about.
-    """
-    name, _, file = text.partition("=")
-    if not file:
-        raise typer.BadParameter(f"--network is NAME=FILE, as vgg16=vgg16-voc07.pth; {text!r} is not.")
-    try:
-        model, preprocess = load_model(f"torchvision:{name}", Path(file))
-    except ExplainError as error:
-        raise typer.BadParameter(str(error)) from error
-    assert preprocess is not None
-    with torch.no_grad():
-        made = model(torch.zeros(1, 3, *preprocess.size)).shape[1]
-    if made != outputs:
-        raise typer.BadParameter(f"{file} has {made} outputs; finetune the network to the {outputs} classes first.")
-    squashed = replace(preprocess, mode="squash", resize=None)
-    mark = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
-    return Net(name, model.to(memory_format=torch.channels_last), squashed, torch.sigmoid, mark)
+def of_voc(text: str) -> Net:
+    """A network that was finetuned to VOC's classes, from NAME=FILE."""
+    name, model, preprocess, outputs = finetuned(text)
+    if outputs != len(VOC_CLASSES):
+        raise typer.BadParameter(
+            f"{text} has {outputs} outputs; finetune the network to VOC's {len(VOC_CLASSES)} classes."
+        )
+    return Net(name, model.to(memory_format=torch.channels_last), preprocess, torch.sigmoid)
 
 
 @torch.no_grad()
@@ -198,7 +181,7 @@ def questions(world: str, net: Net, count: int | None) -> Iterator[Asked]:
     if world == "photographs":
         root = Path(os.environ["MMCAM_REAL_DATA"])
         for i, photo in enumerate(islice(validation(root), count)):
-            x = net.preprocess(photo.picture)[0]
+            x = net.preprocess(photo.open())[0]
             yield Asked(str(i), x, (int(model(x[None]).argmax()),))
         return
     yield from islice(certain(net), count)
@@ -230,7 +213,6 @@ def annotated(root: Path, net: Net, count: int | None) -> Iterator[Asked]:
 
 def examine(asked: Iterator[Asked], net: Net, path: Path, count: int | None) -> list[dict[str, Any]]:
     """The records of the pictures, one line each; those that are missing, or were made otherwise, are added."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     settings = {**SETTINGS, "methods": list(METHODS)}
     done = {record["picture"]: record for record in read(path) if record["settings"] == settings}
     records = []
@@ -241,8 +223,7 @@ def examine(asked: Iterator[Asked], net: Net, path: Path, count: int | None) -> 
                 "picture": one.name, "settings": settings, "labels": one.labels,
                 "shares": made[0][1], "figures": [figures for figures, _ in made],
             }  # fmt: skip
-            with path.open("a") as file:
-                file.write(json.dumps(done[one.name]) + "\n")
+            add(path, [done[one.name]])
         records.append(done[one.name])
     return records
 

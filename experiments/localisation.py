@@ -28,7 +28,6 @@ from experiments.boxes import (
     SHARES,
     SMOOTHING,
     WHOLE,
-    covered,
     examine,
     nets_of,
     path_of,
@@ -37,7 +36,7 @@ from experiments.boxes import (
 from experiments.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
 from experiments.records import Record, read
 from experiments.tables import show
-from mmcam.evaluation.localisation import Located, errors, share
+from mmcam.evaluation.localisation import Located, covered, errors, share
 from mmcam.evaluation.pointing import Offered, class_mean, inside
 from mmcam.explanation import write_whole
 

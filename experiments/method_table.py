@@ -26,8 +26,8 @@ from rich.progress import track
 
 import mmcam
 import models
-from experiments.localisation import read
 from experiments.memory import peak_of, peak_printed_by
+from experiments.records import add, read
 from experiments.tables import keep, show
 from mmcam.datasets import vignettes
 from mmcam.evaluation import bootstrap, mean, pointing, relevance
@@ -152,7 +152,6 @@ def examine(
     task: str, method: str, pictures: int, asked: Callable[[], list[Asked]], path: Path
 ) -> list[dict[str, Any]]:
     """A method's records on the first pictures of a task, a line each; those that are missing are added."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     options = OPTIONS.get(method, {})
     done = {record["picture"]: record for record in read(path) if record["options"] == options}
     missing = [n for n in range(pictures) if n not in done]
@@ -173,8 +172,7 @@ def examine(
             record["forwards"] = (time.perf_counter() - between) / (between - begun)
             heatmap, peak = exp.heatmap, exp.peak()
         done[n] = record | judged(heatmap, peak, masks)
-        with path.open("a") as file:
-            file.write(json.dumps(done[n]) + "\n")
+        add(path, [done[n]])
     return [done[n] for n in range(pictures) if n in done]
 
 

@@ -64,18 +64,18 @@ def rows(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def cell(name: str, key: str, scale: float = 100, digits: int = 1, **where: Any) -> str:
+def cell(table: str, key: str, scale: float = 100, digits: int = 1, **where: Any) -> str:
     """A figure, with its standard error or its interval where it has one.
 
     Args:
-        name: of the table.
+        table: its name.
         key: of the figure, dotted within nested ones.
         scale, digits: how it is printed.
         where: fields that its row has, and no other one.
     """
-    own = [row for row in rows(name) if all(row.get(field) == value for field, value in where.items())]
+    own = [row for row in rows(table) if all(row.get(field) == value for field, value in where.items())]
     if len(own) != 1:
-        raise KeyError(f"{name} has {len(own)} rows with {where}")
+        raise KeyError(f"{table} has {len(own)} rows with {where}")
     value: Any = own[0]
     error = None
     for part in key.split("."):
@@ -147,8 +147,7 @@ LINES: Final = (
         ("failure-modes-real",),
         None,
         lambda: "; ".join(
-            f"{network}: wrong {cell('failure-modes-real', 'true points', pictures='wrong', method='gradcam', network=network)}, "
-            f"right {cell('failure-modes-real', 'true points', pictures='right', method='gradcam', network=network)}"
+            f"{network}: wrong {pointed(network, 'wrong')}, right {pointed(network, 'right')}"
             for network in PHOTO_NETWORKS
         ),
         "as localisation",
@@ -304,10 +303,15 @@ LINES: Final = (
 )
 
 
+def pointed(network: str, pictures: str) -> str:
+    """How often the map of the true class points at the thing, of pictures that are classified so."""
+    return cell("failure-modes-real", "true points", network=network, pictures=pictures, method="gradcam")
+
+
 def before_after(name: str, network: str) -> str:
     """Grad-CAM's pointing before and after."""
-    where = {"network": network, "method": "gradcam"}
-    return f"gradcam {cell(name, 'before', **where)} → {cell(name, 'after', **where)}"
+    before, after = (cell(name, key, network=network, method="gradcam") for key in ("before", "after"))
+    return f"gradcam {before} → {after}"
 
 
 def ablated(name: str, network: str) -> str:

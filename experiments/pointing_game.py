@@ -30,13 +30,13 @@ import mmcam
 import models
 from experiments.boxes import PAPERS_METHODS, SMOOTHING, blurred
 from experiments.category_outputs import outputs_of, score_of
+from experiments.finetuned import finetuned
 from experiments.modified_game import RESAMPLES, SEED, interval, modified, spread
 from experiments.pointing_subjects import Game, Mask, Subject, coco_game, vignette_game, voc_game
 from experiments.real_photos import networks
 from experiments.records import Record, add, checksum, read
 from experiments.tables import show
 from mmcam.evaluation import Offered, centre, chance, class_mean, inside
-from mmcam.model_spec import load_model
 
 BASELINES: Final = ("(centre)", "(random)")
 SMALL: Final = 0.25
@@ -160,29 +160,20 @@ def nets_of(data: str, categories: Sequence[str], real: Path | None, given: Sequ
         return [network_of(text, categories) for text in given]
     if real is None:
         raise typer.BadParameter("--network names a network and its weights, NAME=FILE, or set MMCAM_REAL_DATA.")
-    return [Net(net.name, net.model, squashed(net.preprocess), outputs_of(categories, 1000)) for net in networks(real)]
+    return [
+        Net(net.name, net.model, replace(net.preprocess, mode="squash"), outputs_of(categories, 1000))
+        for net in networks(real)
+    ]
 
 
 def network_of(text: str, categories: Sequence[str]) -> Net:
     """A network given as NAME=FILE."""
-    name, _, file = text.partition("=")
-    if not file:
-        raise typer.BadParameter(f"--network is NAME=FILE, as vgg16=vgg16.pth; {text!r} is not.")
-    model, preprocess = load_model(f"torchvision:{name}", Path(file))
-    assert preprocess is not None
-    preprocess = squashed(preprocess)
-    with torch.no_grad():
-        outputs = model(torch.zeros(1, 3, *preprocess.size)).shape[1]
+    name, model, preprocess, outputs = finetuned(text)
     try:
         known = outputs_of(categories, outputs)
     except ValueError as error:
-        raise typer.BadParameter(f"{file}: {error}") from error
+        raise typer.BadParameter(f"{text}: {error}") from error
     return Net(name, model, preprocess, known)
-
-
-def squashed(preprocess: mmcam.Preprocess) -> mmcam.Preprocess:
-    """The same input of the whole picture."""
-    return replace(preprocess, mode="squash")
 
 
 def path_of(work: Path, data: str, net: Net, method: str) -> Path:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from torchvision.models import ResNet50_Weights
 import mmcam
 from experiments.tables import show
 from mmcam.evaluation import mean
+from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, chance, inside
 from mmcam.explanation import write_whole
 from mmcam.model_spec import read_state
@@ -50,9 +52,13 @@ class Network:
 
 @dataclass(frozen=True)
 class Photo:
-    """A validation photograph in its original proportions, its class, and boxes (left, top, right, bottom)."""
+    """A validation photograph, its class, and boxes (left, top, right, bottom), right and bottom inclusive.
 
-    picture: Image.Image
+    `open` gives it in its original size.
+    """
+
+    name: str
+    open: Callable[[], Image.Image]
     label: int
     boxes: tuple[tuple[int, int, int, int], ...]
 
@@ -79,16 +85,13 @@ def validation(root: Path) -> Iterator[Photo]:
     with (folder / "labels.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             size = int(row["orig_width"]), int(row["orig_height"])
-            picture = mmcam.load_image(folder / "images" / row["file"]).resize(size, Image.Resampling.BICUBIC)
-            yield Photo(picture, int(row["class_index"]), tuple(boxes[row["file"]]))
+            path = folder / "images" / row["file"]
+            yield Photo(row["file"], partial(restored, path, size), int(row["class_index"]), tuple(boxes[row["file"]]))
 
 
-def box_mask(photo: Photo) -> np.ndarray:
-    """True inside any box; the boxes' right and bottom pixels belong to them."""
-    mask = np.zeros(photo.picture.size[::-1], dtype=bool)
-    for left, top, right, bottom in photo.boxes:
-        mask[top : bottom + 1, left : right + 1] = True
-    return mask
+def restored(path: Path, size: tuple[int, int]) -> Image.Image:
+    """A squashed photograph at its original (width, height)."""
+    return mmcam.load_image(path).resize(size, Image.Resampling.BICUBIC)
 
 
 def measure(network: Network, root: Path, limit: int | None = None) -> dict[str, Any]:
@@ -97,15 +100,16 @@ def measure(network: Network, root: Path, limit: int | None = None) -> dict[str,
     for i, photo in enumerate(track(validation(root), network.name, total=limit)):
         if limit is not None and i >= limit:
             break
-        x, _ = network.preprocess(photo.picture)
+        picture = photo.open()
+        x, _ = network.preprocess(picture)
         with torch.no_grad():
             best = network.model(x[None])[0].topk(5).indices.tolist()
         top1.append(best[0] == photo.label)
         top5.append(photo.label in best)
         if not photo.boxes:
             continue
-        exp = mmcam.explain_class(network.model, photo.picture, photo.label, preprocess=network.preprocess)
-        mask = box_mask(photo)
+        exp = mmcam.explain_class(network.model, picture, photo.label, preprocess=network.preprocess)
+        mask = covered(photo.boxes, picture.size)
         rows.append((inside(exp.peak(), mask), inside(centre(mask), mask), chance(mask)))
     hits = np.array(rows, dtype=float)
     small = hits[hits[:, 2] < 0.25]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the original picture, right and bottom inclusive."""
@@ -53,6 +54,15 @@ def inclusive(box: Sequence[float]) -> Box:
     """The box whose right and bottom are exclusive, as `Explanation.box` and Pillow give it, by its last pixels."""
     left, top, right, bottom = box
     return left, top, right - 1, bottom - 1
+
+
+def covered(boxes: Iterable[Sequence[float]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of any of some boxes, right and bottom inclusive: (H, W), in a picture of (width, height)."""
+    mask = np.zeros(size[::-1], dtype=bool)
+    for box in boxes:
+        left, top, right, bottom = map(int, box)
+        mask[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
+    return mask
 
 
 def iou(a: Box, b: Box) -> float:

@@ -5,7 +5,7 @@ import typer
 
 from experiments import failure_modes
 from experiments.boxes import Subject
-from tests.experiments.test_localisation import record
+from tests.experiments.test_localisation_script import record
 
 
 def at(point, base):

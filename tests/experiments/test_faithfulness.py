@@ -112,7 +112,7 @@ def test_every_class_of_vocs_photographs(quick, root, weights, tmp_path):
 
 
 def test_the_finetuned_network_is_the_files(weights):
-    net = faithfulness.finetuned(f"squeezenet1_1={weights}", 20)
+    net = faithfulness.of_voc(f"squeezenet1_1={weights}")
     x = torch.rand(1, 3, 224, 224)
     model = squeezenet1_1(weights=None, num_classes=20).eval()
     model.load_state_dict(torch.load(weights, weights_only=True))
@@ -164,7 +164,7 @@ def test_mistakes_are_said(root, weights, tmp_path):
     with pytest.raises(typer.BadParameter, match="do not fit torchvision's alexnet"):
         run(root=root, network=f"alexnet={weights}")
     torch.save(squeezenet1_1(weights=None, num_classes=7).state_dict(), tmp_path / "seven.pth")
-    with pytest.raises(typer.BadParameter, match="has 7 outputs; finetune the network to the 20 classes"):
+    with pytest.raises(typer.BadParameter, match="has 7 outputs; finetune the network to VOC's 20 classes"):
         run(root=root, network=f"squeezenet1_1={tmp_path / 'seven.pth'}")
     with pytest.raises(typer.BadParameter, match=r"val.txt is missing"):
         run(root=tmp_path, network=f"squeezenet1_1={weights}")
