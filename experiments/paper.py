@@ -275,7 +275,7 @@ LINES: Final = (
         ("layers-hiecoatt-parallel",),
         lambda: (
             "pointing % from the first to the last convolution: "
-            + ", ".join(f"{100 * row['pointing']:.0f}" for row in rows("layers-hiecoatt-parallel"))
+            + ", ".join(f"{100 * row['pointing']['value']:.0f}" for row in rows("layers-hiecoatt-parallel"))
         ),
         None,
         "none",

@@ -2,9 +2,11 @@
 
 import pytest
 import typer
+from torch import nn
 
 from experiments import failure_modes
-from experiments.boxes import Subject
+from experiments.boxes import Net, Subject
+from mmcam import Preprocess
 from tests.experiments.test_localisation_script import record
 
 
@@ -32,7 +34,7 @@ def test_the_right_thing_by_a_wrong_name_and_another_place():
 
 def test_records_have_to_be_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(failure_modes, "subjects", lambda *args: iter([Subject("a", None, {}), Subject("b", None, {})]))
-    monkeypatch.setattr(failure_modes, "nets_of", lambda *args: [type("Net", (), {"name": "n"})()])
+    monkeypatch.setattr(failure_modes, "nets_of", lambda *args: [Net("n", nn.Linear(1, 1), Preprocess())])
     with pytest.raises(typer.BadParameter, match=r"0 of 2 pictures .* run python -m experiments.localisation"):
         failure_modes.main("real", tmp_path, work=tmp_path)
     with pytest.raises(typer.BadParameter, match="of photographs"):

@@ -110,7 +110,7 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     for row in read(tmp_path / "wrong-test-gradcam.json"):
         assert sum(row[place] for place in places) == pytest.approx(1)
     for row in read(tmp_path / "attention-test-gradcam.json"):
-        assert -1 <= row["correlation"] <= 1
+        assert -1 <= row["correlation"]["value"] <= 1
 
 
 def test_a_questions_prior_is_that_of_its_text_not_of_its_answer(scene):
