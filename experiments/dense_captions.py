@@ -78,33 +78,47 @@ def main(
     names, methods = captioner or list(KINDS["caption"]), method or list(METHODS)
     if captioner or method:
         command += "".join(f" --captioner {name}" for name in names) + "".join(f" --method {name}" for name in methods)
+    everywhere = sum(len(regions) - len(list(with_outside(image, regions))) for _, image, regions in scenes)
     rows = baselines(scenes, by_kind=results is None)
     for name in names:
         model, _ = load_model(name)
         for how in methods:
             path = work / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{checksum(model)}-{how}.jsonl"
             ratios, owners = judged(model, scenes, how, path)
-            rows.append({"model": name, "method": how, **summary(np.array(ratios), owners)})
-    head = ("model", "method", "regions", "inside ÷ outside", "± s.e.", "median", "empty maps", "published")
+            said = [ratio is not None for ratio in ratios]
+            if not any(said):
+                raise typer.BadParameter(
+                    f"{name} knows no caption of a region in all of its words; take another captioner."
+                )
+            kept = np.array([ratio for ratio in ratios if ratio is not None])
+            row = summary(kept, [owner for owner, known in zip(owners, said, strict=True) if known])
+            rows.append({"model": name, "method": how, **row, "unknown words": said.count(False)})
+    head = (
+        "model", "method", "regions", "inside ÷ outside", "± s.e.", "median", "empty maps", "nothing outside",
+        "unknown words", "published",
+    )  # fmt: skip
     cells = [
         [row["model"], row["method"], str(row["regions"])]
         + [f"{row[key]:.2f}" for key in ("mean", "standard_error", "median")]
-        + [str(row["empty"]), PUBLISHED.get(row["method"], "")]
+        + [str(row["empty"]), str(row["infinite"]), str(row.get("unknown words", "")), PUBLISHED.get(row["method"], "")]
         for row in rows
     ]
-    cells.insert(0, ["", "uniform", "", "1.00", "", "1.00", "", PUBLISHED["uniform"]])
+    cells.insert(0, ["", "uniform", "", "1.00", "", "1.00", "", "", "", PUBLISHED["uniform"]])
     below = [
         "",
-        "The mean is that of the ratios of single regions, maps that are empty or have nothing outside left out; "
-        "standard errors are clustered by picture. Random: noise, the same everywhere. Centre: a blob in the middle, "
+        "The mean is that of the ratios of single regions. Left out and counted: maps that are empty or have nothing "
+        "outside, captions with a word that the captioner does not know, and "
+        f"{everywhere} regions that are the whole picture or no pixel of it. "
+        "Standard errors are clustered by picture. Random: noise, the same everywhere. Centre: a blob in the middle, "
         f"σ = {BLOB:g} of the sides. Text prior, of vignettes: the mean of the regions of the same kind of thing in "
         "the other pictures. Published: Selvaraju et al., neuraltalk2 on DenseCap's regions of photographs; other "
         "pictures and another captioner, so compare the order.",
     ]
-    show(out / "dense-captions", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    name = "dense-captions" if results is None else "dense-captions-densecap"
+    show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
 
 
-def judged(model: Any, scenes: Sequence[Scene], method: str, path: Path) -> tuple[list[float], list[str]]:
+def judged(model: Any, scenes: Sequence[Scene], method: str, path: Path) -> tuple[list[float | None], list[str]]:
     """The ratio of every region, and the picture it is in; made or read, a line a picture.
 
     Regions that have changed, as those of other DenseCap results do, are made again.
@@ -174,11 +188,23 @@ def vignette_regions(scene: vignettes.Vignette) -> tuple[Image.Image, list[Regio
     return scene.image, regions
 
 
-def ratios_of(model: Any, image: Image.Image, regions: Sequence[Region], method: str) -> Iterator[float]:
-    """The ratio of every region of a picture that has an inside and an outside; nan for an empty map."""
+def ratios_of(model: Any, image: Image.Image, regions: Sequence[Region], method: str) -> Iterator[float | None]:
+    """The ratio of every region that has an inside and an outside; nan for an empty map, None for unknown words."""
     for region, mask in with_outside(image, regions):
-        exp = mmcam.explain_caption(model, image, region.caption, caption=region.caption, method=method)
-        yield inside_outside(np.abs(exp.heatmap), mask)
+        if knows(model, region.caption):
+            exp = mmcam.explain_caption(model, image, region.caption, caption=region.caption, method=method)
+            yield inside_outside(np.abs(exp.heatmap), mask)
+        else:
+            yield None
+
+
+def knows(model: Any, caption: str) -> bool:
+    """A captioner can be asked about all of a caption's words."""
+    try:
+        model.encode(caption)
+    except ValueError:
+        return False
+    return True
 
 
 def with_outside(image: Image.Image, regions: Sequence[Region]) -> Iterator[tuple[Region, NDArray[np.bool_]]]:

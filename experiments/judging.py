@@ -19,9 +19,10 @@ from rich.progress import track
 
 import mmcam
 import models
-from experiments.tables import keep
+from experiments.records import add, read
 from experiments.text_prior import Kind, alike, expected, peak_on, text_prior
 from mmcam.datasets import vignettes
+from mmcam.datasets.vignettes.captions import check
 from mmcam.datasets.vignettes.lexicon import ADJECTIVES, NOUNS
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import centre, chance, inside
@@ -43,7 +44,7 @@ class Judged:
     """One map of one target.
 
     Attributes:
-        task: "class", "word", "answer" or "question word".
+        task: "class", "word" (of a generated caption), "given word" (of a written one), "answer", "question word".
         category: of the word, or type of the question.
         said: the class, word or answer.
         right: it is true of the picture.
@@ -77,17 +78,18 @@ def judged(name: str, pictures: int, split: str = "test", method: str = "gradcam
     """The records of a bundled model over the first pictures of a split, made or read."""
     fields = len(dataclasses.fields(Judged))  # records with fewer were made before there were all of them
     weights = json.loads((models.WEIGHTS / f"{name}.json").read_text())["sha256"][:8]  # other weights, other maps
-    path = JUDGED / f"{name}-{weights}-{split}-{method}-{pictures}-{fields}.jsonl"
-    if not path.exists():
+    path = JUDGED / f"{name}-{weights}-{split}-{method}-{fields}.jsonl"
+    done = {line["picture"]: line["judged"] for line in read(path)}
+    missing = [i for i in range(pictures) if i not in done]
+    if missing:
         model = models.load(name)
         task = next(task for task, names in KINDS.items() if name in names)
-        judge = {"class": classes, "caption": words, "answer": answers}[task]
-        found = []
-        for i in track(range(pictures), name):
+        judge = {"class": classes, "caption": captions, "answer": answers}[task]
+        for i in track(missing, name):
             scene = vignettes.draw(vignettes.seed(split, i))
-            found += list(judge(model, i, scene, method))
-        keep(path, "".join(json.dumps(asdict(record)) + "\n" for record in found))
-    return [Judged(**json.loads(line)) for line in path.read_text().splitlines()]
+            done[i] = [asdict(record) for record in judge(model, i, scene, method)]
+            add(path, [{"picture": i, "judged": done[i]}])
+    return [Judged(**record) for i in range(pictures) for record in done[i]]
 
 
 def classes(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
@@ -98,18 +100,30 @@ def classes(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Itera
         yield record(i, "class", "object", kind, True, exp, scene, meant, set())
 
 
-def words(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
-    """Each content word of the generated caption, true or not."""
-    caption = mmcam.explain_caption(model, scene.image, method=method)
+def captions(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
+    """Each content word of the generated caption, true or not, and of one that was written of the picture.
+
+    Written is one with a relation, if there is any: models hardly say relations of their own accord.
+    """
+    yield from words(model, i, scene, method, None)
+    written = [caption.text for caption in scene.captions]
+    related = [text for text in written if any(w.category == "relation" for w in check(text, scene.truth))]
+    yield from words(model, i, scene, method, related[0] if related else written[i % len(written)])
+
+
+def words(model: Any, i: int, scene: vignettes.Vignette, method: str, given: str | None) -> Iterator[Judged]:
+    """Each content word of a caption, the generated one by default."""
+    caption = mmcam.explain_caption(model, scene.image, caption=given, method=method)
     attends = hasattr(model, "attention")
     own = mmcam.explain_caption(model, scene.image, caption=caption.caption, method="attention") if attends else None
     drops = [word.drop for word in mmcam.grounding(model, scene.image, caption.caption, blank=blanks())]
-    checked = vignettes.captions.check(caption.caption, scene.truth)
+    checked = check(caption.caption, scene.truth)
     for word in checked:
         meant = set(word.things) if word.correct else meant_by(word, checked)
         yield record(
-            i, "word", word.category, word.word, word.correct, caption[word.position], scene, meant,
-            alike(word.word, scene), drops[word.position], own and own[word.position],
+            i, "word" if given is None else "given word", word.category, word.word, word.correct,
+            caption[word.position], scene, meant, alike(word.word, scene), drops[word.position],
+            own and own[word.position],
         )  # fmt: skip
 
 
@@ -120,8 +134,8 @@ def blanks() -> list[np.ndarray]:
 
 
 def answers(model: Any, i: int, scene: vignettes.Vignette, method: str) -> Iterator[Judged]:
-    """Each question about things, answered rightly or not, and the words of one of them that name things."""
-    asked = [question for question in scene.questions if question.things]
+    """Each question about things or the scene, answered rightly or not, and the words of one that name things."""
+    asked = [question for question in scene.questions if question.things or question.type == "scene"]
     if not asked:
         return
     pictures, texts = [scene.image] * len(asked), [question.text for question in asked]

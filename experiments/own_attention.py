@@ -26,7 +26,7 @@ def main(
     rows = []
     for name in (*KINDS["caption"], *KINDS["answer"]):
         found = judged(name, pictures, split, method)
-        records = [record for record in found if record.own_agrees is not None and record.task != "question word"]
+        records = [record for record in found if record.own_agrees is not None and record.task in ("word", "answer")]
         if not records:
             continue  # a model without attention
         for category in sorted({record.category for record in records}):

@@ -27,7 +27,7 @@ from mmcam.datasets import vignettes
 from mmcam.datasets.vignettes.lexicon import ADJECTIVES, NOUNS
 from mmcam.explanation import write_whole
 
-Kind = Literal["class", "word", "answer", "question word"]
+Kind = Literal["class", "word", "given word", "answer", "question word"]
 Grid = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -45,16 +45,16 @@ def text_prior(kind: Kind, pictures: int = PICTURES) -> dict[str, Grid]:
     """Mean masks (56,56) of what texts are about, made or read.
 
     Args:
-        kind: "class": a kind of thing, about all of them; "word": of a true caption, said truly, about what
-            `vignettes.captions.check` says; "answer": a question, about its things; "question word": a kind, colour,
-            texture or size in a question, about everything it is true of.
+        kind: "class": a kind of thing, about all of them; "word" or "given word": of a true caption, said truly, about
+            what `vignettes.captions.check` says; "answer": a question, about its things or the scene; "question word":
+            a kind, colour, texture or size in a question, about everything it is true of.
         pictures: the first so many of the training split.
 
     Returns:
         By "CATEGORY/TEXT", as "colour/red" or "count/how many dogs are there", of each text met five times or more; and
         by "CATEGORY", the mean over all its texts. The category is that of the word or the type of the question.
     """
-    return _prior(kind, pictures, KEPT)
+    return _prior("word" if kind == "given word" else kind, pictures, KEPT)
 
 
 def expected(prior: Mapping[str, Grid], category: str, text: str) -> Grid:
@@ -134,8 +134,9 @@ def _words(scene: vignettes.Vignette) -> Meant:
 def _questions(scene: vignettes.Vignette) -> Meant:
     asked = [question for draw in range(DRAWS) for question in vignettes.questions.ask(scene.truth, draw=draw)]
     for question in {question.text: question for question in asked}.values():
-        if question.things:
-            yield question.type, question.text, scene.mask(question.things)
+        if question.things or question.type == "scene":
+            mask = scene.mask(question.things) if question.things else scene.scene_mask
+            yield question.type, question.text, mask
 
 
 def _question_words(scene: vignettes.Vignette) -> Meant:

@@ -1,10 +1,11 @@
 """Do the maps fall on what they are about? Pointing accuracy on vignettes, whose masks are exact.
 
 For every test picture and every bundled model: each kind in it (classifier), each content word of the generated caption
-that is true of the picture (captioners; a relation's truth is both things, a scene's the pixels of no thing), each
-question about things that is answered rightly (VQA models), and the words of questions that name things; a hit if the
-map's maximum lies there, without tolerance. Beside it the same masks hit by a map that read the text and saw no picture
-(the text prior, see `experiments.text_prior`), by the picture's centre and by a random pixel.
+that is true of the picture and of one that was written of it (captioners; a relation's truth is both things, a scene's
+the pixels of no thing), each question about things or the scene that is answered rightly (VQA models), and the words of
+questions that name things; a hit if the map's maximum lies there, without tolerance. Beside it the same masks hit by a
+map that read the text and saw no picture (the text prior, see `experiments.text_prior`), by the picture's centre and by
+a random pixel.
 
     python -m experiments.vignette_pointing
     python -m experiments.vignette_pointing --method attention     # of the models that have their own
@@ -25,7 +26,7 @@ from experiments.judging import KINDS, Judged, judged, shares
 from experiments.tables import show
 from experiments.text_prior import PICTURES, RARE
 
-TASKS = ("class", "word", "answer", "question word")
+TASKS = ("class", "word", "given word", "answer", "question word")
 BELOW = (
     "",
     f"Text prior: the maximum of the mean mask of what the same word or question is about, over {PICTURES} pictures of "

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 import mmcam
@@ -92,20 +93,32 @@ def test_densecaps_results_are_scored_by_the_same_script(tmp_path):
     scene.image.resize((720, 720)).save(tmp_path / "a.png")
     thing = scene.truth.things[0]
     left, top, right, bottom = (side * 720 / 224 for side in thing.box)
-    found = {"img_name": "a.png", "boxes": [[left + 1, top + 1, right - left, bottom - top]],
-             "captions": [f"a {thing.colour} {thing.kind}"], "scores": [1.0]}  # fmt: skip
+    box = [left + 1, top + 1, right - left, bottom - top]
+    found = {"img_name": "a.png", "boxes": [box, [1, 1, 720, 720], box],
+             "captions": [f"a {thing.colour} {thing.kind}", "a house", "a man in a hat"],
+             "scores": [3.0, 2.0, 1.0]}  # fmt: skip
     results = tmp_path / "results.json"
     results.write_text(json.dumps({"opt": {"image_size": 720}, "results": [found]}))
     dense_captions.main(
         captioner=["vignette-captioner"], method=["gradcam"], results=results, photos=tmp_path, out=tmp_path,
         work=tmp_path / "work",
     )  # fmt: skip
-    rows = {row["method"]: row for row in json.loads((tmp_path / "dense-captions.json").read_text())["rows"]}
+    rows = {row["method"]: row for row in json.loads((tmp_path / "dense-captions-densecap.json").read_text())["rows"]}
+    assert not (tmp_path / "dense-captions.json").exists(), "that is the vignettes' table"
     assert set(rows) == {"(random)", "(centre)", "gradcam"}, "what a DenseCap caption is about is not known"
     row = rows["gradcam"]
-    assert row["regions"] == 1
+    assert (row["regions"], row["unknown words"]) == (1, 1), "a man is nothing a vignette shows"
     assert row["mean"] > 0
-    assert "| 1.00 |" in (tmp_path / "dense-captions.md").read_text()
+    text = (tmp_path / "dense-captions-densecap.md").read_text()
+    assert "| 1.00 |" in text
+    assert "1 regions that are the whole picture" in text
+    found |= {"boxes": [box], "captions": ["a man in a hat"], "scores": [1.0]}
+    results.write_text(json.dumps({"opt": {"image_size": 720}, "results": [found]}))
+    with pytest.raises(typer.BadParameter, match="take another captioner"):
+        dense_captions.main(
+            captioner=["vignette-captioner"], method=["gradcam"], results=results, photos=tmp_path, out=tmp_path,
+            work=tmp_path / "work",
+        )  # fmt: skip
 
 
 def test_layers_are_drawn_one_by_one(tmp_path):

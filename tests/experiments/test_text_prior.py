@@ -65,8 +65,9 @@ def test_the_prior_of_a_question_is_the_mean_mask_of_what_the_same_question_is_a
         scene = vignettes.draw(vignettes.seed("train", i))
         asked = {q.text: q for draw in range(3) for q in vignettes.questions.ask(scene.truth, 12, draw)}
         for question in asked.values():
-            if question.things and scene.mask(question.things).any():
-                mask = scene.mask(question.things).reshape(56, 4, 56, 4).mean((1, 3))
+            about = scene.scene_mask if question.type == "scene" else scene.mask(question.things)
+            if about.any():
+                mask = about.reshape(56, 4, 56, 4).mean((1, 3))
                 texts.setdefault(f"{question.type}/{question.text}", []).append(mask)
                 types.setdefault(question.type, []).append(mask)
     often = {text: masks for text, masks in texts.items() if len(masks) >= 5}
@@ -79,7 +80,7 @@ def test_the_prior_of_a_question_is_the_mean_mask_of_what_the_same_question_is_a
 
 def test_it_is_made_once(tmp_path, monkeypatch):
     made = text_prior.text_prior("answer", 30)
-    assert {key for key in made if "/" not in key} == set(vignettes.questions.TYPES) - {"scene"}
+    assert {key for key in made if "/" not in key} == set(vignettes.questions.TYPES)
     text_prior._prior.cache_clear()
     monkeypatch.setattr(text_prior.vignettes, "draw", lambda seed: pytest.fail("drawn again"))
     again = text_prior.text_prior("answer", 30)

@@ -73,7 +73,10 @@ def test_records_are_those_of_the_public_functions_and_are_kept():
     captioner = models.load("vignette-show-attend-tell")
     picture = vignettes.draw(vignettes.seed("test", 0))
     caption = mmcam.explain_caption(captioner, picture.image)
-    own = [record for record in found if record.picture == 0]
+    own = [record for record in found if record.picture == 0 and record.task == "word"]
+    given = [record for record in found if record.picture == 0 and record.task == "given word"]
+    assert given
+    assert all(record.right for record in given), "what was written of a picture is true of it"
     checked = vignettes.captions.check(caption.caption, picture.truth)
     assert [record.said for record in own] == [word.word for word in checked]
     for record, word in zip(own, checked, strict=True):
@@ -107,6 +110,9 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     assert row["pointing"] > row["centre"] + 0.15
     assert "| vignette-classifier | class | object |" in (tmp_path / "pointing-test-gradcam.md").read_text()
     places = ("meant", "alike", "another", "none", "empty")
+    given = [row for row in rows if row["task"] == "given word"]
+    assert {row["category"] for row in given} >= {"object", "relation", "scene", "all things"}
+    assert any(row["category"] == "scene" for row in rows if row["task"] == "answer")
     for row in read(tmp_path / "wrong-test-gradcam.json"):
         assert sum(row[place] for place in places) == pytest.approx(1)
     for row in read(tmp_path / "attention-test-gradcam.json"):
