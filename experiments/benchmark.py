@@ -33,6 +33,7 @@ from torchvision.models.resnet import Bottleneck
 
 import mmcam
 from experiments.memory import peak_of, peak_printed_by
+from experiments.tables import comma_separated, keep, latex
 from mmcam import engine
 from mmcam.explanation import write_whole
 from mmcam.methods.cam import gradcam
@@ -516,7 +517,9 @@ def main() -> None:
     data = {"machine": machine(setting), "setting": asdict(setting), "cells": [asdict(cell) for cell in cells]}
     write_whole(RESULTS / f"{stem}.md", lambda file: file.write(text.encode()))
     write_whole(RESULTS / f"{stem}.json", lambda file: file.write(json.dumps(data, indent=1).encode()))
-    console.print(f"Written to {RESULTS / stem}.md and .json")
+    keep(RESULTS / f"{stem}.csv", comma_separated([asdict(cell) for cell in cells]))
+    keep(RESULTS / f"{stem}.tex", latex(COLUMNS, table(cells)))
+    console.print(f"Written to {RESULTS / stem}.md, .json, .csv and .tex")
 
 
 if __name__ == "__main__":

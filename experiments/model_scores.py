@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
 from experiments.judging import KINDS
-from experiments.tables import keep
+from experiments.tables import Part, show_parts
 from models import WEIGHTS
 
 LABELS = {
@@ -32,35 +30,39 @@ GREEDY = "scores of the likeliest word each time"
 Cards = Mapping[str, dict[str, Any]]
 
 
-def main(out: Annotated[Path, typer.Option(help="The table.")] = Path("experiments/results/models.md")) -> None:
-    """Print the scores as Markdown and write them."""
-    lines = [
-        "`python -m experiments.model_scores`",
+def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results")) -> None:
+    """Write models.json, .csv, .md and .tex."""
+    parts, rows = [], []
+    for task, names in KINDS.items():
+        cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}
+        lines = []
+        for key, label in scored(cards):
+            scores = [card["scores"] for card in cards.values()]
+            lines.append([counted(label, scores, key), *(both(own, key) for own in scores)])
+        if task == "caption":
+            scores, key = [card[GREEDY] for card in cards.values()], "content_words_correct"
+            label = "true content words, the likeliest word each time instead of a beam of 2"
+            lines.append([counted(label, scores, key), *(both(own, key) for own in scores)])
+        lines.append(["parameters, million", *(f"{card['parameters'] / 1e6:.1f}" for card in cards.values())])
+        parts.append(Part(f"## {task.capitalize()}", head(names), lines))
+        for group, figure, title in (
+            ("categories", "correct", "True words of captions, by category:"),
+            ("types", "accuracy", "Right answers, by type of question:"),
+        ):
+            parts += list(by_kind(cards, group, figure, title))
+        rows += [
+            {"model": name, "split": split} | own for name, c in cards.items() for split, own in c["scores"].items()
+        ]
+    command = "python -m experiments.model_scores"
+    above = [
+        f"`{command}`",
         "",
         "Every cell: test / held-out combinations, 3,000 pictures each. ±: standard error of a share of n, "
         "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as "
         "the words and questions of one picture are not independent of one another. Scores of whole corpora "
         "(average precision, BLEU, CIDEr) have none in the cards.",
     ]
-    for task, names in KINDS.items():
-        cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}
-        lines += ["", f"## {task.capitalize()}", "", *head(names)]
-        for key, label in scored(cards):
-            scores = [card["scores"] for card in cards.values()]
-            lines.append(row(counted(label, scores, key), [both(own, key) for own in scores]))
-        if task == "caption":
-            scores, key = [card[GREEDY] for card in cards.values()], "content_words_correct"
-            label = "true content words, the likeliest word each time instead of a beam of 2"
-            lines.append(row(counted(label, scores, key), [both(own, key) for own in scores]))
-        lines.append(row("parameters, million", [f"{card['parameters'] / 1e6:.1f}" for card in cards.values()]))
-        for group, figure, title in (
-            ("categories", "correct", "True words of captions, by category"),
-            ("types", "accuracy", "Right answers, by type of question"),
-        ):
-            lines += list(by_kind(cards, group, figure, title))
-    text = "\n".join(lines) + "\n"
-    Console().print(Markdown(text))
-    keep(out, text)
+    show_parts(out / "models", {"command": command, "rows": rows}, parts, above)
 
 
 def scored(cards: Cards) -> Iterator[tuple[str, str]]:
@@ -69,15 +71,16 @@ def scored(cards: Cards) -> Iterator[tuple[str, str]]:
     return ((key, label) for key, label in LABELS.items() if key in first)
 
 
-def by_kind(cards: Cards, group: str, figure: str, title: str) -> Iterator[str]:
+def by_kind(cards: Cards, group: str, figure: str, title: str) -> Iterator[Part]:
     """A table with a row for each category of words or type of question, where the cards have them."""
     if group not in next(iter(cards.values()))["scores"]["test"]:
         return
     found = [{split: card["scores"][split][group] for split in ("test", "heldout")} for card in cards.values()]
-    yield from ("", f"{title}:", "", *head(tuple(cards)))
+    lines = []
     for name in sorted(found[0]["test"]):
         scores = [{split: own[split].get(name, {}) for split in own} for own in found]
-        yield row(counted(name, scores, figure), [both(own, figure) for own in scores])
+        lines.append([counted(name, scores, figure), *(both(own, figure) for own in scores)])
+    yield Part(title, head(tuple(cards)), lines)
 
 
 def counted(label: str, found: Sequence[Mapping[str, Mapping[str, Any]]], key: str) -> str:
@@ -95,13 +98,8 @@ def counted(label: str, found: Sequence[Mapping[str, Mapping[str, Any]]], key: s
 
 
 def head(names: Sequence[str]) -> list[str]:
-    """The first lines of a table with a column for each model."""
-    return [row("", [name.removeprefix("vignette-") for name in names]), "|---" * (len(names) + 1) + "|"]
-
-
-def row(label: str, cells: Sequence[str]) -> str:
-    """One line of a table."""
-    return "| " + " | ".join([label, *cells]) + " |"
+    """A column for each model."""
+    return ["", *(name.removeprefix("vignette-") for name in names)]
 
 
 def both(scores: Mapping[str, Mapping[str, Any]], key: str) -> str:

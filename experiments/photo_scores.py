@@ -6,13 +6,13 @@ python -m experiments.photo_scores runs/flickr8k-captioner runs/flickr8k-show-at
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from experiments.model_scores import row
-from experiments.tables import keep
+from experiments.tables import Part, show_parts
 
 BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 PUBLISHED = (
@@ -23,36 +23,49 @@ PUBLISHED = (
 
 def main(
     folders: Annotated[list[Path], typer.Argument(help="Folders of trained models, each with its card.")],
-    out: Annotated[Path, typer.Option(help="The table.")] = Path("experiments/results/photographs.md"),
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results"),
 ) -> None:
-    """Write one table of captioners and one of VQA models."""
+    """Write photographs.json, .csv, .md and .tex: a table of captioners and one of VQA models."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
     speakers = [card for card in cards if card["task"] == "captioning"]
-    lines = ["`python -m experiments.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders) + "`", ""]
-    if speakers:
-        lines += ["Captions, on the test split:", "", row("", [*BLEU, "CIDEr-D"]), "|---" * 6 + "|"]
-        for card in speakers:
-            lines.append(row(f"{card['name']}, beam of {card['beam']}", language(card["scores"]["test"])))
-            greedy = card["scores of the likeliest word each time"]["test"]
-            lines.append(row(f"{card['name']}, the likeliest word each time", language(greedy)))
-        lines += [row(name, figures) for name, *figures in PUBLISHED if speakers]
     answerers = [card for card in cards if card not in speakers]
+    parts = []
+    if speakers:
+        lines = []
+        for card in speakers:
+            lines.append([f"{card['name']}, beam of {card['beam']}", *language(card["scores"]["test"])])
+            greedy = card["scores of the likeliest word each time"]["test"]
+            lines.append([f"{card['name']}, the likeliest word each time", *language(greedy)])
+        parts.append(Part("Captions, on the test split:", ["", *BLEU, "CIDEr-D"], [*lines, *PUBLISHED]))
     if answerers:
-        lines += ["", "Answers, on the test split:", ""]
-        lines += [
-            row("", ["questions", "right %", "most frequent answer to the question, or to its type %"]),
-            "|---" * 4 + "|",
-        ]
-    for card in answerers:
-        test = card["scores"]["test"]
-        asked = str(sum(kind["questions"] for kind in test["types"].values()))
-        lines.append(row(card["name"], [asked, *(f"{100 * test[key]:.1f}" for key in ("accuracy", "question_only"))]))
-    if answerers:
-        lines += ["", "Right by the official VQA accuracy where ten people answered, else word for word."]
-    lines += ["", "Trained by:", "", *(f"- `{command(card)}`: {how(card)}" for card in cards)]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    keep(out, text)
+        lines = []
+        for card in answerers:
+            test = card["scores"]["test"]
+            asked = sum(kind["questions"] for kind in test["types"].values())
+            lines.append(
+                [card["name"], str(asked), *(share(test[key], asked) for key in ("accuracy", "question_only"))]
+            )
+        head = ["", "questions", "right % ± s.e.", "most frequent answer to the question, or to its type % ± s.e."]
+        parts.append(Part("Answers, on the test split:", head, lines))
+    below = [
+        "",
+        "BLEU and CIDEr-D of whole corpora have no error in the cards; captions that have not seen the picture stand "
+        "in [text-only.md](text-only.md), with their intervals. An answer is right by the official VQA accuracy where "
+        "ten people answered, else word for word; ± is √(p(1−p)/n), a lower bound, as questions of one picture are "
+        "not independent.",
+        "",
+        "Trained by:",
+        "",
+        *(f"- `{command(card)}`: {how(card)}" for card in cards),
+    ]
+    made = "python -m experiments.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders)
+    rows = [{"model": card["name"], **card["scores"]["test"]} for card in cards]
+    show_parts(out / "photographs", {"command": made, "rows": rows}, parts, [f"`{made}`"], below)
+
+
+def share(p: float, n: int) -> str:
+    """A share in percent and its standard error."""
+    return f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / n):.1f}"
 
 
 def language(scores: dict[str, float]) -> list[str]:

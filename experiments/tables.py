@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmcam.explanation import write_whole
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several tables on a page; its title stands above it."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def show(
@@ -29,16 +39,26 @@ def show(
     PATH.json is the report; PATH.csv its "rows" at full precision, a column a figure; PATH.md and PATH.tex are the
     table as printed, the former between lines of text.
     """
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
-    lines = [*above, "", *("| " + " | ".join(row) + " |" for row in (head, *rows)), *below]
-    lines.insert(len(above) + 2, "|---" * len(head) + "|")
+    show_parts(path, report, [Part("", head, rows)], above, below)
+
+
+def show_parts(
+    path: Path, report: Mapping[str, Any], parts: Sequence[Part], above: Sequence[str], below: Sequence[str] = ()
+) -> None:
+    """The same of a page with several tables."""
+    lines = list(above)
+    for part in parts:
+        table = Table(*part.head, title=part.title or None)
+        for row in part.rows:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+        lines += ["", *([part.title, ""] if part.title else [])]
+        lines += ["| " + " | ".join(part.head) + " |", "|---" * len(part.head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in part.rows]
     keep(path.with_suffix(".json"), json.dumps(report, indent=1))
     keep(path.with_suffix(".csv"), comma_separated(report["rows"]))
-    keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
-    keep(path.with_suffix(".tex"), latex(head, rows))
+    keep(path.with_suffix(".md"), "\n".join([*lines, *below]) + "\n")
+    keep(path.with_suffix(".tex"), "\n".join(latex(part.head, part.rows) for part in parts))
 
 
 def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:

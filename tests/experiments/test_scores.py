@@ -12,7 +12,7 @@ from models import WEIGHTS, names
 
 def test_every_bundled_model_is_in_the_table(tmp_path):
     assert sorted(name for own in KINDS.values() for name in own) == sorted(names())
-    model_scores.main(out=tmp_path / "models.md")
+    model_scores.main(out=tmp_path)
     text = (tmp_path / "models.md").read_text()
     for name in names():
         scores = json.loads((WEIGHTS / f"{name}.json").read_text())["scores"]
@@ -23,7 +23,7 @@ def test_every_bundled_model_is_in_the_table(tmp_path):
 
 
 def test_the_error_of_a_share_is_binomial_and_its_number_stands_beside_it(tmp_path):
-    model_scores.main(out=tmp_path / "models.md")
+    model_scores.main(out=tmp_path)
     text = (tmp_path / "models.md").read_text()
     scores = json.loads((WEIGHTS / "vignette-vqa.json").read_text())["scores"]
     told = []
@@ -59,11 +59,11 @@ def test_photograph_scores_stand_beside_the_published_ones(tmp_path):
     for card in cards:
         (tmp_path / card["name"]).mkdir()
         (tmp_path / card["name"] / f"{card['name']}.json").write_text(json.dumps(card))
-    photo_scores.main([tmp_path / card["name"] for card in cards], out=tmp_path / "photographs.md")
+    photo_scores.main([tmp_path / card["name"] for card in cards], out=tmp_path)
     text = (tmp_path / "photographs.md").read_text()
     assert "| 50.0 | 30.0 | 20.0 | 10.0 | 0.250 |" in text
     assert "| 57.9 | 38.3 | 24.5 | 16.0 |" in text
-    assert "| daquar-san | 7 | 27.3 | 25.0 |" in text
+    assert "| daquar-san | 7 | 27.3 ± 16.8 | 25.0 ± 16.4 |" in text
     assert "--root flickr8k" in text
     assert "/somewhere" not in text
 
@@ -75,6 +75,6 @@ def test_the_pictures_of_the_pages_are_drawn(tmp_path):
 
 
 def test_the_committed_table_is_that_of_the_committed_cards(tmp_path):
-    model_scores.main(out=tmp_path / "models.md")
+    model_scores.main(out=tmp_path)
     committed = WEIGHTS.parent.parent / "experiments" / "results" / "models.md"
     assert committed.read_text() == (tmp_path / "models.md").read_text(), "run python -m experiments.model_scores"
