@@ -46,8 +46,17 @@ TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
 """Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
 SMALL: Final = 0.25
 """A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
-OTHERS: Final = (GRABCUT, *(name for name in mmcam.METHODS if name not in (*PAPERS_METHODS, "attention")))
-"""The methods that are not the papers': some take hundreds of forwards, so they see fewer pictures."""
+SLOW: Final = (
+    *(name for name, method in mmcam.METHODS.items() if method.family == "perturbation"),
+    "integrated_gradients",
+    "smoothgrad",
+)
+"""Methods that take up to a thousand forwards for a picture."""
+OTHERS: Final = (
+    GRABCUT,
+    *(name for name in mmcam.METHODS if name not in (*PAPERS_METHODS, *SLOW, "attention")),
+)
+"""The rest of the methods that are not the papers'."""
 
 PUBLISHED: Final = (
     # net, method, classification error top-1, top-5, localisation error top-1, top-5; ~ as remembered, not re-read
@@ -77,6 +86,7 @@ def main(
     limit: Annotated[int | None, typer.Option(help="Only the first so many pictures; vignettes: default 200.")] = None,
     methods: Annotated[list[str] | None, typer.Option(help=f"Default {', '.join(PAPERS_METHODS)}.")] = None,
     others: Annotated[int, typer.Option(help=f"Pictures for these, too: {', '.join(OTHERS)}.")] = 0,
+    slow: Annotated[int, typer.Option(help=f"Pictures for these, too, which are slow: {', '.join(SLOW)}.")] = 0,
     network: Annotated[
         list[str] | None, typer.Option(help="torchvision's NAME=FILE of a state dict, in place of the two at hand.")
     ] = None,
@@ -90,12 +100,12 @@ def main(
         raise typer.BadParameter("--root names the folder of the photographs, or set MMCAM_REAL_DATA.")
     if data == "vignettes":
         limit = limit or 200
-    if 1 in (limit, others):
+    if 1 in (limit, others, slow):
         raise typer.BadParameter("Half of the pictures choose for the other half; pass at least 2.")
     nets = nets_of(data, root, network or ())
-    counts = dict.fromkeys((*(methods or PAPERS_METHODS), WHOLE), limit) | dict.fromkeys(
-        OTHERS if others else (), others
-    )
+    counts = dict.fromkeys((*(methods or PAPERS_METHODS), WHOLE), limit)
+    for group, number in ((OTHERS, others), (SLOW, slow)):
+        counts |= dict.fromkeys(group if number else (), number)
     unfit = {}
     for net in nets:
         for count in dict.fromkeys(counts.values()):
@@ -112,7 +122,9 @@ def main(
                 rows.append({"network": net.name, "method": method, **figures(records, TOLERANCE[data])})
     command = f"python -m experiments.localisation --data {data}"
     command += " --root …" * (data == "ilsvrc") + (f" --limit {limit}" if limit else "")
-    command += "".join(f" --methods {name}" for name in methods or ()) + (f" --others {others}" if others else "")
+    command += "".join(f" --methods {name}" for name in methods or ()) + "".join(
+        f" --{name} {number}" for name, number in (("others", others), ("slow", slow)) if number
+    )
     command += "".join(f" --network {name.partition('=')[0]}=…" for name in network or ())
     report = {
         "command": "MMCAM_REAL_DATA=… " * (data == "real") + command,

@@ -110,7 +110,7 @@ def links(names: Sequence[str]) -> str:
 
 LINES: Final = (
     Line(
-        "5.1, table 1",
+        "4.1 localisation",
         "weakly supervised localisation, ILSVRC-15, top-1 error %",
         "python -m experiments.localisation --data ilsvrc --root DIR --network vgg16=FILE",
         "VGG-16: gradcam 56.51, c_mwp ~70.92, backprop ~61.12; CAM 57.20; AlexNet: gradcam 68.3; GoogLeNet: 60.09",
@@ -120,7 +120,7 @@ LINES: Final = (
         "ILSVRC validation; weights of torchvision's VGG-16, AlexNet, GoogLeNet, ResNet-50",
     ),
     Line(
-        "5.2, table",
+        "4.2 segmentation",
         "seeds of weakly supervised segmentation, mIoU %",
         "python -m experiments.seeds",
         "after SEC's training on VOC12: gradcam 49.6, CAM 44.6",
@@ -130,7 +130,7 @@ LINES: Final = (
         "the figures need SEC's training on VOC12, which is not in this checkout",
     ),
     Line(
-        "5.3",
+        "4.3 pointing game",
         "pointing game, VOC07 and COCO, all / difficult, and with rejection %",
         "python -m experiments.pointing_game --data voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
         "with rejection: gradcam 70.58, c_mwp 60.30; TorchRay, VGG-16, VOC07: gradcam 86.6 / 74.0, c_mwp 79.9 / 66.5",
@@ -140,8 +140,8 @@ LINES: Final = (
         "VOC07 test or COCO val2014; networks finetuned on them",
     ),
     Line(
-        "6.1",
-        "failure modes: does the map of the true class point at the thing though the answer is wrong? %",
+        "6.1 failure modes",
+        "does the map of the true class point at the thing though the answer is wrong? %",
         "python -m experiments.failure_modes --data ilsvrc --root DIR --network vgg16=FILE",
         "pictures only",
         ("failure-modes-real",),
@@ -153,8 +153,8 @@ LINES: Final = (
         "as localisation",
     ),
     Line(
-        "6.2",
-        "adversarial noise: pointing at the true class before → after %",
+        "6.2 adversarial noise",
+        "pointing at the true class before → after %",
         "python -m experiments.adversarial",
         "pictures only",
         ("adversarial-vignettes", "adversarial-real"),
@@ -163,8 +163,8 @@ LINES: Final = (
         "none",
     ),
     Line(
-        "6.3",
-        "bias: texts of a biased classifier name the scene it goes by %",
+        "6.3 bias",
+        "texts of a biased classifier name the scene it goes by %",
         "python -m experiments.neuron_truth",
         "doctor or nurse: accuracy 82 → 90 % once rebalanced, maps on the face",
         ("neuron-bias",),
@@ -176,7 +176,7 @@ LINES: Final = (
         "none",
     ),
     Line(
-        "5.3 (v1), faithfulness",
+        "5.3 faithfulness",
         "rank correlation with occlusion maps",
         "python -m experiments.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
         "guided_gradcam 0.261, gradcam 0.254, c_mwp 0.220, CAM 0.208, guided_backprop 0.168",
@@ -186,7 +186,7 @@ LINES: Final = (
         "VOC07 val; a network finetuned on VOC",
     ),
     Line(
-        "7, textual explanations",
+        "7 textual explanations",
         "names of units in a text that are in the picture %",
         "python -m experiments.neuron_truth",
         "examples only; units named at IoU > 0.05",
@@ -200,7 +200,7 @@ LINES: Final = (
         "Places365's VGG-16 and Broden",
     ),
     Line(
-        "8.1.1, captioning",
+        "8.1 dense captions",
         "maps of region captions, inside ÷ outside",
         "python -m experiments.dense_captions --results results.json --photos DIR --captioner module:factory",
         "uniform 1.0, guided_backprop 2.32 ± 0.08, gradcam 3.27 ± 0.18, guided_gradcam 6.38 ± 0.99",
@@ -219,7 +219,7 @@ LINES: Final = (
         "DenseCap's results.json and its photographs; a captioner",
     ),
     Line(
-        "per word (Grad-CAM on Show-and-Tell)",
+        "word by word (Show-and-Tell)",
         "maximum of a word's map on the thing it names %",
         "python -m experiments.photo_words --model FOLDER",
         "30.0",
@@ -243,7 +243,7 @@ LINES: Final = (
         "COCO val2014; a captioner",
     ),
     Line(
-        "8.2, VQA",
+        "8.2 VQA",
         "rank correlation with occlusion maps",
         "python -m experiments.vqa_maps --data vqa --root DIR --model FOLDER",
         "gradcam 0.60 ± 0.038, guided_backprop 0.42 ± 0.038",
@@ -255,7 +255,7 @@ LINES: Final = (
         "VQA v1 and COCO; a VQA model",
     ),
     Line(
-        "8.2, human attention",
+        "8.2 human attention",
         "rank correlation with where people looked",
         "python -m experiments.vqa_maps --data vqa --root DIR --model FOLDER --hat DIR",
         "gradcam 0.136, random 0; people ~0.623, HieCoAtt's attention ~0.264, SAN's ~0.249",
@@ -268,7 +268,7 @@ LINES: Final = (
         "VQA-HAT, VQA v1 and COCO",
     ),
     Line(
-        "8.2, co-attention",
+        "8.2 co-attention",
         "maps of one answer layer by layer",
         "python -m experiments.layer_by_layer",
         "picture only (ResNet-200 HieCoAtt)",
@@ -281,7 +281,7 @@ LINES: Final = (
         "none",
     ),
     Line(
-        "appendix, ablations",
+        "appendix: ablations",
         "localisation error less Grad-CAM's, points",
         "python -m experiments.ablations",
         "no ReLU ~+15.33, absolute gradients ~−1.46, max pooling ~+0.31, deconv ReLUs ~+24.30, guided ReLUs ~−0.51",

@@ -1,4 +1,4 @@
-"""How good are maps as seeds of a weakly supervised segmentation? (Grad-CAM, section 5.2; SEC, arXiv 1603.06098.)
+"""How good are maps as seeds of a weakly supervised segmentation? (Grad-CAM, section 4.2; SEC, arXiv 1603.06098.)
 
 A segmentation network learnt from image labels alone starts from seeds: places that are surely of a class. Seeds are
 made here as SEC makes them, on a grid of 41×41, from the map of every class that is in the picture: where it is above

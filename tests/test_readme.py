@@ -23,7 +23,7 @@ def test_python_blocks_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "questions"), [("captions-and-answers", 15), ("neurons", 8)])
+@pytest.mark.parametrize(("page", "questions"), [("captions-and-answers", 15), ("neurons", 8), ("evaluation", 14)])
 def test_every_line_of_a_page_runs(page, questions):
     text = (README.parent / "docs" / f"{page}.md").read_text()
     names = {}
