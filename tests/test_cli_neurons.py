@@ -356,7 +356,8 @@ def namespace():
 
 def test_why_with_names_of_other_tools(here, blot):
     tally = named(
-        here / "tally.csv", "unit,category,label,score\n1,color,red-c,.31\n2,scene,night_sky-s,.12\n3,object,sky,.01\n"
+        here / "tally.csv",
+        "unit,category,label,score\n1,color,red-c,.31\n2,scene,night_sky-s,.12\n3,object,sky,.01\n4,,,0\n5,,,0\n",
     )
     clip = named(here / "clip.csv", "layer,unit,description,similarity\nfeatures,0,fire,0.5\nfeatures,1,leaf,4.25\n")
     milan = named(here / "milan.csv", "layer,unit,description\nfeatures,0,Dog 's ear\nfeatures,1,leaf\n")
@@ -414,6 +415,10 @@ def test_why_with_names_of_other_units(here, blot, found):
     many = named(here / "milan.csv", "layer,unit,description\nfc,0,ear\nfc,7,eye\n")
     assert "blot.png: The names are those of 8 units, and 1 has 5" in refused(
         "why", blot, "--model", MODEL, "--names", f"milan:{many}:fc"
+    )
+    few = named(here / "tally.csv", "unit,category,label,score\n1,color,red-c,.31\n2,object,sky,.12\n")
+    assert "blot.png: The names are those of 2 units, and 1 has 5" in refused(
+        "why", blot, "--model", MODEL, "--names", f"netdissect:{few}"
     )
     result = run("why", blot, "--model", "why_factory:other", "--names", found, "--json")
     assert result.exit_code == 1

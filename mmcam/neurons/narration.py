@@ -147,8 +147,8 @@ def narrate(
             names that come without a score always do.
 
     Raises:
-        ExplainError: the method has no weights or none with a sign; the names belong to other weights, or to a layer
-            with more units.
+        ExplainError: `names` are none; the method has no weights or none with a sign; the names belong to other weights,
+            or to a layer with another number of units.
     """
     dissection = names if isinstance(names, Dissection) else None
     known = names.names(threshold) if isinstance(names, Dissection) else names.above(threshold)
@@ -252,7 +252,7 @@ def _check(exp: Explanation, names: Names, by: str, k: int) -> None:
     if k < 1:
         raise ExplainError(f"k={k} units tell nothing; it is at least 1.")
     units, named = len(exp.weights), max([names.count, *(unit + 1 for unit in names.units)])
-    if named > units:
+    if named > units or (names.complete and named < units):
         raise ExplainError(
             f"The names are those of {named} units, and {exp.layer} has {units}: they belong to another layer or model."
         )

@@ -757,6 +757,16 @@ def test_names_of_nobody_in_particular(dog):
     assert dog.why(Names({}, 0)).text == f"It says “dog”{NOTHING}"
 
 
+def test_names_of_all_units_of_a_smaller_layer_are_refused(dog):
+    """A source that lists every unit of its layer proves that a layer with more is another one."""
+    every = Names({k: UnitName("ear") for k in range(3)}, 3, complete=True)
+    assert refused(lambda: dog.why(every)) == (
+        "The names are those of 3 units, and features has 8: they belong to another layer or model."
+    )
+    assert dog.why(replace(every, complete=False)).text == "It says “dog” because it sees ear (units 2, 0 and 1)."
+    assert dog.why(replace(NAMES, complete=True)).text == f"It says “dog” {WHY_DOG}"
+
+
 def test_the_model_may_be_out_of_sight():
     names = own(Planted().eval())
     exp = explain_class(Planted().eval(), scene(*MEANS), "dog", layer="features")
@@ -851,6 +861,7 @@ def test_a_dissection_gives_the_names(model, dog):
     assert "fur (units 1 and 6, IoU .06 and .03)" in dog.why(found, threshold=0.02).text
     assert dog.why(found, threshold=0.9).text == f"It says “dog”{NOTHING}"
     assert dog.why(found.names()).dissection is None
+    assert found.names().complete
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
