@@ -444,7 +444,7 @@ def explain_similarity(
     for i, said in enumerate(texts):
         other = None if others is None else others[i]
         title = said if other is None else f"{said} rather than {other}"
-        claim = f"It fits {quoted(said, other)}"
+        claim = f"The picture fits {quoted(said, other)}"
         results.append(explanation(maps, 0, i, title, where, method, module, batch, options, claim))
     return results[0] if batch.single else results
 
