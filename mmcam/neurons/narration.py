@@ -149,8 +149,8 @@ def narrate(
             names that come without a score always do.
 
     Raises:
-        ExplainError: `names` are none; the method has no weights or none with a sign; the names belong to other weights,
-            or to a layer with another number of units.
+        ExplainError: `names` are none; the method has no weights or none with a sign; the names belong to other
+            weights, or to a layer with another number of units.
     """
     if not isinstance(names, (Names, Dissection)):
         raise ExplainError(
