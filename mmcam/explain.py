@@ -172,8 +172,8 @@ def explain_caption(
         one pass through the encoder.
 
     Raises:
-        ExplainError: a word that is not in the caption (the message shows the caption and its nearest words); a contrast
-            that is the word itself.
+        ExplainError: a word that is not in the caption (the message shows the caption and its nearest words); a
+            contrast that is the word itself.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
