@@ -136,8 +136,8 @@ def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
     Raises:
         ExplainError: something else than a text, or not one a picture.
     """
-    many = isinstance(texts, Iterable) and not isinstance(texts, str)
-    each = list(texts) if many else [texts] * len(batch.pictures)
+    one_for_all = isinstance(texts, str) or not isinstance(texts, Iterable)
+    each: list[Any] = [texts] * len(batch.pictures) if one_for_all else list(texts)
     for text in each:
         if not isinstance(text, str):
             raise ExplainError(f"A {what} is a text, and {text!r} is none; pass one, or a list of one a picture.")
