@@ -5,14 +5,18 @@
 Four questions. How many units are detectors, in trained encoders and in random ones? Is what a text names in the
 picture, and does it belong to what was said? Does the score fall more without the named units than without as many
 random ones? And when a classifier has learned that boats are at sea, does its text say so?
+
+Most units of the classifier's last layer were trained to answer for one class or fact each (`train_classifier`), and
+the other bundled encoders begin with its weights. That such units have names is no discovery, so the others are counted
+apart, and texts are also made of the others' names alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +30,11 @@ from torch import Tensor, nn
 import mmcam
 import models
 from experiments.tables import show
+from experiments.train_classifier import DETECTORS
 from experiments.training import plain_pictures
 from mmcam.datasets import vignettes
 from mmcam.datasets.concepts.vignettes import VignetteConcepts
+from mmcam.evaluation import mean
 from mmcam.explanation import write_whole
 from mmcam.neurons.fingerprint import fingerprint
 from mmcam.report.strip import stack
@@ -37,17 +43,29 @@ from models import Classifier
 MODELS: Final = ("vignette-classifier", "vignette-captioner", "vignette-vqa")
 QUANTILES: Final = (0.005, 0.01)
 THRESHOLDS: Final = (0.04, 0.1)
-SETTINGS: Final = (  # of texts: quantile, IoU above, order of units
-    (0.005, 0.04, "contribution"),
-    (0.005, 0.04, "weight"),
-    (0.005, 0.1, "contribution"),
-    (0.01, 0.1, "contribution"),
+GROUPS: Final[dict[str, Callable[[int], bool]]] = {  # of the last layer's units, by number
+    "all": lambda unit: True,
+    "trained for a fact": lambda unit: unit < DETECTORS,
+    "free": lambda unit: unit >= DETECTORS,
+}
+SETTINGS: Final = (  # of texts: quantile, IoU above, order of units, group whose names are used
+    (0.005, 0.04, "contribution", "all"),
+    (0.005, 0.04, "contribution", "free"),
+    (0.005, 0.04, "weight", "all"),
+    (0.005, 0.1, "contribution", "all"),
+    (0.01, 0.1, "contribution", "all"),
 )
 REMOVED: Final = (1, 2, 5, 10, 20)
 LAYER: Final = "encoder.features"
 BIAS: Final = (("boat", "sea"), ("car", "street"))
 BIAS_QUANTILE, BIAS_THRESHOLD = 0.02, 0.1  # scenes are large: their units are active on more of the picture
 DECAY, STEPS = 0.3, 300
+
+SUPERVISED: Final = (
+    f"The first {DETECTORS} units of the classifier's last layer were each trained to answer for one class or fact of "
+    "the picture (without masks), and the encoder of the captioner and the VQA model was trained on from it; only the "
+    "others are free."
+)
 
 Fact = tuple[str, str]
 """A category and a name."""
@@ -85,34 +103,48 @@ def detectors(probes: int, work: Path, out: Path, command: str) -> None:
     """Detectors by category, of the trained encoders, of earlier layers, and of random weights."""
     classifier = models.load("vignette-classifier")
     card = json.loads((models.WEIGHTS / "vignette-classifier.json").read_text())
-    subjects: list[tuple[str, nn.Module, str]] = [
-        ("vignette-classifier", classifier, LAYER),
-        ("vignette-captioner and vignette-vqa", models.load("vignette-vqa"), LAYER),
-        ("vignette-classifier, an earlier layer", classifier, "encoder.features.26"),
-        ("vignette-classifier, earlier still", classifier, "encoder.features.18"),
+    subjects: list[tuple[str, nn.Module, str, Iterable[str]]] = [
+        ("vignette-classifier", classifier, LAYER, GROUPS),
+        ("vignette-captioner and vignette-vqa", models.load("vignette-vqa"), LAYER, GROUPS),
+        ("vignette-classifier, an earlier layer", classifier, "encoder.features.26", ("all",)),
+        ("vignette-classifier, earlier still", classifier, "encoder.features.18", ("all",)),
     ]
     for seed in (0, 1):
         torch.manual_seed(seed)
-        subjects.append((f"random weights, seed {seed}", models.build(card).eval(), LAYER))
-    report, rows = [], []
-    for name, model, layer in subjects:
-        for quantile in QUANTILES:
-            found = dissected(model, layer, probes, quantile, work)
-            for threshold in THRESHOLDS:
-                counts = found.detectors(threshold)
-                concepts = len({(n.name, n.category) for n in found.names(threshold).units.values()})
-                report.append(
-                    {"model": name, "layer": found.layer, "units": found.units, "quantile": quantile,
-                     "threshold": threshold, "detectors": counts, "concepts": concepts}
-                )  # fmt: skip
-                rows.append(
-                    [name, f"{quantile:g}", f"{threshold:g}", f"{sum(counts.values())} of {found.units}",
-                     *(str(count) for count in counts.values()), str(concepts)]
-                )  # fmt: skip
-    head = ["model", "quantile", "IoU above", "named units", *found.categories, "different concepts"]
+        subjects.append((f"random weights, seed {seed}", models.build(card).eval(), LAYER, ("all",)))
+    report = [
+        {"model": name, **detected(dissected(model, layer, probes, quantile, work), threshold, group)}
+        for name, model, layer, groups in subjects
+        for quantile in QUANTILES
+        for threshold in THRESHOLDS
+        for group in groups
+    ]
+    show_detectors(report, probes, out, command)
+
+
+def detected(found: mmcam.Dissection, threshold: float, group: str) -> dict[str, Any]:
+    """How many units of a group have a name above a threshold, by category, and how many different names."""
+    of = [unit for unit in range(found.units) if GROUPS[group](unit)]
+    named = [name for unit, name in found.names(threshold).units.items() if GROUPS[group](unit)]
+    return {
+        "layer": found.layer, "group": group, "units": len(of), "quantile": found.quantile, "threshold": threshold,
+        "detectors": {category: sum(n.category == category for n in named) for category in found.categories},
+        "concepts": len({(n.name, n.category) for n in named}),
+    }  # fmt: skip
+
+
+def show_detectors(report: Sequence[dict[str, Any]], probes: int, out: Path, command: str) -> None:
+    """The table of detectors."""
+    rows = [
+        [row["model"], f"{row['quantile']:g}", f"{row['threshold']:g}", row["group"],
+         f"{sum(row['detectors'].values())} of {row['units']}", *(str(count) for count in row["detectors"].values()),
+         str(row["concepts"])]
+        for row in report
+    ]  # fmt: skip
+    head = ["model", "quantile", "IoU above", "units", "named units", *report[0]["detectors"], "different concepts"]
     above = [
         f"Units that detect a concept, by the category of the best one; {probes} vignettes of the validation split. "
-        "Random weights are the classifier's shape before training.",
+        f"{SUPERVISED} Random weights are the classifier's shape before training.",
         "",
         f"    {command}",
     ]
@@ -167,51 +199,54 @@ def facts(scene: vignettes.Vignette, things: Iterable[int] | None = None) -> fro
     return frozenset(true)
 
 
+SHARES: Final = ("for_in_picture", "for_meant", "against_in_picture", "any_in_picture", "any_meant")
+
+
 def texts(pictures: int, probes: int, work: Path, out: Path, command: str) -> None:
     """Are the things that texts name in the picture, and do they belong to what was said?"""
     report, rows = [], []
     for name in MODELS:
         model = models.load(name)
         everything = list(said(name, model, pictures))
-        for quantile, threshold, by in SETTINGS:
-            found = dissected(model, LAYER, probes, quantile, work)
-            known = found.names(threshold)
+        for quantile, threshold, by, group in SETTINGS:
+            every = dissected(model, LAYER, probes, quantile, work).names(threshold)
+            known = replace(every, units={unit: n for unit, n in every.units.items() if GROUPS[group](unit)})
+            units = [(unit.category, unit.name) for unit in known.units.values()]
             told: list[list[float]] = []
+            told_of: list[int] = []
             empty = 0
             for one in everything:
-                why = one.exp.why(found, threshold=threshold, by=by)
+                why = one.exp.why(known, threshold=threshold, by=by)
                 true = facts(one.scene)
                 for_, against = (
                     {(r.category, r.name) for r in why.table if r.name and r.speaks == side}
                     for side in ("for", "against")
                 )
-                units = [(unit.category, unit.name) for unit in known.units.values()]
                 empty += not for_
                 if for_:
                     told.append(
                         [share(for_, true), share(for_, one.meant), share(against, true), share(units, true),
                          share(units, one.meant)]
                     )  # fmt: skip
-            values = np.array(told)
-            mean = np.nanmean(values, axis=0)
-            error = np.nanstd(values, axis=0) / np.sqrt(len(values))
+                    told_of.append(one.scene.truth.seed)
+            shares = [mean(column, told_of) for column in zip(*told, strict=True)]
             report.append(
-                {"model": name, "quantile": quantile, "threshold": threshold, "by": by, "texts": len(everything),
-                 "without_a_name": empty, "for_in_picture": mean[0], "for_in_picture_se": error[0],
-                 "for_meant": mean[1], "for_meant_se": error[1], "against_in_picture": mean[2],
-                 "any_in_picture": mean[3], "any_meant": mean[4]}
+                {"model": name, "units": group, "quantile": quantile, "threshold": threshold, "by": by,
+                 "texts": len(everything), "pictures": pictures, "without_a_name": empty}
+                | {key: asdict(figure) for key, figure in zip(SHARES, shares, strict=True)}
             )  # fmt: skip
             rows.append(
-                [name, by, f"{quantile:g}", f"{threshold:g}", str(len(everything)), f"{empty / len(everything):.0%}",
-                 f"{mean[0]:.1%} ± {error[0]:.1%}", f"{mean[1]:.1%} ± {error[1]:.1%}", f"{mean[2]:.1%}",
-                 f"{mean[3]:.1%}", f"{mean[4]:.1%}"]
+                [name, group, by, f"{quantile:g}", f"{threshold:g}", str(len(everything)),
+                 f"{empty / len(everything):.0%}",
+                 *(f"{figure.value:.1%} ± {figure.standard_error:.1%}" for figure in shares)]
             )  # fmt: skip
-    head = ["model", "units by", "quantile", "IoU above", "texts", "name nothing", "named is in the picture",
-            "named is true of the thing meant", "named against is in the picture", "any unit's name is in the picture",
-            "any unit's name is true of the thing"]  # fmt: skip
+    head = ["model", "names of units", "units by", "quantile", "IoU above", "texts", "name nothing",
+            "named is in the picture", "named is true of the thing meant", "named against is in the picture",
+            "any unit's name is in the picture", "any unit's name is true of the thing"]  # fmt: skip
     above = [
         f"What the texts of right classes, true words and right answers name, on {pictures} test vignettes (mean over "
-        "texts ± standard error). The last two columns: what a unit drawn at random among the named ones would give.",
+        "the texts that name something ± standard error, the texts of one picture counting as one source of error). "
+        f"{SUPERVISED} The last two columns: what a unit drawn at random among the named ones would give.",
         "",
         f"    {command}",
     ]
@@ -264,16 +299,17 @@ def removal(removals: int, probes: int, work: Path, out: Path, command: str, see
             for which, units in (("named", named), ("random", drawn)):
                 falls[which].append([one.exp.score - score(model, one, units[:n]) for n in REMOVED])
         for which, values in falls.items():
-            table = np.array(values)
-            mean, error = table.mean(0), table.std(0) / np.sqrt(len(table))
-            report.append({"model": name, "removed": which, "n": REMOVED, "fall": mean.tolist(), "se": error.tolist(),
-                           "targets": len(table)})  # fmt: skip
-            rows.append([name, which, *(f"{m:.2f} ± {e:.2f}" for m, e in zip(mean, error, strict=True))])
+            means = [mean(column, [one.scene.truth.seed for one in chosen]) for column in zip(*values, strict=True)]
+            report.append({"model": name, "removed": which, "n": REMOVED, "fall": [m.value for m in means],
+                           "se": [m.standard_error for m in means], "targets": means[0].n,
+                           "pictures": means[0].pictures})  # fmt: skip
+            rows.append([name, which, *(f"{m.value:.2f} ± {m.standard_error:.2f}" for m in means)])
     head = ["model", "removed", *(f"{n} unit{'s' if n > 1 else ''}" for n in REMOVED)]
     above = [
         "How far the score falls when units of the layer are set to 0: the named ones of greatest contribution, or as "
         "many random ones of the others that are active in the picture "
-        f"({removals} targets a model, mean ± standard error; logits, log-probabilities).",
+        f"({removals} targets a model, mean ± standard error, the targets of one picture counting as one source of "
+        f"error; logits, log-probabilities). {SUPERVISED}",
         "",
         f"    {command}",
     ]
@@ -324,7 +360,7 @@ def bias(pictures: int, probes: int, work: Path, out: Path, command: str, size: 
         "as it is": head_of(vignettes.World(), size, work),
         "biased": head_of(vignettes.World(bias=BIAS), size, work),
     }
-    report, rows, figures = [], [], []
+    report, sheets = [], []
     for kind, where in BIAS:
         scenes = [vignettes.draw(vignettes.seed("test", i)) for i in track(range(20 * pictures), f"{kind} and {where}")]
         groups = {
@@ -339,31 +375,43 @@ def bias(pictures: int, probes: int, work: Path, out: Path, command: str, size: 
                 exps = [mmcam.explain_class(model, scene.image, kind) for scene in asked]
                 whys = [exp.why(found, threshold=BIAS_THRESHOLD) for exp in exps]
                 names = [{r.name for r in why.table if r.speaks == "for"} for why in whys]
-                row = {
-                    "world": world, "pictures_of": group, "pictures": len(asked),
-                    "says_it": float(np.mean([exp.score > 0 for exp in exps])),
-                    "names_the_scene": float(np.mean([where in told for told in names])),
-                    "names_the_kind": float(np.mean([kind in told for told in names])),
-                }  # fmt: skip
-                report.append(row)
-                shares = (row[key] for key in ("says_it", "names_the_scene", "names_the_kind"))
-                rows.append([kind, world, group, str(len(asked)), *(f"{value:.0%}" for value in shares)])
+                figures = [[exp.score > 0 for exp in exps], [where in told for told in names],
+                           [kind in told for told in names]]  # fmt: skip
+                report.append(
+                    {"kind": kind, "world": world, "pictures_of": group, "pictures": len(asked)}
+                    | {key: asdict(mean(shares)) for key, shares in zip(BIASED, figures, strict=True)}
+                )
         scene = groups[f"{kind}, {where}"][0]
         found = dissected(heads["biased"], LAYER, probes, BIAS_QUANTILE, work)
-        figures += [
+        sheets += [
             mmcam.explain_class(model, scene.image, kind)
             .why(found, threshold=BIAS_THRESHOLD)
             .figure(VignetteConcepts("val", probes))
             for model in heads.values()
         ]
-    sheet = stack(figures)
+    sheet = stack(sheets)
     write_whole(out / "neuron-bias.png", lambda file: sheet.save(file, "PNG"))
+    show_bias(report, size, out, command)
+
+
+BIASED: Final = ("says_it", "names_the_scene", "names_the_kind")
+
+
+def show_bias(report: Sequence[dict[str, Any]], size: int, out: Path, command: str) -> None:
+    """The table of what biased and unbiased classifiers' texts name."""
+    rows = [
+        [row["kind"], row["world"], row["pictures_of"], str(row["pictures"]),
+         *(f"{row[key]['value']:.0%} ± {row[key]['standard_error']:.0%}" for key in BIASED)]
+        for row in report
+    ]  # fmt: skip
     head = ["class", "learned in a world", "pictures", "number", "says the class", "text names the scene",
             "text names the kind"]  # fmt: skip
     above = [
         f"Classifiers on the frozen encoder of vignette-classifier, trained on {size} vignettes of a world in which "
         "boats are only at sea and cars only in the street, or of the world as it is; asked about test vignettes of "
-        f"the latter. Names from quantile {BIAS_QUANTILE:g}, IoU above {BIAS_THRESHOLD:g}.",
+        "the latter (share ± standard error over pictures; it is 0 where all of n pictures agree, which says only that "
+        f"fewer than about 3 in n differ). Names from quantile {BIAS_QUANTILE:g}, IoU above {BIAS_THRESHOLD:g}. "
+        f"{SUPERVISED}",
         "",
         f"    {command}",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -130,9 +130,17 @@ def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     return prepare(images, made, parameter.device, parameter.dtype)
 
 
-def one_each(texts: str | Sequence[str], batch: Batch, what: str) -> list[str]:
-    """One text a picture, repeated if it is one for all."""
-    each = [texts] * len(batch.pictures) if isinstance(texts, str) else list(texts)
+def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
+    """One text a picture, repeated if it is one for all.
+
+    Raises:
+        ExplainError: something else than a text, or not one a picture.
+    """
+    one_for_all = isinstance(texts, str) or not isinstance(texts, Iterable)
+    each: list[Any] = [texts] * len(batch.pictures) if one_for_all else list(texts)
+    for text in each:
+        if not isinstance(text, str):
+            raise ExplainError(f"A {what} is a text, and {text!r} is none; pass one, or a list of one a picture.")
     if len(each) != len(batch.pictures):
         raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} {what}s; give one a picture.")
     return each

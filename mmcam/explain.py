@@ -96,7 +96,8 @@ def explain_class(
         An Explanation; a list where a list of pictures or of targets was given, nested if both.
 
     Raises:
-        ExplainError: unknown class (with close matches) or layer; not one target a picture.
+        ExplainError: unknown class (with close matches) or layer; not one target a picture; a contrast that is the
+            target itself.
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
@@ -109,7 +110,7 @@ def explain_class(
     width = max(map(len, resolved))
     chosen: list[Tensor] = []
     columns = [[row[min(t, len(row) - 1)] for row in resolved] for t in range(width)]
-    targets = [_class_column(column, against, chosen) for column in columns]
+    targets = [_class_column(column, against, chosen, known) for column in columns]
     maps, where = compute(
         module, lambda pictures, copies: module(pictures), batch.x, targets, layer, method, options, call
     )
@@ -171,7 +172,8 @@ def explain_caption(
         one pass through the encoder.
 
     Raises:
-        ExplainError: a word that is not in the caption (the message shows the caption and its nearest words).
+        ExplainError: a word that is not in the caption (the message shows the caption and its nearest words); a
+            contrast that is the word itself.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
@@ -202,7 +204,10 @@ def explain_caption(
                 other.append(list(module.encode(contrast)))
             except ValueError as error:
                 raise ExplainError(str(error)) from error
-            other_spans.append(range(len(module.words(other[-1]))))
+            rivals = [text for text, _ in module.words(other[-1])]
+            if rivals == words:
+                raise classification.both_are("answer", " ".join(words))
+            other_spans.append(range(len(rivals)))
             continue
         if word is None:
             spans.append([range(i, i + 1) for i in range(len(words))] + [range(len(words))])
@@ -217,6 +222,8 @@ def explain_caption(
         spans.append([span])
         if contrast is not None:
             swapped, swapped_span = captioning.put(module, rows[n], span, contrast)
+            if swapped == list(rows[n]):
+                raise classification.both_are("phrase" if len(span) > 1 else "word", contrast)
             other.append(swapped)
             other_spans.append(swapped_span)
 
@@ -302,8 +309,8 @@ def explain_answer(
         question share one pass through the encoder.
 
     Raises:
-        ExplainError: an answer the model does not know (with close matches); not one question a picture; `by_word=` of
-            a question that has one word and no word left when it is blanked.
+        ExplainError: an answer the model does not know (with close matches); a contrast that is the answer itself; not
+            one question a picture; `by_word=` of a question of which the model can read nothing when a word is blanked.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
@@ -318,7 +325,7 @@ def explain_answer(
     index = None if answer is None else _class(answer, module.answers, "answer")
     against = None if contrast is None else _class(contrast, module.answers, "answer")
     chosen: list[Tensor] = []
-    whole = _class_column([index] * len(questions), against, chosen)
+    whole = _class_column([index] * len(questions), against, chosen, module.answers, "answer")
     blanked = [vqa.blanked(asked, getattr(module, "blank_word", "")) if by_word else [] for asked in questions]
     # Versions of the questions: as they are, then one for each place of a word; the short ones are filled up with
     # themselves, which makes no difference, so nothing comes of it.
@@ -347,7 +354,7 @@ def explain_answer(
     except ExplainError:
         raise
     except ValueError as error:  # not in `forward`, where it may mean other numbers of rows, which are tried next
-        raise ExplainError(str(error)) from error
+        raise vqa.unreadable(module, batch.x, questions, blanked, error) from error
     results: list[Any] = []
     for n, asked in enumerate(questions):
         found = module.answers[int(chosen[0][n]) if index is None else index]
@@ -421,7 +428,7 @@ def explain_similarity(
         An Explanation; a list of them for a list of pictures.
 
     Raises:
-        ExplainError: no such model; not one text a picture.
+        ExplainError: no such model; not one text a picture; a contrast that is the text itself.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
@@ -430,6 +437,9 @@ def explain_similarity(
     texts = one_each(text, batch, "text")
     others = None if contrast is None else one_each(contrast, batch, "text")
     versions = [texts] if others is None else [texts, others]
+    for said, other in zip(*versions, strict=True) if others is not None else ():
+        if said.split() == other.split():
+            raise classification.both_are("text", said)
     n = len(texts)
 
     def score(output: Any) -> Tensor:
@@ -444,7 +454,7 @@ def explain_similarity(
     for i, said in enumerate(texts):
         other = None if others is None else others[i]
         title = said if other is None else f"{said} rather than {other}"
-        claim = f"It fits {quoted(said, other)}"
+        claim = f"The picture fits {quoted(said, other)}"
         results.append(explanation(maps, 0, i, title, where, method, module, batch, options, claim))
     return results[0] if batch.single else results
 
@@ -483,7 +493,13 @@ def _name(index: int, names: Sequence[str] | None) -> str:
     return names[index] if names is not None and index < len(names) else f"class {index}"
 
 
-def _class_column(column: Sequence[Any], against: int | None, chosen: list[Tensor]) -> Target:
+def _class_column(
+    column: Sequence[Any],
+    against: int | None,
+    chosen: list[Tensor],
+    known: Sequence[str] | None,
+    what: str = "class",
+) -> Target:
     """One target for N pictures whose classes may differ: indices, predictions (None) or functions."""
     if all(isinstance(wanted, int) for wanted in column):
         score = classification.index_target(torch.tensor(column))
@@ -502,4 +518,13 @@ def _class_column(column: Sequence[Any], against: int | None, chosen: list[Tenso
 
     if against is None:
         return score
-    return lambda output: score(output) - classification.index_target(against)(output)
+
+    def difference(output: Any) -> Tensor:
+        ours, other = score(output), classification.index_target(against)(output)
+        classes = classification.logits_of(output).shape[1]
+        indices = [chosen[0][n] if wanted is None else wanted for n, wanted in enumerate(column)]
+        if any(not callable(index) and int(index) % classes == against % classes for index in indices):
+            raise classification.both_are(what, _name(against % classes, known))
+        return ours - other
+
+    return difference

@@ -112,11 +112,15 @@ def explain_action(
             title = getattr(wanted, "__name__", "score").replace("<lambda>", "score")
             claim = f"“{title}” is as high as it is"
         elif score == "value":
-            title, claim = "value", "It thinks the state worth what it does"
+            title, claim = "value", "It rates the state as it does"
         else:
             name = task.action_name(int(greedy[0][n]) if wanted is None else wanted, known)
             title = name if rival is None else f"{name} rather than {rival}"
-            claim = f"It chooses {quoted(name, rival)}" if score == "action" else f"It rates {quoted(name, rival)} so"
+            claim = (
+                f"It chooses {quoted(name, rival)}"
+                if score == "action"
+                else f"It rates {quoted(name, rival)} as it does"
+            )
             title = f"Q of {title}" if score == "q" else title
         return explanation(maps, t, n, title, where, method, module, batch, options, claim)
 

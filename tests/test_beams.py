@@ -326,6 +326,14 @@ def test_a_beam_of_no_captions(captioner, beam):
     assert str(error.value) == f"A beam of {beam} captions holds none; pass at least 1."
 
 
+@pytest.mark.parametrize("beam", [2.5, "3", [2]])
+def test_a_beam_of_a_broken_number(captioner, beam):
+    with pytest.raises(ExplainError) as error:
+        explain_caption(captioner, picture(), beam=beam)
+    sentence = f"A beam holds a whole number of captions, and beam={beam!r} is none; pass for example 3."
+    assert str(error.value) == sentence
+
+
 def test_a_beam_finds_its_own_captions_and_explains_all_words(captioner):
     for extra in ({"word": "dog"}, {"word": 0}, {"caption": "the dog"}, {"word": "dog", "contrast": "cat"}):
         with pytest.raises(ExplainError) as error:
@@ -344,5 +352,5 @@ def test_a_search_that_finds_nothing(captioner, found):
     with pytest.raises(ExplainError) as error:
         explain_caption(captioner, [picture(0), picture(1)], beam=2)
     assert str(error.value) == (
-        "The captions of the beam are empty, so there is no word to explain; pass one with caption=."
+        "The captions of the beam have no word, so there is nothing to explain; pass one with caption=."
     )

@@ -356,7 +356,8 @@ def namespace():
 
 def test_why_with_names_of_other_tools(here, blot):
     tally = named(
-        here / "tally.csv", "unit,category,label,score\n1,color,red-c,.31\n2,scene,night_sky-s,.12\n3,object,sky,.01\n"
+        here / "tally.csv",
+        "unit,category,label,score\n1,color,red-c,.31\n2,scene,night_sky-s,.12\n3,object,sky,.01\n4,,,0\n5,,,0\n",
     )
     clip = named(here / "clip.csv", "layer,unit,description,similarity\nfeatures,0,fire,0.5\nfeatures,1,leaf,4.25\n")
     milan = named(here / "milan.csv", "layer,unit,description\nfeatures,0,Dog 's ear\nfeatures,1,leaf\n")
@@ -414,6 +415,10 @@ def test_why_with_names_of_other_units(here, blot, found):
     many = named(here / "milan.csv", "layer,unit,description\nfc,0,ear\nfc,7,eye\n")
     assert "blot.png: The names are those of 8 units, and 1 has 5" in refused(
         "why", blot, "--model", MODEL, "--names", f"milan:{many}:fc"
+    )
+    few = named(here / "tally.csv", "unit,category,label,score\n1,color,red-c,.31\n2,object,sky,.12\n")
+    assert "blot.png: The names are those of 2 units, and 1 has 5" in refused(
+        "why", blot, "--model", MODEL, "--names", f"netdissect:{few}"
     )
     result = run("why", blot, "--model", "why_factory:other", "--names", found, "--json")
     assert result.exit_code == 1
@@ -515,6 +520,59 @@ def test_why_an_answer(bundled):
     exp = mmcam.explain_answer(vqa, picture, question, "dog", contrast="cat")
     assert other["text"] == exp.why(found, by="weight").text
     assert other["text"].startswith(f"It answers “dog” rather than “cat” to “{question}” ")
+
+
+def test_why_every_word_of_a_question(bundled, tmp_path):
+    """The answer first, then the words; a figure each."""
+    picture, names, _ = bundled
+    vqa, found, question = models.load("vignette-vqa"), Dissection.load(names), "what is in the picture"
+    exp = mmcam.explain_answer(vqa, picture, question, by_word=True)
+    told = report("why", picture, "--question", question, "--by-word", "--names", names, "--out", tmp_path)
+    assert [each["target"] for each in told] == [exp.answer.target, *question.split()]
+    assert [each["text"] for each in told] == [why.text for why in (exp.answer.why(found), *exp.why(found))]
+    assert len({each["files"][0] for each in told}) == 6
+    assert run("why", picture, "--class", "dog", "--by-word", "--names", names).exit_code == 2
+
+
+def test_why_a_word_at_a_position(bundled):
+    picture, names, _ = bundled
+    captioner, found = models.load("vignette-captioner"), Dissection.load(names)
+    options = ["--text", "a red dog", "--word", "cat", "--position", 2]
+    (told,) = report("why", picture, *options, "--names", names)
+    exp = mmcam.explain_caption(captioner, picture, "cat", caption="a red dog", position=2)
+    assert told["text"] == exp.why(found).text
+    assert told["text"].startswith("It says “cat” in “a red cat” ")
+
+
+def test_why_a_similarity(here, blot, table):
+    """A model that compares with two texts: the first likes red and green, the second blue."""
+    (here / "fits.py").write_text(
+        FACTORY
+        + """
+class Fits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        net = make()
+        self.features, self.preprocess = nn.Sequential(net[0], net[1]), net.preprocess
+
+    def similarity(self, x, texts):
+        weights = {"warm": [2., 1, -1, 0, 0], "cold": [0, 0, 3., 0, 0]}
+        return (self(x) * torch.tensor([weights[text] for text in texts])).sum(1)
+
+    def forward(self, x):
+        return self.features(x).mean((2, 3))
+"""
+    )
+    spec = "fits:Fits"
+    report("dissect", spec, "--data", table, "--out", "out/fits", "--quantile", 0.05)
+    (told,) = report("why", blot, "--model", spec, "--similar-to", "warm", "--names", "out/fits")
+    assert told["text"] == f"The picture fits “warm” because the model sees {RED} and {GREEN}; despite {BLUE}."
+    (told,) = report("why", blot, "--model", spec, "--similar-to", "warm", "--contrast", "cold", "--names", "out/fits")
+    assert told["text"].startswith("The picture fits “warm” rather than “cold” because the model sees ")
+    assert told["text"].endswith(f"; despite {BLUE}.")
+    result = run("why", blot, "--similar-to", "warm", "--names", "out/fits")
+    assert result.exit_code == 2
+    assert "needs a --model" in one_line(result.stderr.replace("│", " "))
 
 
 def test_why_with_the_names_of_another_encoder(bundled):

@@ -58,6 +58,34 @@ def test_a_contrast_is_a_difference(vqa):
     agrees(default, vqa, picture(), QUESTION, lambda scores: scores[index] - scores[4])
 
 
+@pytest.mark.parametrize("by_word", [False, True])
+def test_a_contrast_that_is_the_answer_itself(vqa, by_word):
+    own = vqa.answers[predicted(vqa, picture(), QUESTION)]
+    for images, answer, contrast, name in (
+        (picture(), None, own, own),
+        (picture(), "red", 2, "red"),
+        (picture(), "two", -1, "two"),
+        ([picture(1), picture(0)], None, own, own),
+    ):
+        with pytest.raises(ExplainError) as error:
+            explain_answer(vqa, images, QUESTION, answer, contrast=contrast, by_word=by_word)
+        assert str(error.value) == f"The answer and its contrast are both {name!r}; choose two."
+
+
+@pytest.mark.parametrize("question", [None, 3, [None], ["is it", 5]])
+def test_a_question_is_a_text(vqa, question):
+    images = [picture(0), picture(1)] if isinstance(question, list) and len(question) == 2 else picture()
+    bad = question[-1] if isinstance(question, list) else question
+    with pytest.raises(ExplainError) as error:
+        explain_answer(vqa, images, question)
+    assert str(error.value) == f"A question is a text, and {bad!r} is none; pass one, or a list of one a picture."
+
+
+def test_questions_may_come_as_an_array(vqa):
+    made = explain_answer(vqa, [picture(0), picture(1)], np.array(["is it red", QUESTION]))
+    assert [exp.context for exp in made] == ["is it red", QUESTION]
+
+
 def test_an_unknown_answer_lists_close_ones(vqa):
     with pytest.raises(ExplainError, match="There is no answer 'grass'; the closest are green grass"):
         explain_answer(vqa, picture(), QUESTION, "grass")

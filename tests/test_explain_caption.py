@@ -175,6 +175,15 @@ def test_a_contrast_is_the_difference_of_two_captions(model):
         explain_caption(model, picture(), "dog", contrast="zebra")
 
 
+def test_a_contrast_that_is_the_word_itself(model):
+    for word, contrast, said in (("dog", "dog", "word"), ("dogs", "dog", "word"), ("the grass", "the grass", "phrase")):
+        with pytest.raises(ExplainError) as error:
+            explain_caption(model, picture(), word, contrast=contrast)
+        assert str(error.value) == f"The {said} and its contrast are both {contrast!r}; choose two."
+    with pytest.raises(ExplainError, match="The word and its contrast are both 'cat'"):
+        explain_caption(model, [picture(0), picture(1)], 1, caption=["a dog", "a cat"], contrast="cat")
+
+
 def test_contrast_and_position_need_a_word(captioner):
     for extra in ({"contrast": "cat"}, {"position": 2}):
         with pytest.raises(ExplainError, match="belong to one word"):
@@ -220,8 +229,20 @@ def test_not_one_caption_a_picture(captioner):
 
 def test_an_empty_caption(captioner):
     captioner.said = [[]]
-    with pytest.raises(ExplainError, match="The caption is empty"):
+    with pytest.raises(ExplainError, match="The caption has no word"):
         explain_caption(captioner, picture())
+
+
+def test_a_caption_of_blanks_only(captioner):
+    """Tokens that spell no word."""
+    captioner.words = lambda tokens: [(captioner.VOCABULARY[t], [i]) for i, t in enumerate(tokens) if t]
+    captioner.said = [[0, 0, 0]]
+    for explain in (explain_caption, mmcam.grounding):
+        with pytest.raises(ExplainError) as error:
+            explain(captioner, picture())
+        assert str(error.value) == "The caption has no word, so there is nothing to explain; pass one with caption=."
+    captioner.beams = lambda x, beam: [[([0, 0], -1.0), ([2], -2.0)] for _ in x]
+    assert [exp.caption for exp in explain_caption(captioner, picture(), beam=2)] == ["dog"]
 
 
 def test_more_words_than_rows():

@@ -201,6 +201,25 @@ def test_a_contrast_is_a_difference(model):
     torch.testing.assert_close(several[1].values, cam(model, picture(1), lambda out: out[:, 2] - out[:, 0]))
 
 
+@pytest.mark.parametrize("method", ["gradcam", "occlusion"])
+def test_a_contrast_that_is_the_class_itself(model, method):
+    """By name or index, of the prediction, and where one of a list is."""
+    options = {"patch": 16, "stride": 16} if method == "occlusion" else {}
+    best = explain_class(model, picture()).target
+    for images, target, contrast, name in (
+        (picture(), "boat", "boat", "boat"),
+        (picture(), 4, -1, "boat"),
+        (picture(), None, best, best),
+        (picture(), ["tabby cat", "boat"], "boat", "boat"),
+        ([picture(0), picture(1)], ["tabby cat", "boat"], 4, "boat"),
+        ([picture(0), picture(0)], [3 if best != "hound" else 4, None], best, best),
+    ):
+        with pytest.raises(ExplainError) as error:
+            explain_class(model, images, target, contrast=contrast, method=method, **options)
+        assert str(error.value) == f"The class and its contrast are both {name!r}; choose two."
+    assert explain_class(model, picture(), lambda out: out[:, 1], contrast=4, method=method, **options).score
+
+
 def test_functions_as_targets(model):
     def margin(out):
         return out[:, 1] - out.mean(1)

@@ -250,7 +250,7 @@ def test_a_model_that_is_no_captioner():
 def test_captions_that_cannot_be_said():
     with pytest.raises(ExplainError, match=r"^The captioner does not know 'zebra'\.$"):
         grounding(Told(), even(0.0), "a zebra")
-    with pytest.raises(ExplainError, match="The caption is empty"):
+    with pytest.raises(ExplainError, match="The caption has no word"):
         grounding(Told(), even(0.0), "")
     with pytest.raises(ExplainError, match="2 pictures and 3 captions; give one a picture"):
         grounding(Told(), [even(0.0)] * 2, ["a", "a", "a"])

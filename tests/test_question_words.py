@@ -12,6 +12,7 @@ from tiny import SMALL, VQA, pictures, reference_evidence, seeded
 from torch import nn
 
 from mmcam import ExplainError, Explanation, Preprocess, QuestionExplanation, explain_answer
+from models import load
 
 QUESTION = "is the bright thing upon grassland"  # no two words of one length, so that the small model tells them apart
 
@@ -440,8 +441,27 @@ def test_a_question_the_model_cannot_read(by_word):
 
 
 def test_a_question_that_cannot_be_read_without_a_word():
-    with pytest.raises(ExplainError, match=r"^The question 'is the bright thing upon' holds no word the model knows"):
+    """It is told in the user's words: nobody asked the question without it, or with a blank word in its place."""
+    sentence = (
+        f"Without 'grassland' the model can read nothing in {QUESTION!r}; ask for the answer alone, or with more words "
+        "it knows."
+    )
+    with pytest.raises(ExplainError) as error:
         explain_answer(seeded(Reader), picture(), QUESTION, by_word=True)
+    assert str(error.value) == sentence
+    with pytest.raises(ExplainError) as error:
+        explain_answer(seeded(Reader), [picture()] * 2, ["grassland grassland", QUESTION], by_word=True)
+    assert str(error.value) == sentence
+
+
+def test_a_bundled_model_never_speaks_of_its_blank_word():
+    vqa = load("vignette-vqa")
+    with pytest.raises(ExplainError) as error:
+        explain_answer(vqa, picture(), "house", by_word=True)
+    assert str(error.value) == (
+        "Without 'house' the model can read nothing in 'house'; ask for the answer alone, or with more words it knows."
+    )
+    assert len(explain_answer(vqa, picture(), "what house", by_word=True)) == 2
 
 
 def test_wrong_answers_and_counts_are_named_as_without_words(vqa):

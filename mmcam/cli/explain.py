@@ -17,6 +17,7 @@ from rich.table import Table
 import mmcam
 from mmcam.cli.shared import (
     Answer,
+    ByWord,
     Class,
     Contrast,
     Device,
@@ -24,11 +25,14 @@ from mmcam.cli.shared import (
     Json,
     Model,
     Pictures,
+    Position,
     Question,
+    SimilarTo,
     Text,
     Weights,
     Word,
     app,
+    check_task,
     complaints,
     console,
     index_or_name,
@@ -49,13 +53,11 @@ def explain(
     text: Text = None,
     question: Question = None,
     answer: Answer = None,
-    similar_to: Annotated[
-        str | None, typer.Option(help="A text, for models that compare pictures and texts, such as CLIP.")
-    ] = None,
+    similar_to: SimilarTo = None,
     contrast: Contrast = None,
-    position: Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")] = None,
+    position: Position = None,
     beam: Annotated[int | None, typer.Option(help="Every word of the best so many captions.")] = None,
-    by_word: Annotated[bool, typer.Option("--by-word", help="Every word of the question, too.")] = False,
+    by_word: ByWord = False,
     grounding: Annotated[
         bool, typer.Option("--grounding", help="How much each word of the caption owes to the picture.")
     ] = False,
@@ -76,10 +78,7 @@ def explain(
     """Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz."""
     about_caption = caption or word is not None or text is not None or beam is not None or grounding
     task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
-    if task == "similarity" and model is None:
-        raise typer.BadParameter("--similar-to needs a --model that compares pictures and texts; none is bundled")
-    if by_word and question is None:
-        raise typer.BadParameter("--by-word needs its --question")
+    check_task(task, model, by_word)
     if grounding and (word is not None or beam is not None):
         raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
     with one_sentence():

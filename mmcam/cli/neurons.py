@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ import mmcam
 from mmcam.cli.explain import slug
 from mmcam.cli.shared import (
     Answer,
+    ByWord,
     Class,
     Contrast,
     Device,
@@ -23,11 +25,14 @@ from mmcam.cli.shared import (
     Json,
     Model,
     Pictures,
+    Position,
     Question,
+    SimilarTo,
     Text,
     Weights,
     Word,
     app,
+    check_task,
     complaints,
     console,
     index_or_name,
@@ -118,7 +123,10 @@ def why(
     text: Text = None,
     question: Question = None,
     answer: Answer = None,
+    similar_to: SimilarTo = None,
     contrast: Contrast = None,
+    position: Position = None,
+    by_word: ByWord = False,
     names: Annotated[
         str | None,
         typer.Option(
@@ -136,28 +144,37 @@ def why(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Say in words why a class, a word or an answer: which named units spoke for it, and which against."""
+    """Say in words why a class, a word, an answer or a similarity: which named units spoke for it, which against."""
     about_caption = caption or word is not None or text is not None
-    task = task_of(class_ is not None, about_caption, question is not None, answer is not None)
+    task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
+    check_task(task, model, by_word)
     with one_sentence():
         spec = model or BUNDLED[task]
         loaded, preprocess = load_model(spec, weights, device)
         known = bundled_dissection(spec) if names is None else names_of(names)
-    shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess}
+    shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess, "contrast": contrast}
 
     def ask(picture: Path) -> Any:
         if task == "caption":
-            return mmcam.explain_caption(loaded, picture, word, caption=text, contrast=contrast, **shared)
+            return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, **shared)
         if task == "answer":
-            return mmcam.explain_answer(loaded, picture, question or "", answer, contrast=contrast, **shared)
+            return mmcam.explain_answer(loaded, picture, question or "", answer, by_word=by_word, **shared)
+        if task == "similarity":
+            return mmcam.explain_similarity(loaded, picture, similar_to or "", **shared)
         other = index_or_name(contrast)
-        return mmcam.explain_class(loaded, picture, index_or_name(class_), contrast=other, **shared)
+        return mmcam.explain_class(loaded, picture, index_or_name(class_), **shared | {"contrast": other})
+
+    def all_of(exp: Any) -> Sequence[mmcam.Explanation]:
+        """What there is to be told of: an answer stands before the words of its question."""
+        if isinstance(exp, mmcam.QuestionExplanation):
+            return [exp.answer, *exp]
+        return [exp] if isinstance(exp, mmcam.Explanation) else exp
 
     reports, failed = [], 0
     for picture in with_progress(pictures, "Explaining"):
         try:
-            told = ask(picture).why(known, k=k, by=by, threshold=threshold)
-            for place, each in enumerate(told if isinstance(told, list) else [told]):
+            told = [exp.why(known, k=k, by=by, threshold=threshold) for exp in all_of(ask(picture))]
+            for place, each in enumerate(told):
                 reports.append(report(each, picture, place, out))
                 if not as_json:
                     tell(each)

@@ -24,7 +24,12 @@ EveryWord = Annotated[bool, typer.Option("--caption", help="Every word of the ca
 Text = Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")]
 Question = Annotated[str | None, typer.Option(help="A question about the picture.")]
 Answer = Annotated[str | None, typer.Option(help="Its answer; default the model's own.")]
-Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word or answer.")]
+SimilarTo = Annotated[
+    str | None, typer.Option(help="A text, for models that compare pictures and texts, such as CLIP.")
+]
+Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word, answer or text.")]
+Position = Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")]
+ByWord = Annotated[bool, typer.Option("--by-word", help="Every word of the question, too.")]
 Model = Annotated[
     str | None, typer.Option("--model", help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")
 ]
@@ -56,6 +61,14 @@ def task_of(
     if of_answer and not of_question:
         raise typer.BadParameter("--answer needs its --question")
     return "caption" if of_caption else "answer" if of_question else "similarity" if of_similarity else "class"
+
+
+def check_task(task: str, model: str | None, by_word: bool) -> None:
+    """Raise typer.BadParameter for a task without its model, and words of a question without a question."""
+    if task == "similarity" and model is None:
+        raise typer.BadParameter("--similar-to needs a --model that compares pictures and texts; none is bundled")
+    if by_word and task != "answer":
+        raise typer.BadParameter("--by-word needs its --question")
 
 
 def index_or_name(text: str | None) -> int | str | None:

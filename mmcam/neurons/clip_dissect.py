@@ -119,6 +119,7 @@ def clip_dissect(
         source=f"CLIP-Dissect with {type(clip).__name__}: {len(vocabulary)} words, {len(excitement)} pictures",
         layer=str(layer),
         fingerprint=fingerprint(module, str(layer)),
+        complete=True,
     )
 
 

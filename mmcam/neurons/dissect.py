@@ -82,8 +82,10 @@ def dissect(
         raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
     if counted not in ("carrying", "touched"):
         raise ExplainError(f"There is no counted={counted!r}; choose 'carrying' or 'touched'.")
-    if batch < 1 or exemplars < 0:
-        raise ExplainError(f"batch={batch} is at least 1, and exemplars={exemplars} at least 0.")
+    if batch < 1:
+        raise ExplainError(f"With batch={batch} no picture is read; pass at least 1.")
+    if exemplars < 0:
+        raise ExplainError(f"exemplars={exemplars} pictures cannot be noted for a unit; pass 0 or more.")
     if not len(data) or not data.concepts:
         raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
     forward = forward_of(module)

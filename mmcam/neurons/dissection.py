@@ -106,7 +106,8 @@ class Dissection:
         for k in (value > threshold).nonzero()[:, 0].tolist():
             concept = self.concepts[int(best[k])]
             units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]))
-        return Names(units, self.units, "IoU", f"Network Dissection with {self.data}", self.layer, self.fingerprint)
+        source = f"Network Dissection with {self.data}"
+        return Names(units, self.units, "IoU", source, self.layer, self.fingerprint, complete=True)
 
     def detectors(self, threshold: float = DETECTOR) -> dict[str, int]:
         """How many units' best concept is of each category and above the threshold."""

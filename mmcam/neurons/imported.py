@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmcam.neurons.names import Names, UnitName, as_word
@@ -28,7 +29,9 @@ def read_netdissect(path: Path | str) -> Names:
 
     Its units are counted from 1 and here from 0. A label becomes a word of a sentence: Broden's marks of a colour
     ("black-c") and of a scene ("shoe_shop-s") go, underscores become blanks. The columns that follow for each category
-    (label, truth, activation, intersect, iou) are not read. A unit without a label stays without a name.
+    (label, truth, activation, intersect, iou) are not read. A unit without a label stays without a name. The tool lists
+    every unit of a layer, so the names are refused at a layer with more units, unless units are missing in between:
+    such a file was shortened.
 
     Args:
         path: has the columns unit, category, label and score (IoU), in any order of units.
@@ -49,7 +52,8 @@ def read_netdissect(path: Path | str) -> Names:
         category, label = row["category"].strip(), row["label"].strip()
         name = as_word(label, category)
         units[unit - 1] = UnitName(name, category, _score(where, row["score"]) if name else None)
-    return _names(units, "IoU", f"NetDissect ({path.name})", "")
+    names = _names(units, "IoU", f"NetDissect ({path.name})", "")
+    return replace(names, complete=len(units) == names.count)
 
 
 def read_clip_dissect(path: Path | str, layer: str) -> Names:

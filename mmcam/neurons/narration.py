@@ -135,11 +135,13 @@ def narrate(
     """Put an explanation into words.
 
     The k units that speak most for the target and the k that speak most against it are looked at; those with a name are
-    told, units of the same name together. An unnamed unit adds no text, as in the paper, but stays in the table.
+    told, units of the same name together. A name whose units speak for and against is told once, on the side where
+    their sum lies, with the units of that side. What is not told, as an unnamed unit (as in the paper), stays in the
+    table.
 
     Args:
         exp: made by a method that weighs channels.
-        names: of the units of its layer.
+        names: of the units of its layer: a Dissection, or Names of another tool.
         k: how many units on either side (the paper's 5).
         by: "contribution" sorts by mean(α·A), what a unit did in this picture; "weight" by α, as the paper does, which
             also finds units that matter to the target but see nothing here.
@@ -147,9 +149,14 @@ def narrate(
             names that come without a score always do.
 
     Raises:
-        ExplainError: the method has no weights or none with a sign; the names belong to other weights, or to a layer
-            with more units.
+        ExplainError: `names` are none; the method has no weights or none with a sign; the names belong to other
+            weights, or to a layer with another number of units.
     """
+    if not isinstance(names, (Names, Dissection)):
+        raise ExplainError(
+            f"The names of units are a Dissection or Names, and {names!r} is neither; pass for example "
+            "mmcam.Dissection.load(path)."
+        )
     dissection = names if isinstance(names, Dissection) else None
     known = names.names(threshold) if isinstance(names, Dissection) else names.above(threshold)
     _check(exp, known, by, k)
@@ -180,42 +187,66 @@ def narrate(
     order = values.argsort(descending=True, stable=True)
     positive = reasons(order[:k][values[order[:k]] > 0], "for")
     negative = reasons(order.flip(0)[:k][values[order.flip(0)[:k]] < 0], "against")
-    text = sentence(exp.claim, positive, negative, known.measure)
+    text = sentence(exp.claim, positive, negative, known.measure, by)
     return Why(text, (*positive, *negative), known.measure, exp, dissection)
 
 
-def sentence(claim: str, positive: Sequence[Reason], negative: Sequence[Reason], measure: str) -> str:
+def sentence(
+    claim: str,
+    positive: Sequence[Reason],
+    negative: Sequence[Reason],
+    measure: str,
+    by: Literal["contribution", "weight"] = "contribution",
+) -> str:
     """CLAIM because it sees A and B; despite C."""
     if not positive and not negative:
         return f"{claim}; no unit of the layer matters to it."
-    because, despite = _told(positive, measure), _told(negative, measure)
+    sums: dict[str, float] = {}
+    for reason in (*positive, *negative):
+        sums[_phrase(reason)] = sums.get(_phrase(reason), 0.0) + getattr(reason, by)
+    both = {_phrase(reason) for reason in positive} & {_phrase(reason) for reason in negative}
+    because = _told([r for r in positive if _phrase(r) not in both or sums[_phrase(r)] >= 0], measure)
+    despite = _told([r for r in negative if _phrase(r) not in both or sums[_phrase(r)] < 0], measure)
+    # "It" is the model if the claim is of what it does; a score or a word of a question sees nothing.
+    sees = "it sees" if claim.startswith("It ") else "the model sees"
     if because and despite:
-        return f"{claim} because it sees {because}; despite {despite}."
+        return f"{claim} because {sees} {because}; despite {despite}."
     if because:
-        return f"{claim} because it sees {because}."
+        return f"{claim} because {sees} {because}."
     if despite:
-        nobody = "the units that speak most for it have no name" if positive else "no unit speaks for it"
-        return f"{claim} despite {despite}; {nobody}."
+        return f"{claim} despite {despite}; {_nothing_for(positive)}."
     return f"{claim}; none of the units that matter most to it has a name."
+
+
+def _nothing_for(positive: Sequence[Reason]) -> str:
+    """Why nothing is told that speaks for the claim."""
+    if not positive:
+        return "no unit speaks for it"
+    if any(reason.name for reason in positive):
+        return "what speaks for it speaks more against it"
+    return "the units that speak most for it have no name"
 
 
 def _told(reasons: Iterable[Reason], measure: str) -> str:
     """The named units, each name once, in their order."""
-    groups: dict[tuple[str, str], list[Reason]] = {}
+    groups: dict[str, list[Reason]] = {}
     for reason in reasons:
         if reason.name:
-            groups.setdefault((reason.name, reason.category), []).append(reason)
+            groups.setdefault(_phrase(reason), []).append(reason)
     told = []
-    for (name, category), of in groups.items():
+    for phrase, of in groups.items():
         units = "units " if len(of) > 1 else "unit "
         fits = [reason.fit for reason in of if reason.fit is not None]
         fit = f", {measure} {_and(_short(value) for value in fits)}" if measure and len(fits) == len(of) else ""
-        told.append(f"{_phrase(name, category)} ({units}{_and(str(reason.unit) for reason in of)}{fit})")
+        told.append(f"{phrase} ({units}{_and(str(reason.unit) for reason in of)}{fit})")
     return _and(told)
 
 
-def _phrase(name: str, category: str) -> str:
-    """A concept as something that is seen: "red" is no thing."""
+def _phrase(reason: Reason) -> str:
+    """What a unit detects as something that is seen: "red" is no thing. "" without a name."""
+    name, category = reason.name, reason.category
+    if not name:
+        return ""
     if category in ("colour", "color"):
         return f"the colour {name}"
     if category in ("texture", "scene"):
@@ -252,7 +283,7 @@ def _check(exp: Explanation, names: Names, by: str, k: int) -> None:
     if k < 1:
         raise ExplainError(f"k={k} units tell nothing; it is at least 1.")
     units, named = len(exp.weights), max([names.count, *(unit + 1 for unit in names.units)])
-    if named > units:
+    if named > units or (names.complete and named < units):
         raise ExplainError(
             f"The names are those of {named} units, and {exp.layer} has {units}: they belong to another layer or model."
         )

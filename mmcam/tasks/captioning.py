@@ -95,7 +95,7 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
     """The tokens of a caption for each of the pictures x (N,C,H,W): as given, one each, or as the model generates them.
 
     Raises:
-        ExplainError: a caption that the model cannot say, or an empty one.
+        ExplainError: a caption that the model cannot say, or one without a word.
     """
     if captions is None:
         with as_found(model):
@@ -105,26 +105,31 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
             rows = [list(model.encode(text)) for text in captions]
         except ValueError as error:
             raise ExplainError(str(error)) from error
-    if not all(rows):
-        raise ExplainError("The caption is empty, so there is no word to explain; pass one with caption=.")
+    if not all(row and model.words(row) for row in rows):  # tokens may spell nothing but blanks
+        raise ExplainError("The caption has no word, so there is nothing to explain; pass one with caption=.")
     return rows
 
 
 def beam_tokens(model: Any, x: Tensor, beam: int) -> list[list[list[int]]]:
-    """The tokens of the best captions of each picture, the likeliest first; empty ones are left out.
+    """The tokens of the best captions of each picture, the likeliest first; those without a word are left out.
 
     Raises:
         ExplainError: the model has no beam search, or `beam` is no positive number.
     """
     if not hasattr(model, "beams"):
         raise ExplainError(f"{type(model).__name__} has no method `beams`, so it gives one caption; leave beam= out.")
+    if not hasattr(beam, "__index__"):
+        raise ExplainError(f"A beam holds a whole number of captions, and beam={beam!r} is none; pass for example 3.")
     if beam < 1:
         raise ExplainError(f"A beam of {beam} captions holds none; pass at least 1.")
     with as_found(model):
-        found = [[list(tokens) for tokens, _ in own if len(tokens)] for own in model.beams(x.clone(), beam)]
+        found = [
+            [list(tokens) for tokens, _ in own if len(tokens) and model.words(tokens)]
+            for own in model.beams(x.clone(), beam)
+        ]
     if not all(found):
         raise ExplainError(
-            "The captions of the beam are empty, so there is no word to explain; pass one with caption=."
+            "The captions of the beam have no word, so there is nothing to explain; pass one with caption=."
         )
     return found
 

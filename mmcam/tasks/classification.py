@@ -49,6 +49,11 @@ def index_target(index: int | Tensor) -> Target:
     return score
 
 
+def both_are(what: str, name: str) -> ExplainError:
+    """The error for a contrast that is what is explained itself."""
+    return ExplainError(f"The {what} and its contrast are both {name!r}; choose two.")
+
+
 def predicted_target(chosen: list[Tensor]) -> Target:
     """The highest logit of each picture; the classes it fell on, (N,), are put into `chosen`.
 

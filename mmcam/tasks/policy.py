@@ -17,7 +17,7 @@ from torch.distributions import Distribution
 
 from mmcam.engine import ExplainError, Target
 from mmcam.image import Batch, Geometry, PictureError, Preprocess, prepare, preprocess_of
-from mmcam.tasks.classification import index_target, nearest
+from mmcam.tasks.classification import both_are, index_target, nearest
 
 SCORES = {
     "action": "the logit of an action",
@@ -141,9 +141,7 @@ def action_target(
         if contrast is None:
             return wanted
         if any(index % count == contrast % count for index in chosen):
-            raise ExplainError(
-                f"The action and its contrast are both {action_name(contrast % count, known)!r}; choose two."
-            )
+            raise both_are("action", action_name(contrast % count, known))
         return wanted - index_target(contrast)(scores)
 
     return target

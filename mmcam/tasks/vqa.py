@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mmcam.engine import ExplainError, Target
+from mmcam.engine import ExplainError, Target, as_found
 
 
 @runtime_checkable
@@ -50,6 +50,33 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
         raise ExplainError(f"Nothing is left of {question!r} without its one word; ask for the answer alone.")
     put = [blank] if blank else []
     return [(word, " ".join([*words[:i], *put, *words[i + 1 :]])) for i, word in enumerate(words)]
+
+
+def unreadable(
+    model: Any, x: Tensor, questions: Sequence[str], blanked: Sequence[Sequence[tuple[str, str]]], error: ValueError
+) -> ExplainError:
+    """The error for a question the model cannot read, in the user's words where it lost one of its own.
+
+    Args:
+        model: raised `error`, asked `questions` and all versions of them at once.
+        x: (N,C,H,W).
+        questions: as the user asked them, one a picture.
+        blanked: what `blanked` made of each; empty without `by_word=`.
+        error: says in the model's words what is wrong with one of the questions.
+    """
+    for n, (asked, versions) in enumerate(zip(questions, blanked, strict=True)):
+        for word, version in [("", asked), *versions]:
+            try:
+                with as_found(model):
+                    model.answer_scores(x[n : n + 1].clone(), [version])
+            except ValueError as why:
+                if not word:
+                    return ExplainError(str(why))
+                return ExplainError(
+                    f"Without {word!r} the model can read nothing in {asked!r}; ask for the answer alone, or with more "
+                    "words it knows."
+                )
+    return ExplainError(str(error))
 
 
 def difference_target(score: Target, n: int, version: int) -> Target:

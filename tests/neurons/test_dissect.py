@@ -844,7 +844,15 @@ def test_a_label_of_no_concept_is_one_sentence():
         run(data)
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": -1}, {"exemplars": -1}])
-def test_numbers_that_cannot_be(wrong):
-    with pytest.raises(ExplainError, match="is at least"):
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"batch": 0}, "With batch=0 no picture is read; pass at least 1."),
+        ({"batch": -1}, "With batch=-1 no picture is read; pass at least 1."),
+        ({"exemplars": -1}, "exemplars=-1 pictures cannot be noted for a unit; pass 0 or more."),
+    ],
+)
+def test_numbers_that_cannot_be(wrong, sentence):
+    with pytest.raises(ExplainError) as error:
         run(made(), **wrong)
+    assert str(error.value) == sentence

@@ -52,6 +52,14 @@ def test_netdissect_counts_from_one(tmp_path):
     assert read_netdissect(str(file)) == names
 
 
+def test_a_whole_tally_says_how_many_units_the_layer_has(tmp_path):
+    """NetDissect writes a row a unit; where one is missing in between, somebody shortened the file."""
+    assert read_netdissect(tally(tmp_path, (2, "object", "car", 0.2), (1, "object", "sky", 0.1))).complete
+    assert read_netdissect(tally(tmp_path, (1, "object", "sky", 0.1), (2, "", "", "nan"))).above(0.5).complete
+    assert not read_netdissect(tally(tmp_path, (1, "object", "sky", 0.1), (3, "object", "car", 0.2))).complete
+    assert not read_milan(layered(tmp_path, "fc,0,ear", columns="layer,unit,description"), "fc").complete
+
+
 @pytest.mark.parametrize(
     ("category", "label", "name"),
     [
@@ -196,6 +204,7 @@ def test_published_dissections(file):
     path = Path(REAL or "") / "netdissect" / file
     names = read_netdissect(path)
     assert names.count == len(names.units) == PUBLISHED[file]
+    assert names.complete
     with path.open(newline="") as lines:
         rows = list(csv.reader(lines))[1:]
     for unit, category, label, score, *best in rows:

@@ -51,6 +51,7 @@ FUR, WHEEL, STRIPED = "fur (unit 1, IoU .06)", "wheel (unit 4, IoU .40)", "a str
 BEACH, RED = "a beach scene (unit 3, IoU .50)", "the colour red (unit 5, IoU .12)"
 WHY_DOG = f"because it sees {EAR} and {FUR}; despite {RED} and {BEACH}."  # 4.5, 4, 2; -3, -2
 WHY_NOT_CAT = f"because it sees {FUR} and {EAR}; despite {RED} and {BEACH}."  # 8, 4.5, 3; -6, -4
+WHY_THE_MODEL = WHY_DOG.replace("it sees", "the model sees")  # where "it" would be a word or a score
 NOTHING = "; none of the units that matter most to it has a name."
 
 
@@ -188,10 +189,10 @@ def test_a_function(model):
         return out[:, 0]
 
     assert explain_class(model, scene(*MEANS), brightness).why(NAMES).text == (
-        f"“brightness” is as high as it is {WHY_DOG}"
+        f"“brightness” is as high as it is {WHY_THE_MODEL}"
     )
     unnamed = explain_class(model, scene(*MEANS), lambda out: out[:, 0])
-    assert unnamed.why(NAMES).text == f"“score” is as high as it is {WHY_DOG}"
+    assert unnamed.why(NAMES).text == f"“score” is as high as it is {WHY_THE_MODEL}"
 
 
 def test_a_word_of_a_caption(teller):
@@ -246,8 +247,8 @@ def test_a_word_of_a_question_speaks_for_or_against(answering):
     asked = explain_answer(answering, scene(*MEANS), "what thing and", "dog", by_word=True)
     assert [word.score for word in asked] == pytest.approx([6, -3, 0])
     what, thing, and_ = asked.why(NAMES)
-    assert what.text == f"The word “what” of “what thing and” speaks for “dog” {WHY_DOG}"
-    assert thing.text == f"The word “thing” of “what thing and” speaks against “dog” {WHY_DOG}"
+    assert what.text == f"The word “what” of “what thing and” speaks for “dog” {WHY_THE_MODEL}"
+    assert thing.text == f"The word “thing” of “what thing and” speaks against “dog” {WHY_THE_MODEL}"
     assert and_.text.startswith("The word “and” of “what thing and” speaks for “dog”")
     assert asked.answer.why(NAMES).text == f"It answers “dog” to “what thing and” {WHY_DOG}"
     # What weighs for "against" is what lowers the answer's score: the weights are turned, and so is the text.
@@ -256,8 +257,26 @@ def test_a_word_of_a_question_speaks_for_or_against(answering):
     assert thing.table[0].contribution == pytest.approx(0.5 * 4.5 / Z)
     both = explain_answer(answering, scene(*MEANS), "what thing", "dog", contrast="cat", by_word=True)
     assert both.why(NAMES)[1].text == (
-        f"The word “thing” of “what thing” speaks against “dog” rather than “cat” {WHY_NOT_CAT}"
+        f"The word “thing” of “what thing” speaks against “dog” rather than “cat” "
+        f"{WHY_NOT_CAT.replace('it sees', 'the model sees')}"
     )
+
+
+def test_a_similarity_and_a_policys_choice():
+    """What is told of the picture, or of the state, is seen by the model."""
+
+    class Fitting(Planted):
+        def similarity(self, x, texts):
+            logits = self(x)
+            return torch.stack([row[("dog", "cat").index(text)] for row, text in zip(logits, texts, strict=True)])
+
+    fits = mmcam.explain_similarity(Fitting().eval(), scene(*MEANS), "dog")
+    assert fits.why(NAMES).text == f"The picture fits “dog” {WHY_THE_MODEL}"
+    policy, state = Planted().eval(), scene(*MEANS)
+    policy.actions = ("dog", "cat")
+    assert mmcam.explain_action(policy, state).why(NAMES).text == f"It chooses “dog” {WHY_DOG}"
+    rated = mmcam.explain_action(policy, state, score="q")
+    assert rated.why(NAMES).text == f"It rates “dog” as it does {WHY_DOG}"
 
 
 def test_several_pictures_and_targets(model):
@@ -417,26 +436,64 @@ def reasons(*given, speaks="for"):
     ],
 )
 def test_what_is_seen(given, told):
-    assert sentence("It", reasons(*given), [], "IoU") == f"It because it sees {told}."
+    assert sentence("It says", reasons(*given), [], "IoU") == f"It says because it sees {told}."
     against = reasons(*given, speaks="against")
-    assert sentence("It", reasons(("x",)), against, "IoU") == (
-        f"It because it sees x (unit 0, IoU .50); despite {told}."
+    assert sentence("It says", reasons(("x",)), against, "IoU") == (
+        f"It says because it sees x (unit 0, IoU .50); despite {told}."
+    )
+
+
+def weighing(*given):
+    """Units 0, 1, … of (name, category, contribution, weight); the two sides."""
+    every = [
+        Reason(i, name, category, 0.5, weight, share, "for" if share > 0 else "against")
+        for i, (name, category, share, weight) in enumerate(given)
+    ]
+    return [reason for reason in every if reason.speaks == "for"], [r for r in every if r.speaks == "against"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([("ear", "part", 3, 1), ("ear", "part", -1, -1)], "because it sees ear (unit 0)."),
+        ([("ear", "part", 3, 1), ("fur", "", 1, 1), ("ear", "part", -4, -1)],
+         "because it sees fur (unit 1); despite ear (unit 2)."),
+        ([("ear", "part", 3, 1), ("ear", "part", 2, 1), ("ear", "part", -4, -1), ("sky", "", -1, -1)],
+         "because it sees ear (units 0 and 1); despite sky (unit 3)."),
+        ([("ear", "part", 3, 1), ("ear", "object", -4, -1)],
+         "despite ear (unit 1); what speaks for it speaks more against it."),
+        ([("ear", "part", 2, 1), ("ear", "part", -2, -1)], "because it sees ear (unit 0)."),
+        ([("orange", "colour", 2, 1), ("orange", "object", -3, -1)],
+         "because it sees the colour orange (unit 0); despite orange (unit 1)."),
+        ([("", "", 3, 1), ("sky", "", 1, 1), ("", "", -9, -1)], "because it sees sky (unit 1)."),
+    ],
+)  # fmt: skip
+def test_a_name_stands_on_one_side(given, told):
+    """Where the sum of its units lies."""
+    assert sentence("It says", *weighing(*given), "") == f"It says {told}"
+
+
+def test_a_name_stands_where_its_weights_lie_if_they_are_what_is_sorted():
+    sides = weighing(("ear", "part", 3, 1), ("ear", "part", -1, -2))
+    assert sentence("It says", *sides, "") == "It says because it sees ear (unit 0)."
+    assert sentence("It says", *sides, "", "weight") == (
+        "It says despite ear (unit 1); what speaks for it speaks more against it."
     )
 
 
 def test_what_fits_is_told_only_if_it_is_known_what_that_is():
-    assert sentence("It", reasons(("ear",)), [], "") == "It because it sees ear (unit 0)."
+    assert sentence("It says", reasons(("ear",)), [], "") == "It says because it sees ear (unit 0)."
 
 
 def test_one_side_or_none():
     nameless, named = reasons(("",)), reasons(("sky",))
-    assert sentence("It", named, nameless, "IoU") == "It because it sees sky (unit 0, IoU .50)."
-    assert sentence("It", named, [], "IoU") == "It because it sees sky (unit 0, IoU .50)."
-    assert sentence("It", nameless, named, "IoU") == (
-        "It despite sky (unit 0, IoU .50); the units that speak most for it have no name."
+    assert sentence("It says", named, nameless, "IoU") == "It says because it sees sky (unit 0, IoU .50)."
+    assert sentence("It says", named, [], "IoU") == "It says because it sees sky (unit 0, IoU .50)."
+    assert sentence("It says", nameless, named, "IoU") == (
+        "It says despite sky (unit 0, IoU .50); the units that speak most for it have no name."
     )
-    assert sentence("It", [], named, "IoU") == "It despite sky (unit 0, IoU .50); no unit speaks for it."
-    assert sentence("It", nameless, nameless, "IoU") == f"It{NOTHING}"
+    assert sentence("It says", [], named, "IoU") == "It says despite sky (unit 0, IoU .50); no unit speaks for it."
+    assert sentence("It says", nameless, nameless, "IoU") == f"It says{NOTHING}"
 
 
 # --- any units, any names ---------------------------------------------------------------------------------------------
@@ -475,7 +532,8 @@ def situations(draw):
 
 
 def called(name):
-    return name.name, name.category
+    """Parts and objects are told alike."""
+    return name.name, name.category if name.category in ("colour", "texture", "scene") else ""
 
 
 def units_told(text):
@@ -515,12 +573,22 @@ def test_text_and_table_agree_whatever_comes(situation, k, by, threshold, sense)
         assert strengths == pytest.approx(every[:k])
     assert why.text.startswith("It is so")
     assert why.text.endswith(".")
+    strengths = share if by == "contribution" else alpha
+    sums = {}
+    for unit in (u for u in listed if u in known):
+        sums[called(known[unit])] = sums.get(called(known[unit]), 0) + float(strengths[unit])
+    names_of = {side: {called(known[u]) for u in sides[side] if u in known} for side in sides}
+    both = names_of["for"] & names_of["against"]
+    lost = {"for": {n for n in both if sums[n] < 0}, "against": {n for n in both if sums[n] >= 0}}
     because, _, despite = why.text.partition("despite ")
     for part, side in ((because, "for"), (despite, "against")):
         told = units_told(part)
-        grouped = list(dict.fromkeys(called(known[u]) for u in sides[side] if u in known))
+        grouped = [n for n in dict.fromkeys(called(known[u]) for u in sides[side] if u in known) if n not in lost[side]]
         assert told == [u for name in grouped for u in sides[side] if u in known and called(known[u]) == name]
         assert len(re.findall(r"\(units? ", part)) == len(grouped), "each name once"
+    if lost["for"] == names_of["for"] != set():
+        assert "because" not in why.text
+        assert why.text.endswith("; what speaks for it speaks more against it.")
 
 
 # --- turned signs -----------------------------------------------------------------------------------------------------
@@ -563,6 +631,14 @@ def test_absolute_gradients_have_no_sign(model):
     )
     signed = explain_class(model, scene(*MEANS), "dog", absolute=False, relu=False)
     assert signed.why(NAMES).text == f"It says “dog” {WHY_DOG}"
+
+
+@pytest.mark.parametrize("names", [None, "models/dissections/vignette-classifier", {0: "ear"}])
+def test_names_that_are_none(dog, names):
+    assert refused(lambda: dog.why(names)) == (
+        f"The names of units are a Dissection or Names, and {names!r} is neither; pass for example "
+        "mmcam.Dissection.load(path)."
+    )
 
 
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": -2}, {"by": "activation"}])
@@ -757,6 +833,16 @@ def test_names_of_nobody_in_particular(dog):
     assert dog.why(Names({}, 0)).text == f"It says “dog”{NOTHING}"
 
 
+def test_names_of_all_units_of_a_smaller_layer_are_refused(dog):
+    """A source that lists every unit of its layer proves that a layer with more is another one."""
+    every = Names({k: UnitName("ear") for k in range(3)}, 3, complete=True)
+    assert refused(lambda: dog.why(every)) == (
+        "The names are those of 3 units, and features has 8: they belong to another layer or model."
+    )
+    assert dog.why(replace(every, complete=False)).text == "It says “dog” because it sees ear (units 2, 0 and 1)."
+    assert dog.why(replace(NAMES, complete=True)).text == f"It says “dog” {WHY_DOG}"
+
+
 def test_the_model_may_be_out_of_sight():
     names = own(Planted().eval())
     exp = explain_class(Planted().eval(), scene(*MEANS), "dog", layer="features")
@@ -851,6 +937,7 @@ def test_a_dissection_gives_the_names(model, dog):
     assert "fur (units 1 and 6, IoU .06 and .03)" in dog.why(found, threshold=0.02).text
     assert dog.why(found, threshold=0.9).text == f"It says “dog”{NOTHING}"
     assert dog.why(found.names()).dissection is None
+    assert found.names().complete
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

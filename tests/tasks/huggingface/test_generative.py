@@ -151,6 +151,8 @@ def test_answers_given_and_contrasted(family):
     instead = mmcam.explain_answer(wrapped, image, QUESTION, contrast="the grass")  # of what it answers by itself
     assert instead.score == pytest.approx(own.score - no.score, abs=1e-4)
     assert instead.target == f"{own.target} rather than the grass"
+    with pytest.raises(ExplainError, match="The answer and its contrast are both 'a dog'; choose two"):
+        mmcam.explain_answer(wrapped, image, QUESTION, "a dog", contrast="a dog")
     with wrapped.asked([QUESTION]):
         tokens = torch.tensor([wrapped.encode("a dog")])
     with torch.no_grad():

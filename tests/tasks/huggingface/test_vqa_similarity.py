@@ -373,6 +373,17 @@ def test_similarity_maps_are_those_of_a_plain_backward_pass(family):
     close(exp.values, gradcam(*maps(lambda s: s[1] - s[0])))
 
 
+@families
+def test_a_contrast_that_is_the_text_itself(family):
+    wrapped, _ = similar(family)
+    for texts, contrast in ((TEXTS[0], TEXTS[0]), (list(TEXTS[:2]), [TEXTS[1], f" {TEXTS[1]}"])):
+        images = photo(64, 96) if isinstance(texts, str) else [photo(64, 96)] * 2
+        said = texts if isinstance(texts, str) else texts[1]
+        with pytest.raises(ExplainError) as error:
+            mmcam.explain_similarity(wrapped, images, texts, contrast=contrast)
+        assert str(error.value) == f"The text and its contrast are both {said!r}; choose two."
+
+
 def original(family, cell):
     """The block of a picture of 64×96, or 96×160, that becomes one cell, its size, and what of it is painted."""
     if family == "align":  # squashed to 48×80 from twice that, 8 cut on each side, cells of 8
