@@ -90,7 +90,8 @@ def trace(
         if pooled:
             pooled_outputs.append(tensor)
         grid = grid_at(model, name, tensor, picture) if rows in (None, *tensor.shape[:1]) else None
-        shown = None if grid is None else tuple(grid.read(tensor[:1].detach()).shape[1:])
+        # The whole tensor: some encoders keep the patches of all pictures in one long row.
+        shown = None if grid is None else tuple(grid.read(tensor.detach()).shape[1:])
         form, several = "" if grid is None else grid.form, not isinstance(output, Tensor)
         calls.append(Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, form, several))  # type: ignore[arg-type]
         if outputs is None:

@@ -12,9 +12,15 @@ from rich.table import Column, Table
 import mmcam
 from mmcam import layers as layer_finder
 from mmcam.cli.shared import Json, Weights, app, console, one_sentence
+from mmcam.compute import batch_of
+from mmcam.datasets import vignettes
 from mmcam.engine import picture_of
 from mmcam.model_spec import load_model, torchvision_models
 from mmcam.tasks.anything import forward_of
+
+
+SEED = 20000123
+"""Of the drawn picture that is sent through a model to see its layers, 224×224."""
 
 
 @app.command()
@@ -24,16 +30,16 @@ def layers(
     random: Annotated[bool, typer.Option("--random", help="torchvision: random weights, nothing to download.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the layers a map can be drawn at, with their shapes; the default is marked."""
+    """List the layers a map can be drawn at, with their shapes for a square picture; the default is marked."""
     with one_sentence():
         loaded: Any
         loaded, preprocess = _untrained(model) if random else load_model(model, weights)
-        preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
-        blank = torch.zeros(1, 3, *preprocess.size)
+        # A picture as the model's own preparation makes it: some sizes and some blanks no picture of it ever has.
+        x = batch_of(loaded, vignettes.draw(SEED).image, preprocess).x
         forward = forward_of(loaded)
-        size = picture_of(blank)
-        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank), size), size)
-        default = layer_finder.find_layer(loaded, forward, blank)
+        size = picture_of(x)
+        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(x.clone()), size), size)
+        default = layer_finder.find_layer(loaded, forward, x)
     if as_json:
         rows = [
             {"name": c.name, "kind": c.kind, "shape": c.map, "form": c.form, "default": c.name == default}
@@ -41,7 +47,10 @@ def layers(
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("layer", "kind", "K × h × w", "")
+    # Names are what the list is for, so they are broken rather than cut.
+    table = Table(
+        Column("layer", overflow="fold"), "kind", "K × h × w", "", caption=f"of an input of {size[0]}×{size[1]} pixels"
+    )
     for call in found:
         mark = "← default" if call.name == default else ""
         form = "" if call.form == "a map" else f"  [dim]{call.form}[/]"
