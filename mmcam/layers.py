@@ -11,8 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of, replace_tensor
+from mmcam.engine import (
+    ExplainError,
+    as_found,
+    check_recordable,
+    find_module,
+    first_tensor,
+    grid_at,
+    picture_of,
+    replace_tensor,
+)
 from mmcam.grids import fits
+from mmcam.weights import untrained
 
 _POOLING = (
     nn.MaxPool2d,
@@ -201,6 +211,7 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
 
 def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
+    check_recordable(model)
     picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
@@ -219,7 +230,8 @@ def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tens
             if not any(len(other.shape) == 4 for other in calls):
                 _in_order(model, next(other for other in calls if other.map == call.map), outputs, pixels)
             return call.name
-    raise ExplainError(f"No layer of {type(model).__name__} that shows a map has a say in its output; name a layer.")
+    said, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
+    raise ExplainError(f"{said}, {cause}; load trained ones." if cause else f"{said}; name a layer.")
 
 
 def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:
