@@ -25,9 +25,8 @@ Text = Annotated[str | None, typer.Option(help="The caption to explain; default 
 Question = Annotated[str | None, typer.Option(help="A question about the picture.")]
 Answer = Annotated[str | None, typer.Option(help="Its answer; default the model's own.")]
 Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word or answer.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")
-]
+MODELS = "Bundled name, folder, torchvision:NAME, timm:NAME, hf:NAME or module:factory."
+Model = Annotated[str | None, typer.Option("--model", help=MODELS)]
 Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.safetensors, .pth).")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
