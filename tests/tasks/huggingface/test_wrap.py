@@ -72,7 +72,7 @@ def test_what_cannot_be_wrapped_is_one_sentence(tmp_path):
     model, _ = vit()
     with pytest.raises(ExplainError, match="ViTForImageClassification needs its processor"):
         mmcam.wrap(model)
-    with pytest.raises(ExplainError, match=r"There is no adapter for Linear; there are some for .*CLIPModel"):
+    with pytest.raises(ExplainError, match=r"no adapter for Linear; there are some for image classifiers, .*CLIP,"):
         mmcam.wrap(nn.Linear(2, 2), object())
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertNobody"]}')
     with pytest.raises(ExplainError, match="is a BertNobody, unknown to this transformers"):
@@ -94,6 +94,26 @@ def test_wrapping_leaves_every_parts_mode_alone():
     assert wrapped.training
     assert model.training
     assert not model.vit.embeddings.training
+
+
+@pytest.mark.parametrize("around", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_compiled_and_parallel_models_are_wrapped_like_what_is_in_them(around):
+    model, processor = blip("BlipForConditionalGeneration")
+    expected = mmcam.explain_caption(mmcam.wrap(model, processor), photo(40, 60), 0, caption=CAPTION)
+    found = mmcam.explain_caption(mmcam.wrap(around(model), processor), photo(40, 60), 0, caption=CAPTION)
+    assert torch.equal(found.values, expected.values)
+
+
+def test_models_without_classes_say_what_explains_them():
+    similar = mmcam.wrap(*clip())
+    for target in (None, 5, [0, lambda embeddings: embeddings[:, 0]]):
+        with pytest.raises(ExplainError, match=r"has no classes, only the coordinates .* use mmcam.explain_similarity"):
+            mmcam.explain_class(similar, photo(40, 60), target)
+    assert mmcam.explain_class(similar, photo(40, 60), lambda embeddings: embeddings.square().sum(1)).score > 0
+    with pytest.raises(ExplainError, match=r"has no classes; use mmcam.explain_similarity"):
+        mmcam.explain_class(mmcam.wrap(*matcher()), photo(40, 60))
+    with pytest.raises(ExplainError, match=r"has no classes; use mmcam.explain_caption\(model, picture\)"):
+        mmcam.explain_class(mmcam.wrap(*blip("BlipForConditionalGeneration")), photo(40, 60))
 
 
 def test_similarity_on_the_command_line(tmp_path):
