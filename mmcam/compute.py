@@ -16,6 +16,7 @@ from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
 from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import fuse
 from mmcam.neurons.fingerprint import Origin
+from mmcam.tasks.timm_networks import timm_preprocess
 
 
 def compute(
@@ -124,7 +125,7 @@ def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
 def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     """What a user calls a picture, or a list of them, as the model takes them; `preprocess` None is the model's own."""
     if preprocess is None:
-        preprocess = getattr(module, "preprocess", None)
+        preprocess = getattr(module, "preprocess", None) or timm_preprocess(module)
     made = Preprocess(resize=256) if preprocess is None else preprocess_of(preprocess)
     parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     return prepare(images, made, parameter.device, parameter.dtype)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mmcam.grids import Grid, grid_of
+from mmcam.weights import absent, unrecordable, untrained
 
 Target = Callable[[Any], Tensor]
 """Turns the model's output for N pictures into N scores."""
@@ -84,6 +85,7 @@ def run(
         ExplainError: the layer is unknown, never runs, runs several times, is no spatial map, or no target depends on
             it; a target returns the wrong shape.
     """
+    check_recordable(model)
     tap = Tap(layer, call, picture=picture_of(x), fan=fan)
     rows = min(rows, getattr(model, "most_rows", rows))  # a model whose rows are heavy says so
     copies = max(1, min(len(targets), rows // (fan * len(x))))
@@ -104,11 +106,11 @@ def run(
                 for i, target in enumerate(targets)
             ]
             if not all(score.requires_grad for score in each):
-                raise ExplainError(independent(layer))
+                raise ExplainError(independent(layer, model))
             scores = torch.stack(each)
             gradients = _batched(scores, leaf, fan) if refused else _chunked(scores, leaf, copies)
         if gradients is None or not (zero or gradients.any()):
-            raise ExplainError(independent(layer))
+            raise ExplainError(independent(layer, model))
     return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
 
 
@@ -309,12 +311,18 @@ def _batched(scores: Tensor, leaf: Tensor, fan: int) -> Tensor | None:
     return None if gradients is None else gradients.unflatten(1, (fan, -1)).sum(1)
 
 
-def independent(layer: str) -> str:
-    """The sentence for a target without a gradient at a layer."""
-    return (
-        f"The target does not depend on layer {layer!r}: its gradient there is zero; choose another layer "
-        "(`mmcam layers` lists them) or another target."
-    )
+def independent(layer: str, model: nn.Module) -> str:
+    """The sentence for a target without a gradient at a layer of a model."""
+    said = f"The target does not depend on layer {layer!r}: its gradient there is zero"
+    if cause := untrained(model):
+        return f"{said}, {cause}; load trained ones."
+    return f"{said}; choose another layer (`mmcam layers` lists them) or another target."
+
+
+def check_recordable(model: nn.Module) -> None:
+    """Raise ExplainError if no gradient can be recorded through a model's weights."""
+    if problem := unrecordable(model):
+        raise ExplainError(problem)
 
 
 def score_of(target: Target, output: Any, n: int) -> Tensor:
@@ -369,6 +377,7 @@ def input_gradients(
     Returns:
         (gradients (T, N, C, H, W), scores (T, N), evidence or None).
     """
+    check_recordable(model)
     tap = Tap(layer, call, picture=picture_of(x), detach=False) if layer else None
     around = switch or (lambda on: contextlib.nullcontext())
     with as_found(model), tap.on(model) if tap else contextlib.nullcontext():
@@ -393,7 +402,7 @@ def input_gradients(
                         score, tap.leaf, torch.ones_like(score), retain_graph=True, allow_unused=True
                     )
                 if gradient is None:
-                    raise ExplainError(independent(tap.layer))
+                    raise ExplainError(independent(tap.layer, model))
                 at_layer.append(gradient.unflatten(0, (fan, len(x))).sum(0))
             with around(True):
                 (gradient,) = torch.autograd.grad(
@@ -405,7 +414,7 @@ def input_gradients(
     values = torch.stack(scores).detach()
     evidence = Evidence(tap.leaf.detach()[: len(x)], torch.stack(at_layer), values) if tap else None
     if tap and evidence and not evidence.gradients.any():
-        raise ExplainError(independent(tap.layer))
+        raise ExplainError(independent(tap.layer, model))
     return torch.stack(at_pixels), values, evidence
 
 
@@ -443,7 +452,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The module inside DataParallel, DistributedDataParallel and torch.compile wrappers.
 
     Raises:
-        ExplainError: TorchScript and quantised modules, whose layers give no gradients.
+        ExplainError: TorchScript and quantised modules, whose layers give no gradients; weights without values.
     """
     while isinstance(inner := getattr(model, "_orig_mod", None) or _parallel(model), nn.Module):
         model = inner
@@ -451,6 +460,8 @@ def unwrap(model: nn.Module) -> nn.Module:
         raise ExplainError("TorchScript models take no hooks on their layers; pass the Python module it was made from.")
     if any("quantized" in type(module).__module__ for module in model.modules()):
         raise ExplainError("Quantised layers have no gradients; pass the float model it was made from.")
+    if problem := absent(model):
+        raise ExplainError(problem)
     return model
 
 

@@ -88,16 +88,16 @@ def explain_class(
             a list of them.
         contrast: a second class; the score becomes the difference, "why this rather than that".
         layer, method, call, options: as in `attribute`.
-        names: the class names in order; default what the model or torchvision says.
+        names: the class names in order; default what the model, torchvision or timm says.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
-            else ImageNet's resize to 256, crop to 224.
+            or timm's for its networks, else ImageNet's resize to 256, crop to 224.
 
     Returns:
         An Explanation; a list where a list of pictures or of targets was given, nested if both.
 
     Raises:
-        ExplainError: unknown class (with close matches) or layer; not one target a picture; a contrast that is the
-            target itself.
+        ExplainError: unknown class (with close matches) or layer; not one target a picture; a model without classes; a
+            contrast that is the target itself.
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
@@ -105,6 +105,7 @@ def explain_class(
     target = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
     known = classification.class_names(module, names)
     asked, several = _per_picture(target, batch)
+    classification.check_classifier(module, [wanted for row in asked for wanted in row])
     resolved = [[_class(t, known) for t in row] for row in asked]
     against = None if contrast is None else _class(contrast, known)
     width = max(map(len, resolved))

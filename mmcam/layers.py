@@ -11,8 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mmcam.engine import ExplainError, as_found, find_module, first_tensor, grid_at, picture_of, replace_tensor
+from mmcam.engine import (
+    ExplainError,
+    as_found,
+    check_recordable,
+    find_module,
+    first_tensor,
+    grid_at,
+    picture_of,
+    replace_tensor,
+)
 from mmcam.grids import fits
+from mmcam.weights import untrained
 
 _POOLING = (
     nn.MaxPool2d,
@@ -90,7 +100,8 @@ def trace(
         if pooled:
             pooled_outputs.append(tensor)
         grid = grid_at(model, name, tensor, picture) if rows in (None, *tensor.shape[:1]) else None
-        shown = None if grid is None else tuple(grid.read(tensor[:1].detach()).shape[1:])
+        # The whole tensor: some encoders keep the patches of all pictures in one long row.
+        shown = None if grid is None else tuple(grid.read(tensor.detach()).shape[1:])
         form, several = "" if grid is None else grid.form, not isinstance(output, Tensor)
         calls.append(Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, form, several))  # type: ignore[arg-type]
         if outputs is None:
@@ -200,6 +211,7 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
 
 def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
+    check_recordable(model)
     picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
@@ -218,7 +230,8 @@ def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tens
             if not any(len(other.shape) == 4 for other in calls):
                 _in_order(model, next(other for other in calls if other.map == call.map), outputs, pixels)
             return call.name
-    raise ExplainError(f"No layer of {type(model).__name__} that shows a map has a say in its output; name a layer.")
+    said, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
+    raise ExplainError(f"{said}, {cause}; load trained ones." if cause else f"{said}; name a layer.")
 
 
 def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:

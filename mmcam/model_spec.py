@@ -1,9 +1,11 @@
-"""From what a person types to a model: a bundled name, a folder, ``torchvision:``, ``hf:`` or ``module:factory``."""
+"""From what a person types to a model: a bundled name, a folder, ``torchvision:``, ``timm:``, ``hf:`` or a factory."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,9 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
 
     Args:
         spec: the name of a bundled model; a folder that a training script or ``save_pretrained`` wrote;
-            ``torchvision:NAME``; ``hf:NAME``, a model of the Hugging Face hub, which is downloaded; or
-            ``module:factory``, a function without arguments (or with one, the weights file, if that is given) in an
-            importable module or a file of the current folder.
+            ``torchvision:NAME``; ``timm:NAME``, with its weights; ``hf:NAME``, a model of the Hugging Face hub, which
+            is downloaded; or ``module:factory``, a function without arguments (or with one, the weights file, if that
+            is given) in an importable module or a file of the current folder.
         weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``).
         device: where to put it.
 
@@ -40,6 +42,8 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
         raise ExplainError(f"There is no device {device!r}; cpu or cuda would do.") from error
     if kind == "torchvision":
         model, preprocess = _torchvision(name, weights)
+    elif kind == "timm":
+        model, preprocess = _timm(name, weights), None
     elif kind == "hf" or (Path(spec) / "config.json").is_file():
         model, preprocess = _huggingface(name if kind == "hf" else spec), None
     elif name:
@@ -47,6 +51,21 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
     else:
         model, preprocess = _bundled(spec), None
     return model.to(device).eval(), preprocess
+
+
+def untrained_model(spec: str) -> nn.Module:
+    """A network of torchvision or timm with random weights, in eval mode: enough to see its layers.
+
+    Raises:
+        ExplainError: the specification is of another kind, or there is no such network.
+    """
+    kind, _, name = spec.partition(":")
+    if kind not in ("torchvision", "timm"):
+        raise ExplainError("--random is for torchvision:NAME and timm:NAME models; others load without it.")
+    if kind == "timm":
+        return _timm_zoo(name).create_model(name, pretrained=False).eval()
+    options = {"init_weights": False} if name in _SLOW_TO_DRAW else {}
+    return _torchvision_zoo(name).get_model(name, weights=None, **options).eval()
 
 
 def bundled_dissection(spec: str) -> Dissection:
@@ -100,7 +119,7 @@ def _bundled(name: str) -> nn.Module:
             raise
         raise ExplainError(
             f"The model {name!r} comes with a checkout of the repository, not with the installed package; "
-            "name one as torchvision:NAME, hf:NAME or module:factory."
+            "name one as torchvision:NAME, timm:NAME, hf:NAME or module:factory."
         ) from error
     folder = Path(name)
     try:
@@ -108,45 +127,63 @@ def _bundled(name: str) -> nn.Module:
             return models.load(folder.name, folder=folder)
         return models.load(name)
     except ValueError as error:
-        raise ExplainError(f"{error} Others are named torchvision:NAME, hf:NAME or module:factory.") from error
+        raise ExplainError(
+            f"{error} Others are named torchvision:NAME, timm:NAME, hf:NAME or module:factory."
+        ) from error
 
 
-def torchvision_models() -> Any:
-    """torchvision's networks.
+_SLOW_TO_DRAW = ("googlenet", "inception_v3")
+"""Their own initial weights take long to draw, and others do."""
+
+
+def _torchvision_zoo(name: str) -> Any:
+    """torchvision's networks, among them one of this name.
 
     Raises:
-        ExplainError: it is not there, or broken, as one built for another torch is.
+        ExplainError: it is not there, or broken, as one built for another torch is; there is no such network.
     """
     try:
-        return importlib.import_module("torchvision.models")
+        zoo = importlib.import_module("torchvision.models")
     except Exception as error:  # whatever a broken one raises
         raise ExplainError(
             f"torchvision cannot be imported ({error}); install the one that belongs to torch {torch.__version__}: "
             "pip install torch torchvision, both in one command."
         ) from error
 
+    _check_known(name, zoo.list_models(module=zoo), "torchvision")
+    return zoo
+
+
+def _timm_zoo(name: str) -> Any:
+    """timm, with a network of this name, perhaps with the tag of its weights.
+
+    Raises:
+        ExplainError: it is not there, or broken; there is no such network.
+    """
+    try:
+        timm = importlib.import_module("timm")
+    except Exception as error:  # whatever a broken one raises
+        raise ExplainError(f"timm cannot be imported ({error}); install it: pip install timm.") from error
+    _check_known(name.partition(".")[0], timm.list_models(), "timm")
+    return timm
+
+
+def _check_known(name: str, known: list[str], library: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=4) or known[:6]
+        raise ExplainError(f"{library} has no classifier {name!r}; the closest are {', '.join(near)}.")
+
 
 def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
-    zoo = torchvision_models()
-    known = zoo.list_models(module=zoo)
-    if name not in known:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, n=4) or known[:6]
-        raise ExplainError(f"torchvision has no classifier {name!r}; the closest are {', '.join(near)}.")
+    zoo = _torchvision_zoo(name)
     preset = zoo.get_model_weights(name)["DEFAULT"]
     preprocess = preprocess_of(preset.transforms())
     if weights is not None:
         state = read_state(weights)
         classes = list(state.values())[-1].shape[0]
-        options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        options = {"init_weights": False} if name in _SLOW_TO_DRAW else {}
         model = zoo.get_model(name, weights=None, num_classes=classes, **options)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            lines = str(error).strip().splitlines()
-            first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
-            raise ExplainError(f"The weights in {weights} do not fit torchvision's {name}: {first}") from error
+        _fill(model, state, f"The weights in {weights} do not fit torchvision's {name}")
         return model, preprocess
     try:
         return zoo.get_model(name, weights=preset), preprocess
@@ -155,6 +192,37 @@ def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
             f"The weights of torchvision:{name} could not be downloaded ({error}); on a machine with a network save "
             f"{preset.url.rsplit('/', 1)[-1]}, copy it here and pass it with --weights."
         ) from error
+
+
+def _timm(name: str, weights: Path | None) -> nn.Module:
+    timm = _timm_zoo(name)
+    if weights is None:
+        raise ExplainError(
+            f"timm:{name} needs --weights FILE, since none are downloaded; on a machine with a network, "
+            f"torch.save(timm.create_model({name!r}, pretrained=True).state_dict(), FILE) writes them."
+        )
+    state = read_state(weights)
+    heads = timm.models.get_pretrained_cfg_value(name, "classifier") or ()
+    # The head's own width, and not the last tensor's, which may be a counter of a normalisation.
+    width = next((len(state[f"{head}.weight"]) for head in _listed(heads) if f"{head}.weight" in state), None)
+    options = {} if width is None else {"num_classes": width}
+    model: nn.Module = timm.create_model(name, pretrained=False, **options)
+    _fill(model, state, f"The weights in {weights} do not fit timm's {name}")
+    return model
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
+    """Load a state dict, or say in one sentence why it does not fit."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines()
+        first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
+        raise ExplainError(f"{complaint}: {first}") from error
 
 
 def _huggingface(name: str) -> nn.Module:

@@ -1,6 +1,7 @@
 """The command line, run as a person would."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from PIL import Image
 from torchvision import models as zoo
 from typer.testing import CliRunner
 
+import mmcam
 from mmcam.cli import app
 
 runner = CliRunner()
@@ -124,6 +126,57 @@ def test_layers_marks_the_default():
     rows = json.loads(result.stdout)
     assert [row["name"] for row in rows if row["default"]] == ["layer4"]
     assert next(row for row in rows if row["name"] == "layer3")["shape"] == [256, 14, 14]
+
+
+UNTRAINED = """
+import torch
+from mmcam import Preprocess
+from torchvision.models import VisionTransformer
+
+def make():
+    torch.manual_seed(0)
+    net = VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16)
+    net.preprocess = Preprocess(size=(32, 32), mode="squash")
+    return net
+"""
+
+
+def test_layers_of_a_network_whose_head_is_still_zero(tmp_path, monkeypatch):
+    (tmp_path / "untrained_model.py").write_text(UNTRAINED)
+    monkeypatch.chdir(tmp_path)
+    result = run("layers", "untrained_model:make", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert next(row for row in rows if row["name"] == "encoder.layers.encoder_layer_1.ln_1")["shape"] == [16, 4, 4]
+    assert not any(row["default"] for row in rows)
+    assert "No default" in result.stderr
+    assert "the weights of its last layer, 'heads.head', are all zero" in result.stderr
+
+
+@pytest.mark.parametrize("spec", ["torchvision:resnet18x", "timm:resnet18x"])
+def test_a_misspelt_network_gives_close_names(spec):
+    for result in (run("layers", spec, "--random"), run("layers", spec)):
+        assert result.exit_code == 1
+        assert re.search(r"has no classifier 'resnet18x'; the closest are .*resnet18", result.output)
+
+
+def test_timm_networks_need_their_weights_or_random_ones(photo, tmp_path):
+    timm = pytest.importorskip("timm")
+    result = run("explain", photo, "--model", "timm:test_resnet")
+    assert result.exit_code == 1
+    assert "timm:test_resnet needs --weights FILE" in result.output
+    rows = json.loads(run("layers", "timm:test_resnet", "--random", "--json").stdout)
+    assert [row["name"] for row in rows if row["default"]] == ["layer4"]
+    # A network with a head of its own and normalisations that count.
+    trained = timm.create_model("test_resnet", pretrained=False, num_classes=7).eval()
+    torch.save(trained.state_dict(), tmp_path / "own.pth")
+    model = ["--model", "timm:test_resnet", "--weights", tmp_path / "own.pth", "--out", tmp_path / "out"]
+    result = run("explain", photo, *model, "--class", 3, "--json")
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)
+    assert report["score"] == pytest.approx(mmcam.explain_class(trained, photo, 3).score, rel=1e-4)
+    wrong = ["--model", "timm:test_vit", "--weights", tmp_path / "own.pth"]
+    assert "do not fit timm's test_vit" in run("explain", photo, *wrong).output
 
 
 def test_vignettes_writes_a_folder_once(tmp_path):

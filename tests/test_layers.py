@@ -171,3 +171,23 @@ def test_functional_pooling_needs_no_module():
             return self.fc(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
 
     assert default(seeded(Functional), pictures()) == "features"
+
+
+def test_a_head_of_zeros_is_named():
+    """As many networks have it before training: nothing has a say, and the reader should hear why."""
+    from torchvision.models import VisionTransformer
+
+    net = VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16).eval()
+    x = pictures(1, 32)
+    said = "the weights of its last layer, 'heads.head', are all zero, as before training; load trained ones"
+    with pytest.raises(ExplainError, match=f"has a say in its output, probably because {said}"):
+        find_layer(net, net, x)
+    layer = "encoder.layers.encoder_layer_1.ln_1"
+    with pytest.raises(ExplainError, match=f"its gradient there is zero, probably because {said}"):
+        mmcam.attribute(net, x, [3], layer=layer)
+    nn.init.normal_(net.heads.head.weight)
+    assert find_layer(net, net, x) == layer
+    assert mmcam.attribute(net, x, [3]).any()
+    # A layer that does not count for another reason is not blamed on the head.
+    with pytest.raises(ExplainError, match="its gradient there is zero; choose another layer"):
+        mmcam.attribute(net, x, [3], layer="encoder.layers.encoder_layer_1")

@@ -61,6 +61,23 @@ def test_a_frozen_model_in_inference_mode():
     assert not any(p.requires_grad for p in frozen.parameters())
 
 
+@pytest.mark.parametrize("method", ["gradcam", "gradient"])
+def test_a_model_built_in_inference_mode_is_one_sentence(method):
+    with torch.inference_mode():
+        model = seeded(Deep)
+    with pytest.raises(ExplainError, match=r"Deep was built inside torch.inference_mode\(\).*load it outside"):
+        attribute(model, pictures(), [0], method=method)
+    # What records no gradient needs none.
+    assert attribute(model, pictures(), [0], method="occlusion", patch=8, stride=8).any()
+
+
+def test_a_model_without_values_is_one_sentence():
+    model = seeded(Deep).to("meta")
+    for call in (lambda: attribute(model, pictures(), [0]), lambda: mmcam.explain_class(model, pictures(1)[0])):
+        with pytest.raises(ExplainError, match=r"Weights of Deep are on the device 'meta'.*load it whole"):
+            call()
+
+
 # --- wrappers ---------------------------------------------------------------------------------------------------------
 
 

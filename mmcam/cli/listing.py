@@ -5,35 +5,49 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import torch
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 import mmcam
 from mmcam import layers as layer_finder
-from mmcam.cli.shared import Json, Weights, app, console, one_sentence
+from mmcam.cli.shared import MODELS, Json, Weights, app, complaints, console, one_sentence
+from mmcam.compute import batch_of
+from mmcam.datasets import vignettes
 from mmcam.engine import picture_of
-from mmcam.model_spec import load_model, torchvision_models
+from mmcam.model_spec import load_model, untrained_model
 from mmcam.tasks.anything import forward_of
+
+SEED = 20000123
+"""Of the drawn picture that is sent through a model to see its layers, 224×224."""
 
 
 @app.command()
 def layers(
-    model: Annotated[str, typer.Argument(help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")],
+    model: Annotated[str, typer.Argument(help=MODELS)],
     weights: Weights = None,
-    random: Annotated[bool, typer.Option("--random", help="torchvision: random weights, nothing to download.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="torchvision, timm: random weights, nothing to download.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the layers a map can be drawn at, with their shapes; the default is marked."""
+    """List the layers a map can be drawn at, with their shapes for a square picture; the default is marked."""
     with one_sentence():
         loaded: Any
-        loaded, preprocess = _untrained(model) if random else load_model(model, weights)
-        preprocess = preprocess or getattr(loaded, "preprocess", None) or mmcam.Preprocess()
-        blank = torch.zeros(1, 3, *preprocess.size)
+        loaded, preprocess = (untrained_model(model), None) if random else load_model(model, weights)
+        # A picture as the model's own preparation makes it: some sizes and some blanks no picture of it ever has.
+        x = batch_of(loaded, vignettes.draw(SEED).image, preprocess).x
         forward = forward_of(loaded)
-        size = picture_of(blank)
-        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(blank), size), size)
-        default = layer_finder.find_layer(loaded, forward, blank)
+        size = picture_of(x)
+        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(x.clone()), size), size)
+        try:
+            default, problem = layer_finder.find_layer(loaded, forward, x), ""
+        except mmcam.ExplainError as error:
+            if not found:
+                raise
+            default, problem = "", str(error)  # the layers are there all the same
+    if problem:
+        complaints.print(f"[yellow]No default:[/] {escape(problem)}", highlight=False, soft_wrap=True)
     if as_json:
         rows = [
             {"name": c.name, "kind": c.kind, "shape": c.map, "form": c.form, "default": c.name == default}
@@ -41,7 +55,10 @@ def layers(
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("layer", "kind", "K × h × w", "")
+    # Names are what the list is for, so they are broken rather than cut.
+    table = Table(
+        Column("layer", overflow="fold"), "kind", "K × h × w", "", caption=f"of an input of {size[0]}×{size[1]} pixels"
+    )
     for call in found:
         mark = "← default" if call.name == default else ""
         form = "" if call.form == "a map" else f"  [dim]{call.form}[/]"
@@ -71,13 +88,3 @@ def methods(
             needs = f"\n[dim]needs {m.needs}[/]" if m.needs else ""
             table.add_row(m.name, m.cost + needs, given, m.source)
         console.print(table)
-
-
-def _untrained(spec: str) -> tuple[torch.nn.Module, mmcam.Preprocess | None]:
-    if not spec.startswith("torchvision:"):
-        raise mmcam.ExplainError("--random is for torchvision:NAME models; others load without it.")
-    zoo = torchvision_models()
-    name = spec.partition(":")[2]
-    if name not in zoo.list_models(module=zoo):
-        raise mmcam.ExplainError(f"torchvision has no classifier {name!r}.")
-    return zoo.get_model(name, weights=None).eval(), None

@@ -16,6 +16,7 @@ from rich.table import Table
 import mmcam
 from mmcam.cli.explain import slug
 from mmcam.cli.shared import (
+    MODELS,
     Answer,
     ByWord,
     Class,
@@ -52,7 +53,7 @@ Layer = Annotated[str | None, typer.Option(help="Where to read activations; `mmc
 
 @app.command()
 def dissect(
-    model: Annotated[str, typer.Argument(help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")],
+    model: Annotated[str, typer.Argument(help=MODELS)],
     data: Annotated[
         str,
         typer.Option(

@@ -30,9 +30,8 @@ SimilarTo = Annotated[
 Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word, answer or text.")]
 Position = Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")]
 ByWord = Annotated[bool, typer.Option("--by-word", help="Every word of the question, too.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Bundled name, folder, torchvision:NAME, hf:NAME or module:factory.")
-]
+MODELS = "Bundled name, folder, torchvision:NAME, timm:NAME, hf:NAME or module:factory."
+Model = Annotated[str | None, typer.Option("--model", help=MODELS)]
 Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.safetensors, .pth).")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

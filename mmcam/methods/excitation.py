@@ -64,7 +64,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
             for target in q.targets:
                 score = score_of(target, output, n)
                 if not score.requires_grad:
-                    raise ExplainError(independent(layer))
+                    raise ExplainError(independent(layer, q.model))
                 (slope,) = torch.autograd.grad(score.sum(), top, retain_graph=True, allow_unused=True)
                 if slope is None:
                     raise ExplainError(f"The score of the target does not pass through {rule.place()}.")

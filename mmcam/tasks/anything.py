@@ -7,14 +7,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
+TEXT = "what is this"
+"""The question that is asked, or the text that is compared."""
+
 
 def forward_of(module: nn.Module) -> Callable[[Tensor], Any]:
     """Pictures (N,C,H,W) → whatever the model makes of them: logits, captions, or answers to a stock question."""
     model: Any = module
 
     def forward(x: Tensor) -> Any:
+        texts = [TEXT] * len(x)
         if hasattr(model, "answer_scores"):
-            return model.answer_scores(x, ["what is this"] * len(x))
-        return model.generate(x) if hasattr(model, "token_log_probs") else model(x)
+            return model.answer_scores(x, texts)
+        if hasattr(model, "asked"):
+            with model.asked(texts):
+                return model.generate(x)
+        if hasattr(model, "token_log_probs"):
+            return model.generate(x)
+        return model.similarity(x, texts) if hasattr(model, "similarity") and not has_forward(model) else model(x)
 
     return forward
+
+
+def has_forward(module: nn.Module) -> bool:
+    """Whether a module can be called at all: some models of two inputs only offer their task's methods."""
+    return getattr(module.forward, "__func__", None) is not nn.Module.forward

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmcam.engine import ExplainError, Target, first_tensor
+from mmcam.tasks.anything import has_forward
+from mmcam.tasks.timm_networks import timm_classes
 
 
 def logits_of(output: Any) -> Tensor:
@@ -26,6 +28,31 @@ def logits_of(output: Any) -> Tensor:
             f"A classifier gives logits (N, classes); this model gives {form}. Pass a function output → (N,) as target."
         )
     return logits
+
+
+_INSTEAD = {
+    "similarity": "explain_similarity(model, picture, text)",
+    "answer_scores": "explain_answer(model, picture, question)",
+    "asked": "explain_answer(model, picture, question)",
+    "token_log_probs": "explain_caption(model, picture)",
+}
+"""What explains a model that offers a method of another task."""
+
+
+def check_classifier(model: nn.Module, targets: Iterable[Any]) -> None:
+    """Raise ExplainError if a model has no classes, unless every target is a function of its output.
+
+    A model of pictures and texts gives an embedding: its coordinates look like logits and mean nothing. A captioner or
+    VQA model may have no output for a picture alone.
+    """
+    name, call = type(model).__name__, next((call for way, call in _INSTEAD.items() if hasattr(model, way)), "")
+    if call and not has_forward(model):
+        raise ExplainError(f"{name} has no classes; use mmcam.{call}.")
+    if hasattr(model, "similarity") and not all(callable(target) for target in targets):
+        raise ExplainError(
+            f"{name} compares pictures with texts and has no classes, only the coordinates of an embedding; use "
+            f"mmcam.{call}, or pass a function of the embeddings (N,D) as target."
+        )
 
 
 def index_target(index: int | Tensor) -> Target:
@@ -70,7 +97,7 @@ def predicted_target(chosen: list[Tensor]) -> Target:
 
 def class_names(model: nn.Module, names: Sequence[str] | None) -> Sequence[str] | None:
     """The names of a model's classes, in order: as given, the model's own ``classes``, its ``config.id2label``, or
-    ImageNet's for a torchvision classifier with its 1000 outputs; None where nothing says.
+    ImageNet's for a classifier of torchvision or timm with as many outputs; None where nothing says.
     """
     if names is not None:
         return names
@@ -83,7 +110,7 @@ def class_names(model: nn.Module, names: Sequence[str] | None) -> Sequence[str] 
         from torchvision.models import ResNet50_Weights
 
         return ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
-    return None
+    return timm_classes(model)
 
 
 def class_index(name: str, names: Sequence[str] | None) -> int:

@@ -6,11 +6,12 @@ Nothing here imports transformers: a model and its processor come from the user,
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from torch import nn
 
-from mmcam.engine import ExplainError
+from mmcam.engine import ExplainError, unwrap
 
 CLASSIFIERS = "ForImageClassification"
 """How the names of image classifiers end."""
@@ -48,7 +49,7 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     of the model's family. The model itself is not changed, and lives on inside the result, as ``.model``.
 
     Args:
-        model: a transformers model, or a pipeline, which brings its processor along.
+        model: a transformers model, also a compiled or parallel one, or a pipeline, which brings its processor along.
         processor: its own: what ``AutoProcessor.from_pretrained`` gives, or an image processor for classifiers.
 
     Raises:
@@ -56,6 +57,8 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     """
     if processor is None and hasattr(model, "preprocess") and hasattr(model, "model"):  # a pipeline
         model, processor = model.model, _processor_of(model)
+    if isinstance(model, nn.Module):
+        model = unwrap(model)
     if processor is None:
         raise ExplainError(
             f"{type(model).__name__} needs its processor: mmcam.wrap(model, AutoProcessor.from_pretrained(…))."
@@ -64,12 +67,18 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     family = FAMILIES.get(CLASSIFIERS if name.endswith(CLASSIFIERS) else name)
     if family is None:
         raise ExplainError(
-            f"There is no adapter for {name}; there are some for {', '.join(FAMILIES)}. Any module can be explained "
-            "with explain_class, a target function and layer=."
+            f"There is no adapter for {name}; there are some for image classifiers, {', '.join(_known())}. Any module "
+            "can be explained with explain_class, a target function and layer=."
         )
     adapted: nn.Module = importlib.import_module(f"mmcam.tasks.huggingface.{family}").adapt(model, processor)
     adapted.training = model.training  # of the new module alone: a part of the model may be in another mode
     return adapted
+
+
+def _known() -> list[str]:
+    """The families' names, without what their models are for."""
+    names = [re.sub("(For[A-Z]|Model$).*", "", name) for name, family in FAMILIES.items() if family != "classifier"]
+    return list(dict.fromkeys(names))
 
 
 def _processor_of(pipeline: Any) -> Any:

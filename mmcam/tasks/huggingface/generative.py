@@ -277,7 +277,9 @@ class Idefics3(Generative):
         return tower
 
     def _pictures(self, x: Tensor) -> dict[str, Tensor]:
-        return {"pixel_values": x[:, None]}
+        # The model takes a picture that is 0 everywhere for padding and leaves it out, so a blank one is almost 0.
+        blank = (x == 0).flatten(1).all(1)[:, None, None, None]
+        return {"pixel_values": torch.where(blank, 1e-6, x)[:, None]}
 
 
 def _one_tile(maker: Any, images: Image.Image, return_tensors: str) -> dict[str, Tensor]:

@@ -117,6 +117,13 @@ class Qwen(Generative):
         maker = image_processor_of(self.processor)
         return Resized(mode="squash", mean=tuple(maker.image_mean), std=tuple(maker.image_std), maker=maker)
 
+    def _prompt(self, text: str, size: tuple[int, ...]) -> list[int]:
+        tokens, place = super()._prompt(text, size), self.model.config.image_token_id
+        # The processor resizes pictures as it likes; a prepared input keeps its size, so its places are counted here.
+        start, side = tokens.index(place), self.maker.patch_size * self.maker.merge_size
+        after = start + tokens.count(place)
+        return [*tokens[:start], *[place] * ((size[0] // side) * (size[1] // side)), *tokens[after:]]
+
     def _visual(self) -> Any:
         return self.model.model.visual
 

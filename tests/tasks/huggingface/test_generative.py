@@ -380,6 +380,40 @@ def test_what_qwen_cannot_take():
     assert torch.allclose(both[1].whole.values, mmcam.explain_caption(wrapped, two[1], caption=CAPTION).whole.values)
 
 
+@pytest.mark.parametrize("name", ["qwen2", "qwen2.5"])
+def test_qwen_takes_prepared_inputs_larger_than_its_processor_makes(name):
+    _, model, _, wrapped = made(name)
+    x = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    exp = mmcam.explain_caption(wrapped, x[0], caption=CAPTION)
+    assert exp.whole.cam.shape == (6, 8)
+    # The prompt by hand: the same text around as many places.
+    (prompt,) = wrapped._prompts(x)
+    place = model.config.image_token_id
+    assert prompt.count(place) == 48
+    (small,) = wrapped._prompts(torch.zeros(1, 3, 16, 16))
+    assert [i for i in small if i != place] == [i for i in prompt if i != place]
+
+
+def test_grounding_of_a_blank_picture(family):
+    known, model, processor, wrapped = family
+    image = picture(known.picture)
+    words = mmcam.grounding(wrapped, image, CAPTION)
+    tokens = torch.tensor([wrapped.encode(CAPTION)])
+    with torch.no_grad():
+        seen = log_probs(known, model, known.inputs(processor, image), tokens)[0]
+    assert " ".join(word.word for word in words) == CAPTION
+    for word, (_, at) in zip(words, wrapped.words(tokens[0].tolist()), strict=True):
+        assert word.log_prob == pytest.approx(float(seen[at].sum()), abs=1e-4)
+    # A blank is the mean colour, 0; transformers leaves an Idefics3 picture of exactly 0 out.
+    inputs = known.inputs(processor, image)
+    inputs["pixel_values"] = (1e-6 if model.config.model_type == "idefics3" else 0) * inputs["pixel_values"]
+    with torch.no_grad():
+        blind = log_probs(known, model, inputs, tokens)[0]
+    for word, (_, at) in zip(words, wrapped.words(tokens[0].tolist()), strict=True):
+        assert word.blind_log_prob == pytest.approx(float(blind[at].sum()), abs=1e-3)
+    assert any(abs(word.drop) > 1e-2 for word in words)
+
+
 def test_prompts_can_be_changed():
     known, model, processor, _ = made("llava")
     wrapped = wrap(model, processor)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from tiny_captioners import blip, vision_gpt2
+from tiny_captioners import CAPTION, asking, blip, matcher, pix2struct, vision_gpt2
+from tiny_generative import FAMILIES
 from tiny_similarity import clip, photo
 from torch import nn
 from typer.testing import CliRunner
@@ -71,7 +72,7 @@ def test_what_cannot_be_wrapped_is_one_sentence(tmp_path):
     model, _ = vit()
     with pytest.raises(ExplainError, match="ViTForImageClassification needs its processor"):
         mmcam.wrap(model)
-    with pytest.raises(ExplainError, match=r"There is no adapter for Linear; there are some for .*CLIPModel"):
+    with pytest.raises(ExplainError, match=r"no adapter for Linear; there are some for image classifiers, .*CLIP,"):
         mmcam.wrap(nn.Linear(2, 2), object())
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertNobody"]}')
     with pytest.raises(ExplainError, match="is a BertNobody, unknown to this transformers"):
@@ -95,6 +96,26 @@ def test_wrapping_leaves_every_parts_mode_alone():
     assert not model.vit.embeddings.training
 
 
+@pytest.mark.parametrize("around", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_compiled_and_parallel_models_are_wrapped_like_what_is_in_them(around):
+    model, processor = blip("BlipForConditionalGeneration")
+    expected = mmcam.explain_caption(mmcam.wrap(model, processor), photo(40, 60), 0, caption=CAPTION)
+    found = mmcam.explain_caption(mmcam.wrap(around(model), processor), photo(40, 60), 0, caption=CAPTION)
+    assert torch.equal(found.values, expected.values)
+
+
+def test_models_without_classes_say_what_explains_them():
+    similar = mmcam.wrap(*clip())
+    for target in (None, 5, [0, lambda embeddings: embeddings[:, 0]]):
+        with pytest.raises(ExplainError, match=r"has no classes, only the coordinates .* use mmcam.explain_similarity"):
+            mmcam.explain_class(similar, photo(40, 60), target)
+    assert mmcam.explain_class(similar, photo(40, 60), lambda embeddings: embeddings.square().sum(1)).score > 0
+    with pytest.raises(ExplainError, match=r"has no classes; use mmcam.explain_similarity"):
+        mmcam.explain_class(mmcam.wrap(*matcher()), photo(40, 60))
+    with pytest.raises(ExplainError, match=r"has no classes; use mmcam.explain_caption\(model, picture\)"):
+        mmcam.explain_class(mmcam.wrap(*blip("BlipForConditionalGeneration")), photo(40, 60))
+
+
 def test_similarity_on_the_command_line(tmp_path):
     model, processor = clip()
     model.save_pretrained(tmp_path / "clip")
@@ -109,3 +130,40 @@ def test_similarity_on_the_command_line(tmp_path):
     refused = CliRunner().invoke(app, ["explain", str(tmp_path / "photo.png"), "--similar-to", word])
     assert refused.exit_code == 2
     assert "--model" in refused.output
+
+
+LISTED = {name: FAMILIES[name].build for name in ("qwen2", "qwen2.5", "idefics3", "internvl")}
+LISTED |= {"pix2struct": pix2struct, "blip-vqa": lambda: blip("BlipForQuestionAnswering"), "matcher": matcher}
+
+
+def listed(build, folder):
+    """What `mmcam layers` prints of a model's folder, as JSON."""
+    model, processor = build()
+    model.save_pretrained(folder)
+    for part in [processor] if callable(processor) else [processor.image_processor, processor.tokenizer]:
+        part.save_pretrained(folder)
+    result = CliRunner().invoke(app, ["layers", str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout[result.stdout.index("[\n") :])
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_layers_of_a_folder_are_those_a_picture_has(name, tmp_path):
+    rows = listed(LISTED[name], tmp_path)
+    (default,) = (row for row in rows if row["default"])
+    wrapped, picture = mmcam.wrap(*LISTED[name]()), photo(224, 224)
+    assert default["name"] == wrapped.explain_layer
+    for row in (default, rows[0]):
+        if hasattr(wrapped, "similarity"):
+            exp = mmcam.explain_similarity(wrapped, picture, "a dog", layer=row["name"])
+        else:
+            with asking(wrapped):
+                exp = mmcam.explain_caption(wrapped, picture, 0, caption=CAPTION, layer=row["name"])
+        assert list(exp.activations.shape) == row["shape"]
+
+
+def test_a_listed_name_is_whole_however_narrow_the_screen(tmp_path):
+    rows = listed(FAMILIES["qwen2"].build, tmp_path)
+    lines = CliRunner().invoke(app, ["layers", str(tmp_path)]).stdout.splitlines()
+    column = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
+    assert column == "".join(row["name"] for row in rows)
