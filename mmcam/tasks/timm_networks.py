@@ -61,7 +61,7 @@ def timm_classes(model: nn.Module) -> Sequence[str] | None:
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(model)
-    return None if subset is None else ImageNetInfo(subset).label_descriptions()
+    return None if subset is None else list(ImageNetInfo(subset).label_descriptions())
 
 
 def _of_timm(model: nn.Module) -> bool:
