@@ -169,7 +169,7 @@ LINES: Final = (
         "doctor or nurse: accuracy 82 → 90 % once rebalanced, maps on the face",
         ("neuron-bias",),
         lambda: "biased {}, unbiased {}".format(
-            cell("neuron-bias", "names_the_scene", world="boats only at sea", pictures_of="boat, sea"),
+            cell("neuron-bias", "names_the_scene", world="biased", pictures_of="boat, sea"),
             cell("neuron-bias", "names_the_scene", world="as it is", pictures_of="boat, sea"),
         ),
         None,
@@ -193,7 +193,10 @@ LINES: Final = (
         ("neuron-text", "neuron-detectors", "neuron-removal"),
         lambda: ", ".join(
             f"{model.removeprefix('vignette-')} "
-            + cell("neuron-text", "for_in_picture", model=model, by="contribution", quantile=0.005, threshold=0.04)
+            + cell(
+                "neuron-text", "for_in_picture", model=model, units="all", by="contribution", quantile=0.005,
+                threshold=0.04,
+            )  # fmt: skip
             for model in ("vignette-classifier", "vignette-captioner", "vignette-vqa")
         ),
         None,

@@ -21,7 +21,7 @@ from mmcam.datasets.concepts import ConceptData
 from mmcam.engine import ExplainError, activations, as_found, unwrap
 from mmcam.image import PictureError
 from mmcam.layers import find_layer
-from mmcam.neurons.fingerprint import fingerprint
+from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.names import Names, UnitName
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
@@ -119,6 +119,7 @@ def clip_dissect(
         source=f"CLIP-Dissect with {type(clip).__name__}: {len(vocabulary)} words, {len(excitement)} pictures",
         layer=str(layer),
         fingerprint=fingerprint(module, str(layer)),
+        casts=cast_fingerprints(module, str(layer)),
         complete=True,
     )
 

@@ -23,7 +23,7 @@ from mmcam.explanation import write_whole
 from mmcam.image import Batch, PictureError
 from mmcam.layers import find_layer
 from mmcam.neurons.dissection import Dissection
-from mmcam.neurons.fingerprint import fingerprint
+from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
 from mmcam.neurons.tally import TALLIES, Tally
 from mmcam.progress import with_progress
@@ -150,6 +150,7 @@ def dissect(
         sampled=state.quantile.fraction,
         skipped=tuple(sorted(skipped.items())),
         fingerprint=whose,
+        casts=cast_fingerprints(module, layer),
     )
 
 

@@ -45,6 +45,7 @@ class Dissection:
         sampled: share of the places the thresholds were found from; 1 unless memory did not suffice.
         skipped: pictures that could not be read: (index, why).
         fingerprint: of the weights (see `mmcam.neurons.fingerprint`).
+        casts: fingerprints of the same weights in half precision, whose units have the same names.
         version: of mmcam.
     """
 
@@ -65,6 +66,7 @@ class Dissection:
     sampled: float
     skipped: Sequence[tuple[int, str]]
     fingerprint: str
+    casts: tuple[str, ...] = ()
     version: str = field(default=__version__)
 
     @property
@@ -107,7 +109,7 @@ class Dissection:
             concept = self.concepts[int(best[k])]
             units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]))
         source = f"Network Dissection with {self.data}"
-        return Names(units, self.units, "IoU", source, self.layer, self.fingerprint, complete=True)
+        return Names(units, self.units, "IoU", source, self.layer, self.fingerprint, self.casts, complete=True)
 
     def detectors(self, threshold: float = DETECTOR) -> dict[str, int]:
         """How many units' best concept is of each category and above the threshold."""
@@ -143,6 +145,7 @@ class Dissection:
             rest["concepts"] = tuple(Concept(**concept) for concept in rest["concepts"])
             rest["skipped"] = tuple((int(index), why) for index, why in rest["skipped"])
             rest["shape"] = tuple(rest["shape"])
+            rest["casts"] = tuple(rest.get("casts", ()))  # older files have none
             rest |= {name: t.long() if not t.is_floating_point() else t for name, t in tensors.items()}
             return cls(**rest)
         except FileNotFoundError as error:
@@ -180,7 +183,18 @@ class Dissection:
             tensor = getattr(self, name).cpu().contiguous()
             small = not tensor.is_floating_point() and int(tensor.abs().amax() if tensor.numel() else 0) < 2**31
             tensors[name] = tensor.int() if small else tensor
-        names = ("shape", "layer", "model", "data", "pictures", "quantile", "sampled", "skipped", "fingerprint")
+        names = (
+            "shape",
+            "layer",
+            "model",
+            "data",
+            "pictures",
+            "quantile",
+            "sampled",
+            "skipped",
+            "fingerprint",
+            "casts",
+        )
         rest: dict[str, object] = {name: getattr(self, name) for name in names}
         concepts = [asdict(concept) for concept in self.concepts]
         return tensors, {**rest, "version": self.version, "concepts": concepts}

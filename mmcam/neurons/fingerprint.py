@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 
 from mmcam.engine import find_module
 from mmcam.layers import PASSING
 
+HALVES: Final = (torch.float16, torch.bfloat16)
 
-def fingerprint(model: nn.Module, layer: str) -> str:
+
+def fingerprint(model: nn.Module, layer: str, rounded: torch.dtype = torch.float32) -> str:
     """Sixteen hex digits of the weights up to a layer, its own included: names of units belong to them.
 
     What counts is every parameter and floating buffer of the modules that are registered before the layer, hold it or
@@ -21,11 +24,13 @@ def fingerprint(model: nn.Module, layer: str) -> str:
     leaves them valid; finetuning anything before the layer does not. A parameter of the whole model's own, or a
     language side registered before the encoder, counts too, so names may be refused that would fit; what is registered
     after the layer but run before it is overlooked. Values are compared in float32: half-precision weights that are
-    loaded in float32 stay the same.
+    loaded in float32 stay the same. Weights that are cast to half precision do not, unless they were halves before; see
+    `cast_fingerprints`.
 
     Args:
         model: on any device.
         layer: dotted name, as in ``model.named_modules()``.
+        rounded: the fingerprint that the model would have once it is cast to this type.
 
     Raises:
         ExplainError: there is no such layer.
@@ -36,8 +41,13 @@ def fingerprint(model: nn.Module, layer: str) -> str:
         digest.update(kind.encode())
         for tensor in owned:
             digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().to(rounded).float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def cast_fingerprints(model: nn.Module, layer: str) -> tuple[str, ...]:
+    """The fingerprints that the model would have in half precision: rounding leaves the units what they are."""
+    return tuple(fingerprint(model, layer, half) for half in HALVES)
 
 
 def _up_to(model: nn.Module, layer: str) -> Iterator[tuple[str, list[Tensor]]]:

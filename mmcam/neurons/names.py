@@ -33,6 +33,7 @@ class Names:
         layer: as its source calls it; "" if it does not say.
         fingerprint: of the weights the names belong to (see `mmcam.neurons.fingerprint`); "" where the source does not
             tell, so nothing keeps them from being used with other weights.
+        casts: fingerprints of the same weights in half precision, whose units have the same names.
         complete: the source lists every unit of its layer, so a layer with more than `count` is another one; otherwise
             `count` is only the least that the layer has.
     """
@@ -43,6 +44,7 @@ class Names:
     source: str = ""
     layer: str = ""
     fingerprint: str = field(default="", repr=False)
+    casts: tuple[str, ...] = field(default=(), repr=False)
     complete: bool = False
 
     def above(self, threshold: float) -> Names:

@@ -287,7 +287,8 @@ def _check(exp: Explanation, names: Names, by: str, k: int) -> None:
         raise ExplainError(
             f"The names are those of {named} units, and {exp.layer} has {units}: they belong to another layer or model."
         )
-    if names.fingerprint and exp.origin is not None and names.fingerprint != exp.origin.fingerprint:
+    whose = (names.fingerprint, *names.casts)
+    if names.fingerprint and exp.origin is not None and exp.origin.fingerprint not in whose:
         where = f" (made at {names.layer})" if names.layer else ""
         raise ExplainError(
             f"These names belong to other weights or another layer{where}; dissect this {exp.model} at {exp.layer}."

@@ -177,7 +177,7 @@ def _check(dissection: Dissection, module: nn.Module, data: ConceptData, exempla
     """Refuse a page that would show something else than was dissected."""
     if exemplars < 1:
         raise ExplainError(f"exemplars={exemplars} leaves no picture to show; it is at least 1.")
-    if fingerprint(module, dissection.layer) != dissection.fingerprint:
+    if fingerprint(module, dissection.layer) not in (dissection.fingerprint, *dissection.casts):
         raise ExplainError(
             f"The dissection of {dissection.layer} was made with other weights than this {type(module).__name__} has; "
             "pass the model it was made with, or dissect this one."

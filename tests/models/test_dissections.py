@@ -1,6 +1,7 @@
 """The dissections that come with the bundled models belong to their weights and say what is in vignettes."""
 
 import pytest
+import torch
 
 import mmcam
 import models
@@ -18,6 +19,23 @@ def test_a_dissection_belongs_to_the_default_layer_of_its_model(name):
     assert (found.layer, found.fingerprint) == (layer, fingerprint(model, layer))
     assert len(found.names().units) > 300
     assert not found.skipped
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_in_half_precision_has_the_same_names(name, dtype):
+    found = models.dissection(name)
+    assert fingerprint(models.load(name).to(dtype), found.layer) in found.casts
+
+
+def test_why_in_half_precision():
+    picture, found = VignetteConcepts("test", 1).picture(0), models.dissection("vignette-classifier")
+    full, half = (models.load("vignette-classifier").to(dtype) for dtype in (torch.float32, torch.bfloat16))
+    said, cast = (mmcam.explain_class(model, picture, "house").why(found) for model in (full, half))
+    assert said.table[0].unit == cast.table[0].unit
+    assert cast.table[0].name
+    other = mmcam.explain_class(half.float(), picture, "car")  # other weights than `full`, and in no half precision
+    assert other.why(found).text, "rounded to bfloat16, as the cast model's are"
 
 
 def test_the_strongest_units_are_where_the_dissection_says():

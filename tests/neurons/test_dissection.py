@@ -219,11 +219,25 @@ def test_a_foreign_json_is_one_sentence(dissection, tmp_path, content):
         Dissection.load(tmp_path / "it")
 
 
+MAY_BE_MISSING = ("version", "casts")  # older files have no fingerprints of casts
+
+
+def test_casts_are_kept_and_may_be_missing(dissection, tmp_path):
+    _, file = replace(dissection, casts=("a", "b")).save(tmp_path / "it")
+    assert Dissection.load(file).casts == Dissection.load(file).names().casts == ("a", "b")
+    rest = json.loads(file.read_text(encoding="utf-8"))
+    del rest["casts"]
+    file.write_text(json.dumps(rest), encoding="utf-8")
+    assert Dissection.load(file).casts == ()
+
+
 def test_a_json_with_more_or_less_in_it_is_one_sentence(dissection, tmp_path):
     dissection.save(tmp_path / "it")
     whole = json.loads((tmp_path / "it.json").read_text(encoding="utf-8"))
     changed = [{**whole, "mood": "sunny"}, {**whole, "skipped": [3]}, {**whole, "shape": None}]
-    changed += [{key: value for key, value in whole.items() if key != gone} for gone in whole if gone != "version"]
+    changed += [
+        {key: value for key, value in whole.items() if key != gone} for gone in whole if gone not in MAY_BE_MISSING
+    ]
     for rest in changed:
         (tmp_path / "it.json").write_text(json.dumps(rest), encoding="utf-8")
         with pytest.raises(ExplainError, match="it holds no dissection of mmcam"):

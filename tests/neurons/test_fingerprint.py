@@ -11,7 +11,7 @@ from tiny import Captioner, Gap, pictures, seeded
 from torch import nn
 
 from mmcam import ExplainError
-from mmcam.neurons.fingerprint import Origin, fingerprint
+from mmcam.neurons.fingerprint import HALVES, Origin, cast_fingerprints, fingerprint
 from models import load
 
 
@@ -166,6 +166,16 @@ def test_half_precision_weights_are_the_same_in_single(dtype):
     assert fingerprint(copy.deepcopy(half).float(), LAYER) == found
     assert fingerprint(copy.deepcopy(half).double(), LAYER) == found
     assert fingerprint(seeded(Net), LAYER) != found, "they were rounded"
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_a_cast_is_known_beforehand(dtype):
+    model = seeded(Net)
+    model.body.norm.running_var.mul_(1.2345)
+    before = fingerprint(model, LAYER)
+    casts = cast_fingerprints(model, LAYER)
+    assert fingerprint(model, LAYER) == before, "nothing was cast"
+    assert fingerprint(model.to(dtype), LAYER) == casts[HALVES.index(dtype)] != before
 
 
 def test_the_layout_in_memory_does_not_matter():
