@@ -192,11 +192,7 @@ LINES: Final = (
         "examples only; units named at IoU > 0.05",
         ("neuron-text", "neuron-detectors", "neuron-removal"),
         lambda: ", ".join(
-            f"{model.removeprefix('vignette-')} "
-            + cell(
-                "neuron-text", "for_in_picture", model=model, units="all", by="contribution", quantile=0.005,
-                threshold=0.04,
-            )  # fmt: skip
+            f"{model.removeprefix('vignette-')} {named(model)}"
             for model in ("vignette-classifier", "vignette-captioner", "vignette-vqa")
         ),
         None,
@@ -304,6 +300,13 @@ LINES: Final = (
         "VOC07 and ILSVRC; VGG-16",
     ),
 )
+
+
+def named(model: str) -> str:
+    """How often a name in a text is in the picture, of all units and as texts are made by default."""
+    return cell(
+        "neuron-text", "for_in_picture", model=model, units="all", by="contribution", quantile=0.005, threshold=0.04
+    )
 
 
 def pointed(network: str, pictures: str) -> str:
