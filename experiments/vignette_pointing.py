@@ -58,9 +58,14 @@ def main(
     head = ("model", "task", "truth of", "n", "pointing %", "± s.e.", "text prior %", "centre %", "random %")
     cells = []
     for row in report["rows"]:
-        figures = [f"{100 * row[key]:.1f}" for key in ("pointing", "standard_error", "prior", "centre", "random")]
+        figures = [percent(row[key]) for key in ("pointing", "standard_error", "prior", "centre", "random")]
         cells.append([row["model"], row["task"], row["category"], str(row["n"]), *figures])
     show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{report['command']}`"], BELOW)
+
+
+def percent(share: float) -> str:
+    """A share in percent; "" for the error of a single picture's, which is not known."""
+    return "" if np.isnan(share) else f"{100 * share:.1f}"
 
 
 def rows_of(name: str, records: list[Judged]) -> list[dict[str, Any]]:
