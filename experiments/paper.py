@@ -140,6 +140,16 @@ LINES: Final = (
         "VOC07 test or COCO val2014; networks finetuned on them",
     ),
     Line(
+        "5.3 faithfulness",
+        "rank correlation with occlusion maps",
+        "python -m experiments.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
+        "guided_gradcam 0.261, gradcam 0.254, c_mwp 0.220, CAM 0.208, guided_backprop 0.168",
+        ("faithfulness-vignettes", "faithfulness-photographs"),
+        lambda: listed("faithfulness-vignettes", "occlusion", FAITHFUL, scale=1, digits=3),
+        lambda: "SqueezeNet 1.0: " + listed("faithfulness-photographs", "occlusion", FAITHFUL, scale=1, digits=3),
+        "VOC07 val; a network finetuned on VOC",
+    ),
+    Line(
         "6.1 failure modes",
         "does the map of the true class point at the thing though the answer is wrong? %",
         "python -m experiments.failure_modes --data ilsvrc --root DIR --network vgg16=FILE",
@@ -174,16 +184,6 @@ LINES: Final = (
         ),
         None,
         "none",
-    ),
-    Line(
-        "5.3 faithfulness",
-        "rank correlation with occlusion maps",
-        "python -m experiments.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
-        "guided_gradcam 0.261, gradcam 0.254, c_mwp 0.220, CAM 0.208, guided_backprop 0.168",
-        ("faithfulness-vignettes", "faithfulness-photographs"),
-        lambda: listed("faithfulness-vignettes", "occlusion", FAITHFUL, scale=1, digits=3),
-        lambda: "SqueezeNet 1.0: " + listed("faithfulness-photographs", "occlusion", FAITHFUL, scale=1, digits=3),
-        "VOC07 val; a network finetuned on VOC",
     ),
     Line(
         "7 textual explanations",
@@ -234,7 +234,7 @@ LINES: Final = (
             + listed(
                 "photo-words",
                 "pointing",
-                ("gradcam", "guided_gradcam", "(text prior)"),
+                ("gradcam", "guided_gradcam"),
                 words="all",
                 model="flickr8k-captioner",
             )
