@@ -30,14 +30,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.faithfulness import METHODS
-from experiments.localisation import read
 from experiments.method_table import versions
+from experiments.records import add, read
 from experiments.sanity_checks import compared, figures, maps, told
 from experiments.tables import keep, show
 from experiments.training import Log, descend, keep_freed_memory, learning_rate, optimiser_of, rows_of
 from mmcam.datasets import vignettes
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.localisation import share
+from mmcam.explanation import write_whole
 from mmcam.layers import find_layer
 from models import Classifier
 from models.encoder import PREPROCESS
@@ -174,8 +175,7 @@ def examine(nets: dict[str, Classifier], x: Tensor, labels: np.ndarray, folder: 
             record: dict[str, Any] = {"picture": n, "next": following}
             for pair, (first, second) in PAIRS.items():
                 record[pair] = compared(made[first][0], made[second][int(first == second)], x.shape[-2:])
-            with path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            add(path, [record])
 
 
 def rows_from(folder: Path, shown: int) -> Iterator[dict[str, Any]]:
@@ -225,7 +225,29 @@ def table(folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: st
         "over the kinds, as every picture shows one kind.",
     ]
     report = {"command": command, "versions": versions(), "trained": cards, "rows": [plain(row) for row in rows]}
-    show(out / "sanity-labels", report, head, cells, above)
+    below = ["", "![Similarity of maps to those of a model that learnt other labels](sanity-labels.png)"]
+    show(out / "sanity-labels", report, head, cells, above, below)
+    draw(rows, out / "sanity-labels.png")
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """For every method a bar a pair of models, with its standard error; a panel a measure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    places = np.arange(len(rows))
+    for panel, key, name in zip(panels, ("rank", "ssim"), ("rank correlation", "structural similarity"), strict=True):
+        for i, pair in enumerate(PAIRS):
+            bars = [row[pair][key] for row in rows]
+            errors = [bar.standard_error for bar in bars]
+            style = {"color": ("C3", "C0", "0.75")[i], "ecolor": "0.3", "capsize": 2}
+            panel.bar(places + 0.27 * (i - 1), [bar.value for bar in bars], 0.25, yerr=errors, label=pair, **style)
+        panel.set_xticks(places, [row["method"] for row in rows], rotation=30, ha="right")
+        panel.set_ylabel(f"{name} with the model's own map")
+        panel.axhline(0, color="0.5", lw=0.8)
+    panels[0].legend(title="maps of a model with", fontsize=8, title_fontsize=8, frameon=False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 def plain(value: Any) -> Any:
