@@ -244,8 +244,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             style = {"color": ("C3", "C0", "0.75")[i], "ecolor": "0.3", "capsize": 2}
             panel.bar(places + 0.27 * (i - 1), [bar.value for bar in bars], 0.25, yerr=errors, label=pair, **style)
         panel.set_xticks(places, [row["method"] for row in rows], rotation=30, ha="right")
-        panel.set_ylabel(f"{name} with the model's own map")
+        panel.set_ylabel(name)
         panel.axhline(0, color="0.5", lw=0.8)
+    figure.suptitle("Maps compared with the model's own", fontsize=10)
     panels[0].legend(title="maps of a model with", fontsize=8, title_fontsize=8, frameon=False)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
