@@ -31,7 +31,7 @@ from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.localisation import covered
-from mmcam.evaluation.pointing import centre, inside
+from mmcam.evaluation.pointing import centre, inside, peak
 from mmcam.evaluation.uncertainty import mean
 from mmcam.explanation import write_whole
 from mmcam.report.overlay import draw_overlay
@@ -145,7 +145,7 @@ def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int
         maps = mmcam.attribute(net.model, torch.stack([x, fooled]), labels, method=method)
         found = []
         for both, mask in zip(maps if maps.ndim == 4 else maps.abs().amax(2), masks, strict=True):
-            hits = [inside(peak(geometry.to_original(cam)), mask, TOLERANCE[data]) for cam in both]
+            hits = [inside(peak(geometry.to_original(cam).numpy()), mask, TOLERANCE[data]) for cam in both]
             agreement = rank_correlation(*both)
             found.append([*hits, None if np.isnan(agreement) else agreement])
         record["methods"][method] = found
@@ -190,15 +190,6 @@ def fool(net: Net, x: Tensor, wrong: int, right: Sequence[int]) -> tuple[Tensor,
         (gradient,) = torch.autograd.grad(aim, made)
         pixels = (pixels + gradient.sign()).clamp(0, 255)
     return made.detach(), step, int((pixels - start).abs().max())
-
-
-def peak(heatmap: Tensor) -> tuple[int, int] | None:
-    """(x, y) of a map's maximum; None for an empty map."""
-    values = heatmap.numpy()
-    if not values.max() > 0:
-        return None
-    y, x = np.unravel_index(int(values.argmax()), values.shape)
-    return int(x), int(y)
 
 
 def summary(network: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -218,8 +218,7 @@ def middle(masks: np.ndarray, n: int) -> tuple[np.ndarray, tuple[int, int] | Non
 def noise(masks: np.ndarray, n: int) -> tuple[np.ndarray, tuple[int, int] | None]:
     """A map of noise, of its own for every picture."""
     drawn = np.random.default_rng(n).random(masks.shape[1:])
-    top = np.unravel_index(int(np.argmax(drawn)), drawn.shape)
-    return drawn, (int(top[1]), int(top[0]))
+    return drawn, pointing.peak(drawn)
 
 
 BASELINES: Final = {"(centre)": middle, "(random)": noise}

@@ -364,9 +364,7 @@ def figures(cam: Tensor, heatmap: NDArray[np.floating], case: Case, occlusion: G
         found["attended"] = known_mean(ev.rank_correlation(cam, truth) for truth in case.truths)
     if case.mask is not None:
         found["mass"], found["rank"] = ev.mass(heatmap, case.mask), ev.rank(heatmap, case.mask)
-        y, x = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
-        peak = (int(x), int(y)) if heatmap[y, x] > 0 else None
-        found["pointing"] = float(ev.inside(peak, case.mask))
+        found["pointing"] = float(ev.inside(ev.peak(heatmap), case.mask))
     return found
 
 

@@ -24,6 +24,7 @@ from mmcam.evaluation.pointing import (
     chance,
     class_mean,
     inside,
+    peak,
     per_class,
     rejection_threshold,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "max_sensitivity",
     "mean",
     "normalise_answer",
+    "peak",
     "per_class",
     "randomised",
     "rank",

@@ -40,6 +40,12 @@ def inside(peak: tuple[int, int] | None, mask: NDArray[np.bool_], tolerance: flo
     return bool((((xs - x) ** 2 + (ys - y) ** 2) <= tolerance**2).any())
 
 
+def peak(heatmap: NDArray[np.floating]) -> tuple[int, int] | None:
+    """(x, y) of the maximum of a map (H, W); None for one that is positive nowhere and so points nowhere."""
+    y, x = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
+    return (int(x), int(y)) if heatmap[y, x] > 0 else None
+
+
 def centre(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """The peak of the centre baseline: the middle pixel, whatever the picture shows."""
     return mask.shape[1] // 2, mask.shape[0] // 2

@@ -12,6 +12,7 @@ from mmcam.evaluation.pointing import (
     chance,
     class_mean,
     inside,
+    peak,
     per_class,
     rejection_threshold,
 )
@@ -140,3 +141,12 @@ def test_chance_is_the_share_of_pixels_that_would_hit(seed, tolerance):
     mask[3, 4] = True
     hits = [inside((x, y), mask, tolerance) for x in range(11) for y in range(7)]
     assert chance(mask, tolerance) == pytest.approx(np.mean(hits))
+
+
+def test_the_peak_is_the_first_maximum_and_an_empty_map_has_none():
+    heatmap = np.zeros((3, 5), np.float32)
+    heatmap[1, 4] = heatmap[2, 0] = 2.0
+    assert peak(heatmap) == (4, 1)
+    assert peak(np.zeros((3, 5))) is None
+    assert peak(np.full((3, 5), -1.0)) is None
+    assert peak(np.full((3, 5), np.nan)) is None
