@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 import mmcam
 import models
+from experiments.modified_game import interval
 from experiments.records import add, checksum, read
 from experiments.tables import show
 from mmcam import engine
@@ -73,7 +74,7 @@ def main(
         "of things found %",
     )
     keys = ("miou", "precision", "background", "recall")
-    cells = [[row["method"], str(pictures), *(told(row[key]) for key in keys)] for row in rows]
+    cells = [[row["method"], str(pictures), *(interval(row[key]) for key in keys)] for row in rows]
     cells.append(["published: CAM, after SEC's training on VOC12", "", "44.6", "", "", ""])
     cells.append(["published: Grad-CAM (VGG-16), the same", "", "49.6", "", "", ""])
     below = [
@@ -88,11 +89,6 @@ def main(
     show(out / "seeds", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
     sheet = drawn(model, 4)
     write_whole(out / "seeds.png", lambda file: sheet.save(file, "PNG"))
-
-
-def told(found: dict[str, float]) -> str:
-    """A figure in percent and its interval."""
-    return f"{100 * found['value']:.1f} ({100 * found['low']:.0f}–{100 * found['high']:.0f})"
 
 
 def counted(model: Any, scene: vignettes.Vignette, i: int) -> dict[str, list[list[int]]]:
