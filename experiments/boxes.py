@@ -16,22 +16,20 @@ from typing import Final
 
 import numpy as np
 import torch
-import typer
 from PIL import Image
 from rich.progress import track
 from scipy import ndimage
 from torch import nn
-from torchvision import models as zoo
 
 import mmcam
 import models
+from experiments.given_network import given_network
 from experiments.real_photos import networks, validation
 from experiments.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.grabcut import grabcut_box
 from mmcam.evaluation.localisation import Box, inclusive
 from mmcam.evaluation.pointing import centre
-from mmcam.model_spec import read_state
 
 PAPERS_METHODS: Final = (
     "gradcam", "layercam", "hirescam", "gradcam++", "gradient", "guided_backprop", "guided_gradcam", "c_mwp",
@@ -46,11 +44,6 @@ SMOOTHING: Final = 0.02
 """Pixel maps are speckled, so they are blurred first: the Gaussian's σ as a share of the input's side."""
 LAYERS: Final = {("vgg16", "c_mwp"): "features.23", ("resnet50", "c_mwp"): "layer3"}
 """Layers that the papers read where they are not the default: c-MWP's at pool4 of VGG-16 (Zhang et al., section 4)."""
-AUXILIARY: Final = {
-    "googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True},
-    "inception_v3": {"init_weights": False, "transform_input": True},
-}
-"""How torchvision makes these two for the weights it publishes."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +73,9 @@ def nets_of(data: str, root: Path | None, given: Sequence[str]) -> list[Net]:
         kinds = tuple(i for i, name in enumerate(model.classes) if name in vignettes.KINDS)
         return [Net("vignette-classifier", model, model.preprocess, kinds)]
     if given:
-        return [torchvision_net(*text.partition("=")[::2]) for text in given]
+        return [Net(*given_network(text)) for text in given]
     assert root is not None
     return [Net(found.name, found.model, found.preprocess) for found in networks(root)]
-
-
-def torchvision_net(name: str, file: str) -> Net:
-    """A torchvision network as published: shorter side 256, centre crop 224."""
-    if name not in zoo.list_models(module=zoo) or not file:
-        raise typer.BadParameter(f"--network is NAME=FILE, as vgg16=vgg16.pth; {name!r} with {file!r} is not.")
-    model = zoo.get_model(name, weights=None, **AUXILIARY.get(name, {}))
-    state = read_state(Path(file))
-    known = model.state_dict().keys()
-    # Heads that only help training are in some files and not in others, and play no part here.
-    model.load_state_dict({key: value for key, value in state.items() if key in known or not key.startswith("aux")})
-    return Net(name, model.eval(), mmcam.Preprocess(size=(224, 224), mode="crop", resize=256))
 
 
 def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subject]:

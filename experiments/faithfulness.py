@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.finetuned import finetuned
+from experiments.given_network import finetuned
 from experiments.method_table import versions
 from experiments.real_photos import networks, validation
 from experiments.records import add, checksum, read

@@ -30,7 +30,7 @@ import mmcam
 import models
 from experiments.boxes import PAPERS_METHODS, SMOOTHING, blurred
 from experiments.category_outputs import outputs_of, score_of
-from experiments.finetuned import finetuned
+from experiments.given_network import finetuned
 from experiments.modified_game import RESAMPLES, SEED, interval, modified, spread
 from experiments.pointing_subjects import Game, Mask, Subject, coco_game, vignette_game, voc_game
 from experiments.real_photos import networks

@@ -29,7 +29,9 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
             ``torchvision:NAME``; ``timm:NAME``, with its weights; ``hf:NAME``, a model of the Hugging Face hub, which
             is downloaded; or ``module:factory``, a function without arguments (or with one, the weights file, if that
             is given) in an importable module or a file of the current folder.
-        weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``).
+        weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``). A file
+            of torchvision's is known by its name and its pictures are made as it was trained; others as the default
+            weights' are, and those of GoogLeNet and Inception v3 as torchvision publishes them (inputs of −1 to 1).
         device: where to put it.
 
     Raises:
@@ -64,7 +66,7 @@ def untrained_model(spec: str) -> nn.Module:
         raise ExplainError("--random is for torchvision:NAME and timm:NAME models; others load without it.")
     if kind == "timm":
         return _timm_zoo(name).create_model(name, pretrained=False).eval()
-    options = {"init_weights": False} if name in _SLOW_TO_DRAW else {}
+    options = {"init_weights": False} if name in _AUXILIARY else {}
     return _torchvision_zoo(name).get_model(name, weights=None, **options).eval()
 
 
@@ -132,8 +134,9 @@ def _bundled(name: str) -> nn.Module:
         ) from error
 
 
-_SLOW_TO_DRAW = ("googlenet", "inception_v3")
-"""Their own initial weights take long to draw, and others do."""
+_AUXILIARY = ("googlenet", "inception_v3")
+"""They have heads that only help training, published weights that take inputs of −1 to 1, and initial weights that take
+long to draw."""
 
 
 def _torchvision_zoo(name: str) -> Any:
@@ -176,17 +179,20 @@ def _check_known(name: str, known: list[str], library: str) -> None:
 
 def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
     zoo = _torchvision_zoo(name)
-    preset = zoo.get_model_weights(name)["DEFAULT"]
-    preprocess = preprocess_of(preset.transforms())
+    presets = zoo.get_model_weights(name)
+    preset = presets["DEFAULT"]
     if weights is not None:
         state = read_state(weights)
-        classes = list(state.values())[-1].shape[0]
-        options = {"init_weights": False} if name in _SLOW_TO_DRAW else {}
-        model = zoo.get_model(name, weights=None, num_classes=classes, **options)
+        options: dict[str, Any] = {"num_classes": len(torch.atleast_1d(list(state.values())[-1]))}
+        if name in _AUXILIARY:
+            options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
+            state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
+        model = zoo.get_model(name, weights=None, **options)
         _fill(model, state, f"The weights in {weights} do not fit torchvision's {name}")
-        return model, preprocess
+        published = [each for each in presets if each.url.endswith(f"/{weights.name}")]
+        return model, preprocess_of((published or [preset])[0].transforms())
     try:
-        return zoo.get_model(name, weights=preset), preprocess
+        return zoo.get_model(name, weights=preset), preprocess_of(preset.transforms())
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
         raise ExplainError(
             f"The weights of torchvision:{name} could not be downloaded ({error}); on a machine with a network save "

@@ -87,17 +87,10 @@ def test_one_picture_has_no_halves(ilsvrc):
         run(ilsvrc, others=1)
 
 
-@pytest.mark.parametrize(("name", "extra"), [("googlenet", {"aux_logits": True}), ("resnet18", {})])
-def test_reads_what_torchvision_publishes(tmp_path, name, extra):
-    more = {"init_weights": False} if name == "googlenet" else {}
-    state = zoo.get_model(name, weights=None, **extra, **more).state_dict()
-    torch.save(state, tmp_path / "w.pth")
-    net = boxes.torchvision_net(name, str(tmp_path / "w.pth"))
-    assert not any(key.startswith("aux") for key in net.model.state_dict())
-    assert torch.equal(next(iter(net.model.parameters())), next(iter(state.values())))
-    assert getattr(net.model, "transform_input", True), "torchvision's GoogLeNet weights take inputs of -1 to 1"
-    with pytest.raises(typer.BadParameter, match="NAME=FILE"):
-        boxes.torchvision_net(name, "")
+@pytest.mark.parametrize("text", ["resnet18", "resnet18=", "resnet5=w.pth", "resnet18=missing.pth"])
+def test_a_network_is_a_name_and_a_file(ilsvrc, text):
+    with pytest.raises(typer.BadParameter, match=r"NAME=FILE|the closest are|no weights file"):
+        run(ilsvrc, network=[text])
 
 
 def test_the_papers_layers_are_read():

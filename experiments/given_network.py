@@ -1,4 +1,4 @@
-"""A network that was finetuned elsewhere: torchvision's architecture with a head of another size."""
+"""A network that a person gives to a script: torchvision's architecture and a file of weights, as NAME=FILE."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import mmcam
 from mmcam.model_spec import load_model
 
 
-def finetuned(text: str) -> tuple[str, nn.Module, mmcam.Preprocess, int]:
-    """Name, network, how its pictures are made, and the number of its outputs, from torchvision's NAME=FILE.
-
-    It sees whole pictures, squashed to a square: a centre crop would cut off things that a picture's classes are about.
+def given_network(text: str) -> tuple[str, nn.Module, mmcam.Preprocess]:
+    """Name, network, and how its pictures are made.
 
     Raises:
         typer.BadParameter: not NAME=FILE, or the file does not fit.
@@ -29,6 +27,15 @@ def finetuned(text: str) -> tuple[str, nn.Module, mmcam.Preprocess, int]:
     except mmcam.ExplainError as error:
         raise typer.BadParameter(str(error)) from error
     assert preprocess is not None
+    return name, model, preprocess
+
+
+def finetuned(text: str) -> tuple[str, nn.Module, mmcam.Preprocess, int]:
+    """The same of one that was finetuned, with a head of another size, and the number of its outputs.
+
+    It sees whole pictures, squashed to a square: a centre crop would cut off things that a picture's classes are about.
+    """
+    name, model, preprocess = given_network(text)
     with torch.no_grad():
         outputs = model(torch.zeros(1, 3, *preprocess.size)).shape[1]
     return name, model, replace(preprocess, mode="squash", resize=None), outputs
