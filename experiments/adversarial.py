@@ -28,7 +28,7 @@ import mmcam
 import models
 from experiments.boxes import Net, nets_of, subjects
 from experiments.records import add, checksum, read
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, inside, peak
@@ -75,12 +75,12 @@ def main(
     )  # fmt: skip
     cells = []
     for row in rows:
-        whole = [told(row[key], 1, 1) for key in ("steps", "largest")] + [told(row["sure before"], 1, 2)]
+        whole = [with_error(row[key]) for key in ("steps", "largest")] + [with_error(row["sure before"], digits=2)]
         whole.append(f"{row['sure after']['value']:.1e}")
-        shares = [told(row[key], 100, 1) for key in ("before", "after")]
+        shares = [with_error(row[key], 100) for key in ("before", "after")]
         cells.append(
             [row["network"], str(row["pictures"]), str(row["fooled"]), *whole, row["method"], str(row["before"]["n"]),
-             *shares, told(row["agreement"], 1, 2), told(row["centre"], 100, 1)]
+             *shares, with_error(row["agreement"], digits=2), with_error(row["centre"], 100)]
         )  # fmt: skip
     above = [f"`{command}`: mmcam {mmcam.__version__}, torch {torch.__version__}."]
     below = [
@@ -99,11 +99,6 @@ def main(
     show(out / f"adversarial-{data}", report, head, cells, above, below)
     sheet = shown(nets[-1], data, root)
     write_whole(out / f"adversarial-{data}.png", lambda file: sheet.save(file, "PNG"))
-
-
-def told(found: dict[str, float], scale: float, digits: int) -> str:
-    """A mean and its standard error."""
-    return f"{scale * found['value']:.{digits}f} ± {scale * found['standard_error']:.{digits}f}"
 
 
 def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> list[dict[str, Any]]:

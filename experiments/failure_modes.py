@@ -23,7 +23,7 @@ import mmcam
 from experiments.boxes import Net, nets_of, path_of, subjects
 from experiments.localisation import TOLERANCE, hit, mask_of
 from experiments.records import Record, read
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.evaluation.localisation import iou
 from mmcam.evaluation.uncertainty import mean
 from mmcam.explanation import write_whole
@@ -70,7 +70,13 @@ def main(
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
     head = ("network", "method", "pictures", "n", *FIGURES.values())
     cells = [
-        [row["network"], row["method"], row["pictures"], str(row["n"]), *(told(row[name]) for name in FIGURES)]
+        [
+            row["network"],
+            row["method"],
+            row["pictures"],
+            str(row["n"]),
+            *(with_error(row[name], 100) for name in FIGURES),
+        ]
         for row in rows
     ]
     below = [
@@ -111,13 +117,6 @@ def judge(record: Record, tolerance: int) -> dict[str, float]:
         "true points": first, "predicted points": second, "both": first and second,
         "elsewhere": first and not second, "overlap": overlap,
     }  # fmt: skip
-
-
-def told(found: dict[str, float]) -> str:
-    """A share and its standard error in percent; "" where there is none."""
-    if not found["n"]:
-        return ""
-    return f"{100 * found['value']:.1f} ± {100 * found['standard_error']:.1f}"
 
 
 def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:

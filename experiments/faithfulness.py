@@ -35,7 +35,7 @@ from experiments.given_network import finetuned
 from experiments.method_table import versions
 from experiments.real_photos import networks, validation
 from experiments.records import add, checksum, read
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.datasets import vignettes, voc
 from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
 from mmcam.evaluation import Mean, mean
@@ -322,8 +322,7 @@ def told(figure: Mean | None, digits: int) -> str:
     """A figure, its standard error, and of how many maps it is where some had to be left out."""
     if figure is None:
         return ""
-    left = f" ({figure.n})" if figure.undefined else ""
-    return f"{figure.value:.{digits}f} ± {figure.standard_error:.{digits}f}{left}"
+    return with_error(figure, digits=digits) + (f" ({figure.n})" if figure.undefined else "")
 
 
 def summary(method: str, records: list[dict[str, Any]]) -> dict[str, Mean]:

@@ -20,7 +20,7 @@ import typer
 from scipy.stats import rankdata
 
 from experiments.judging import KINDS, Judged, judged
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.evaluation import bootstrap, mean
 
 THRESHOLDS = (0.2, 0.5, 1.0)
@@ -52,9 +52,9 @@ def main(
                 rows.append(summary(name, category, own))
     head = ("model", "words", "n", "pictures", "untrue %", "AUC of the drop", "AUC of log p", *map(flag, THRESHOLDS))
     cells = [
-        [row["model"], row["category"], str(row["n"]), str(row["pictures"]), percent(row["untrue"], 1)]
-        + [f"{row[key]['value']:.2f} ({row[key]['low']:.2f}–{row[key]['high']:.2f})" for key in SCORES]
-        + [f"{percent(row[f'true {t}'])} / {percent(row[f'untrue {t}'])}" for t in THRESHOLDS]
+        [row["model"], row["category"], str(row["n"]), str(row["pictures"]), with_error(row["untrue"], 100)]
+        + [with_error(row[key], digits=2) for key in SCORES]
+        + [" / ".join(with_error(row[f"{side} {t}"], 100, 0) for side in ("true", "untrue")) for t in THRESHOLDS]
         for row in rows
     ]
     below = [
@@ -69,11 +69,6 @@ def main(
 def flag(threshold: float) -> str:
     """Title of a column."""
     return f"flagged below {threshold}: true / untrue %"
-
-
-def percent(figure: dict[str, float], digits: int = 0) -> str:
-    """A share and its standard error."""
-    return f"{100 * figure['value']:.{digits}f} ± {100 * figure['standard_error']:.{digits}f}"
 
 
 def flagged(record: Judged, threshold: float) -> bool:

@@ -21,7 +21,7 @@ from torch import nn
 
 import mmcam
 import models
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.datasets import vignettes
 from mmcam.evaluation import mean
 from mmcam.evaluation.agreement import rank_correlation
@@ -64,10 +64,8 @@ def main(
     for row in rows:
         hit, same_as = row["pointing"], row.get("correlation")
         line = [row["layer"], f"{row['side']}×{row['side']}", str(hit["n"])]
-        line.append(f"{100 * hit['value']:.1f} ± {100 * hit['standard_error']:.1f}")
-        line += (
-            [str(same_as["n"]), f"{same_as['value']:.2f} ± {same_as['standard_error']:.2f}"] if same_as else ["", ""]
-        )
+        line.append(with_error(hit, 100))
+        line += [str(same_as["n"]), with_error(same_as, digits=2)] if same_as else ["", ""]
         cells.append(line)
     name = f"layers-{model.removeprefix('vignette-')}"
     drawn = vignettes.draw(vignettes.seed(split, shown))

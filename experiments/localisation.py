@@ -35,7 +35,7 @@ from experiments.boxes import (
 )  # fmt: skip
 from experiments.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
 from experiments.records import Record, read
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.evaluation.localisation import Located, covered, errors, share
 from mmcam.evaluation.pointing import Offered, class_mean, inside
 from mmcam.explanation import write_whole
@@ -229,9 +229,9 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
     cells = []
     for row in report["rows"]:
         kinds = [f"{100 * row[f'classification top-{k}']['value']:.1f}" for k in (1, 5)]
-        boxes = [both(row[f"localisation top-{k}"]) for k in (1, 5)]
+        boxes = [with_error(row[f"localisation top-{k}"], 100) for k in (1, 5)]
         own = row["own share"]
-        boxes.append(f"{both(own)} ({'/'.join(f'{cut:g}' for cut in own['shares'])})")
+        boxes.append(f"{with_error(own, 100)} ({'/'.join(f'{cut:g}' for cut in own['shares'])})")
         games = [interval(row[name]) for name in GAMES]
         cells.append([row["network"], row["method"], str(row["pictures"]), *kinds, *boxes, *games])
     if data != "vignettes":
@@ -275,11 +275,6 @@ def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
 
 
 GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
-
-
-def both(error: dict[str, Any]) -> str:
-    """An error and its standard error in percent."""
-    return f"{100 * error['value']:.1f} ± {100 * error['standard_error']:.1f}"
 
 
 def told(report: dict[str, Any], data: str) -> str:

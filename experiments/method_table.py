@@ -28,7 +28,7 @@ import mmcam
 import models
 from experiments.memory import peak_of, peak_printed_by
 from experiments.records import add, read
-from experiments.tables import keep, show
+from experiments.tables import keep, show, with_error
 from mmcam.datasets import vignettes
 from mmcam.evaluation import bootstrap, mean, pointing, relevance
 
@@ -242,13 +242,12 @@ def table(report: dict[str, Any], path: Path) -> None:
     options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
     cells = []
     for row in report["rows"]:
-        shares = [f"{100 * row[key]['value']:.1f} ± {100 * row[key]['standard_error']:.1f}" for key in FIGURES]
+        shares = [with_error(row[key], 100) for key in FIGURES]
         if row["task"] != "several":
             shares[-1] = ""
         costs = ["", f"{row['mb']:.0f}" if "mb" in row else ""]
         if row["task"] == "class" and "forwards" in row:
-            time_ = row["forwards"]
-            costs[0] = f"{time_['value']:.1f} ({time_['low']:.1f}–{time_['high']:.1f})"
+            costs[0] = with_error(row["forwards"])
         cells.append([row["task"], row["method"], str(row["n"]), *shares, *costs])
     show(path, report, head, cells, [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND])
 

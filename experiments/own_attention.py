@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.judging import KINDS, Judged, judged
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.evaluation import Mean, mean
 
 
@@ -35,8 +35,8 @@ def main(
     head = ("model", "word or question", "n", "rank correlation", "n, right", f"{method} %", "attention %", "random %")
     cells = []
     for row in rows:
-        line = [row["model"], row["category"], str(row["correlation"].n), told(row["correlation"], 1, 2)]
-        shares = [told(row[key], 100, 1) for key in ("pointing", "attention", "random")]
+        line = [row["model"], row["category"], str(row["correlation"].n), with_error(row["correlation"], digits=2)]
+        shares = [with_error(row[key], 100) for key in ("pointing", "attention", "random")]
         cells.append([*line, str(row["pointing"].n), *shares])
     below = [
         "",
@@ -46,13 +46,6 @@ def main(
     ]
     kept = [{key: vars(value) if isinstance(value, Mean) else value for key, value in row.items()} for row in rows]
     show(out / f"attention-{split}-{method}", {"command": command, "rows": kept}, head, cells, [f"`{command}`"], below)
-
-
-def told(figure: Mean, unit: float, digits: int) -> str:
-    """A figure and its standard error."""
-    if not figure.n:
-        return ""
-    return f"{unit * figure.value:.{digits}f} ± {unit * figure.standard_error:.{digits}f}"
 
 
 def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 import mmcam
 from experiments.faithfulness import METHODS, bundled, questions
 from experiments.method_table import versions
-from experiments.tables import keep, show
+from experiments.tables import keep, show, with_error
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.sanity import randomised, similarity, structural_similarity
 from mmcam.explanation import write_whole
@@ -139,8 +139,7 @@ def told(figure: Mean) -> str:
     """A figure, its standard error, and how many pictures it is of if some had to be left out."""
     if not figure.n:
         return "all empty"
-    error = "" if np.isnan(figure.standard_error) else f" ± {figure.standard_error:.2f}"
-    return f"{figure.value:.2f}{error}" + (f" ({figure.n})" if figure.undefined else "")
+    return with_error(figure, digits=2) + (f" ({figure.n})" if figure.undefined else "")
 
 
 def table(rows: list[dict[str, Any]], command: str, path: Path, independent: bool) -> None:

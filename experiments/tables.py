@@ -7,14 +7,18 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmcam.explanation import write_whole
+
+FIGURES: Final = ("value", "standard_error", "low", "high")
+"""The parts of a `Mean` or an `Interval` that are figures."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,26 @@ def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for rule in ("toprule", "midrule", "bottomrule"):
         made = made.replace(r"\hline", rf"\{rule}", 1)
     return f"% needs \\usepackage{{booktabs}}\n{made}\n"
+
+
+def with_error(figure: Any, scale: float = 1, digits: int = 1) -> str:
+    """A figure and what it may be off: "1.5 ± 0.2" with a standard error, "1.5 (1.2–1.7)" with an interval.
+
+    Args:
+        figure: a `Mean` or an `Interval` of `mmcam.evaluation`, or one as the dict that JSON keeps. None, or a mean
+            over nothing, gives "". One picture alone has no standard error, and none is printed.
+        scale: 100 for percent.
+        digits: after the point.
+    """
+    if figure is None:
+        return ""
+    parts = figure if isinstance(figure, Mapping) else vars(figure)
+    if parts.get("n") == 0:
+        return ""
+    told = {name: f"{scale * part:.{digits}f}" for name, part in parts.items() if name in FIGURES and not isnan(part)}
+    if "low" in told:
+        return f"{told['value']} ({told['low']}–{told['high']})"
+    return " ± ".join(told[name] for name in ("value", "standard_error") if name in told)
 
 
 def keep(path: Path, text: str) -> None:

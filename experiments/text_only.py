@@ -24,7 +24,7 @@ from nltk.translate.bleu_score import corpus_bleu
 from rich.progress import track
 
 from experiments.judging import KINDS
-from experiments.tables import show
+from experiments.tables import show, with_error
 from mmcam.datasets import captioned, vignettes
 from mmcam.datasets.vignettes.truth import Truth
 from mmcam.evaluation.uncertainty import bootstrap, mean
@@ -63,8 +63,8 @@ def main(
     head = ("captions of", "said", "n", *BLEU, "CIDEr-D ± s.e.", "true content words % ± s.e.")
     cells = []
     for row in rows:
-        figures = [*(both(row[name], 100, 1) for name in BLEU), both(row["CIDEr-D"], 1, 3)]
-        true = both(row["true words"], 100, 1) if "true words" in row else ""
+        figures = [*(with_error(row[name], 100, 1) for name in BLEU), with_error(row["CIDEr-D"], 1, 3)]
+        true = with_error(row["true words"], 100, 1) if "true words" in row else ""
         cells.append([row["set"], row["said"], str(row["pictures"]), *figures, true])
     cells += list(of_models())
     below = [
@@ -153,14 +153,6 @@ def of_models() -> Iterator[list[str]]:
                 *cells,
                 f"{100 * own['content_words_correct']:.1f}",
             ]
-
-
-def both(found: dict[str, float], scale: float, digits: int) -> str:
-    """A figure with its interval or its standard error."""
-    value = f"{scale * found['value']:.{digits}f}"
-    if "low" in found:
-        return f"{value} ({scale * found['low']:.{digits}f}–{scale * found['high']:.{digits}f})"
-    return f"{value} ± {scale * found['standard_error']:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from experiments.human_prior import GRID, Grid, HumanPrior, cells
 from experiments.judging import KINDS
 from experiments.pictures import photographs
 from experiments.records import add, read
-from experiments.tables import show
+from experiments.tables import show, with_error
 from experiments.text_prior import RARE, expected, text_prior
 from mmcam import evaluation as ev
 from mmcam.datasets import asked, vignettes, vqa_hat
@@ -443,8 +443,7 @@ def shown(row: dict[str, Any], key: str) -> str:
     if key not in row:
         return ""
     scale, digits = (1, 3) if key in ("occlusion", "attended") else (100, 1)
-    value, error = (scale * row[key][part] for part in ("value", "standard_error"))
-    return f"{value:.{digits}f}" + f" ± {error:.{digits}f}" * (not np.isnan(error))  # one picture alone has no error
+    return with_error(row[key], scale, digits)
 
 
 def covered(records: list[Record], prior: bool, people: bool) -> str:
@@ -458,8 +457,8 @@ def covered(records: list[Record], prior: bool, people: bool) -> str:
         guessed = ev.mean([question["guessed"] for question in asks], pictures)
         if len(asks) < total:
             text += f", of which {total - len(asks)} hold no word the model knows and are left out"
-        text += f", VQA accuracy {100 * right.value:.1f} ± {100 * right.standard_error:.1f} %"
-        text += f" (the question alone: {100 * guessed.value:.1f} ± {100 * guessed.standard_error:.1f} %)"
+        text += f", VQA accuracy {with_error(right, 100)} %"
+        text += f" (the question alone: {with_error(guessed, 100)} %)"
     else:
         text += f", {about} about things, of which {len(asks)} are answered rightly and explained"
         text += f" ({100 * len(asks) / max(total, 1):.0f} % of all)"

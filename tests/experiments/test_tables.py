@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from experiments.tables import comma_separated, latex, show
+from experiments.tables import comma_separated, latex, show, with_error
+from mmcam.evaluation import Interval, mean
 
 
 def test_writes_the_report_its_rows_and_the_table(tmp_path, capsys):
@@ -37,3 +38,18 @@ def test_latex_escapes_what_it_cannot_take():
     assert made.isascii()
     with pytest.raises(ValueError):
         latex(["\ue000"], [])
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (mean([0, 1]), "50.0 ± 50.0"),
+        (vars(mean([0, 1])), "50.0 ± 50.0"),
+        (Interval(0.5, 0.25, 0.75), "50.0 (25.0–75.0)"),
+        (mean([0.5]), "50.0"),  # one picture alone
+        (mean([]), ""),
+        (None, ""),
+    ],
+)
+def test_a_figure_with_what_it_may_be_off(figure, text):
+    assert with_error(figure, 100) == text

@@ -8,6 +8,7 @@ from scipy.stats import mannwhitneyu
 
 from experiments import grounding_flags, layer_by_layer, own_attention, wrong_words
 from experiments.judging import Judged
+from experiments.tables import with_error
 
 
 def record(picture, **known):
@@ -37,7 +38,7 @@ def test_attention_agrees_and_aims():
     assert row["correlation"].value == pytest.approx(0.4)
     assert row["correlation"].standard_error == pytest.approx(0.2 / math.sqrt(3))
     assert (row["pointing"].value, row["attention"].value) == (1, 0.5)
-    assert own_attention.told(row["attention"], 100, 1) == "50.0 ± 50.0"
+    assert with_error(row["attention"], 100) == "50.0 ± 50.0"
 
 
 def test_flags_find_untrue_words_within_an_interval():
