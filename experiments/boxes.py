@@ -115,9 +115,7 @@ def path_of(work: Path, data: str, net: Net, method: str) -> Path:
     return work / f"{data}-{net.name}-{checksum(net.model)}-{method}.jsonl".replace(" ", "-")
 
 
-def examine(
-    net: Net, pictures: Iterator[Subject], methods: Sequence[str], work: Path, data: str, limit: int | None
-) -> dict[str, str]:
+def examine(net: Net, pictures: Sequence[Subject], methods: Sequence[str], work: Path, data: str) -> dict[str, str]:
     """Write what is missing of a network's records.
 
     Returns:
@@ -126,7 +124,7 @@ def examine(
     paths = {method: path_of(work, data, net, method) for method in methods}
     done = {method: {record["picture"] for record in read(path)} for method, path in paths.items()}
     unfit: dict[str, str] = {}
-    for subject in track(pictures, net.name, total=limit):
+    for subject in track(pictures, net.name):
         todo = [method for method in paths if subject.name not in done[method] and method not in unfit]
         if not todo:
             continue

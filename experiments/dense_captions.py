@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from rich.progress import track
 from torch.nn import functional as F
 
 import mmcam
+from experiments.baseline import baseline
 from experiments.judging import KINDS
 from experiments.records import add, checksum, read
 from experiments.tables import show
@@ -45,8 +46,6 @@ PUBLISHED = {
     "guided_gradcam": "6.38 ± 0.99",
 }
 REGIONS = 5
-BLOB: Final = 0.25
-"""Of the picture's sides: σ of the blob in its centre."""
 
 Scene = tuple[str, Image.Image, list[Region]]
 """A picture's name, the picture, and its regions."""
@@ -110,7 +109,7 @@ def main(
         "outside, captions with a word that the captioner does not know, and "
         f"{everywhere} regions that are the whole picture or no pixel of it. "
         "Standard errors are clustered by picture. Random: noise, the same everywhere. Centre: a blob in the middle, "
-        f"σ = {BLOB:g} of the sides. Text prior, of vignettes: the mean of the regions of the same kind of thing in "
+        "σ = 0.25 of the sides. Text prior, of vignettes: the mean of the regions of the same kind of thing in "
         "the other pictures. Published: Selvaraju et al., neuraltalk2 on DenseCap's regions of photographs; other "
         "pictures and another captioner, so compare the order.",
     ]
@@ -149,16 +148,10 @@ def baselines(scenes: Sequence[Scene], by_kind: bool) -> list[dict[str, Any]]:
         for region, mask in with_outside(image, regions):
             owners.append(name)
             found["(random)"].append(inside_outside(noise.random(mask.shape), mask))
-            found["(centre)"].append(inside_outside(blob(image.size), mask))
+            found["(centre)"].append(inside_outside(baseline("(centre)", mask.shape).numpy(), mask))
             if by_kind:
                 found["(text prior)"].append(inside_outside(elsewhere(usual, image, regions, region), mask))
     return [{"model": "", "method": how, **summary(np.array(ratios), owners)} for how, ratios in found.items()]
-
-
-def blob(size: tuple[int, int]) -> Heatmap:
-    """(H,W): a Gaussian in the middle of a picture of (width, height)."""
-    x, y = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / BLOB) ** 2) / 2) for side in size)
-    return y[:, None] * x[None]
 
 
 def elsewhere(usual: Tally, image: Image.Image, regions: Sequence[Region], region: Region) -> Heatmap:

@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 import mmcam
 import models
+from experiments.baseline import BASELINES, baseline
 from experiments.given_network import finetuned
 from experiments.method_table import versions
 from experiments.real_photos import networks, validation
@@ -55,7 +56,6 @@ METHODS: Final = (
     "c_mwp",
     "gradient",
 )
-BASELINES: Final = ("(random)", "(centre)")
 WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "voc": None}
 """Which pictures, and how many unless told otherwise; None: all there are."""
 CURVES: Final = ("insertion", "deletion", "road")
@@ -236,14 +236,6 @@ def explain(model: nn.Module, method: str, label: int) -> Explain:
         return made if made.ndim == 3 else made.abs().amax(1)
 
     return maps
-
-
-def baseline(name: str, size: tuple[int, int], i: int) -> Tensor:
-    """A map (H,W) that has not seen the picture: noise, or a Gaussian in the middle."""
-    if name == "(random)":
-        return torch.rand(size, generator=torch.Generator().manual_seed(i))
-    y, x = (((torch.arange(side) + 0.5) / side - 0.5) for side in size)
-    return torch.exp(-(y[:, None] ** 2 + x**2) / (2 * 0.25**2))
 
 
 def judged(net: Net, picture: Tensor, label: int, i: int) -> tuple[dict[str, Any], dict[str, Sequence[float]]]:

@@ -106,17 +106,17 @@ def main(
     counts = dict.fromkeys((*(methods or PAPERS_METHODS), WHOLE), limit)
     for group, number in ((OTHERS, others), (SLOW, slow)):
         counts |= dict.fromkeys(group if number else (), number)
+    seen = list(subjects(data, root, limit))
     unfit = {}
     for net in nets:
         for count in dict.fromkeys(counts.values()):
             chosen = [method for method in counts if counts[method] == count]
-            left = examine(net, subjects(data, root, count), chosen, work, data, count)
+            left = examine(net, seen[:count], chosen, work, data)
             unfit.update({(net.name, method): sentence for method, sentence in left.items()})
-    order = [subject.name for subject in subjects(data, root, limit)]
     rows = []
     for net in nets:
         for method, count in counts.items():
-            names = set(order[:count])
+            names = {subject.name for subject in seen[:count]}
             records = [r for r in read(path_of(work, data, net, method)) if r["picture"] in names]
             if (net.name, method) not in unfit:
                 rows.append({"network": net.name, "method": method, **figures(records, TOLERANCE[data])})
@@ -129,7 +129,7 @@ def main(
     report = {
         "command": "MMCAM_REAL_DATA=… " * (data == "real") + command,
         "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "pictures": len(order),
+        "pictures": len(seen),
         "seed of the bootstrap": SEED,
         "share of the maximum": PAPERS,
         "tolerance": TOLERANCE[data],

@@ -33,7 +33,8 @@ from torch.nn import functional as F
 import mmcam
 import models
 from experiments.asked import Blind, Question, Split, official
-from experiments.faithfulness import METHODS, SETTINGS, baseline
+from experiments.baseline import baseline
+from experiments.faithfulness import METHODS, SETTINGS
 from experiments.human_prior import GRID, Grid, HumanPrior, cells
 from experiments.judging import KINDS
 from experiments.pictures import photographs
