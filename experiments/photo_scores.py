@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.tables import Part, show_parts
+from experiments.tables import Part, show_parts, with_error
+from experiments.text_only import BLEU, RESAMPLES, SEED, scores
 
-BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 PUBLISHED = (
     ("published: Karpathy & Fei-Fei 2015, VGG-16", "57.9", "38.3", "24.5", "16.0", ""),
     ("published: Xu et al. 2015, soft attention, VGG-19", "~67", "~44.8", "~29.9", "~19.5", ""),
@@ -27,16 +27,20 @@ def main(
 ) -> None:
     """Write photographs.json, .csv, .md and .tex: a table of captioners and one of VQA models."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
+    folder_of = {card["name"]: folder for card, folder in zip(cards, folders, strict=True)}
+    rows: list[dict[str, Any]] = []
     speakers = [card for card in cards if card["task"] == "captioning"]
     answerers = [card for card in cards if card not in speakers]
     parts = []
     if speakers:
         lines = []
         for card in speakers:
-            lines.append([f"{card['name']}, beam of {card['beam']}", *language(card["scores"]["test"])])
-            greedy = card["scores of the likeliest word each time"]["test"]
-            lines.append([f"{card['name']}, the likeliest word each time", *language(greedy)])
-        parts.append(Part("Captions, on the test split:", ["", *BLEU, "CIDEr-D"], [*lines, *PUBLISHED]))
+            for beam, how_said in ((card["beam"], f"beam of {card['beam']}"), (1, "the likeliest word each time")):
+                found = spoken(folder_of[card["name"]] / f"said-{beam}.json")
+                rows.append({"model": card["name"], "said by": how_said, **found})
+                figures = [*(with_error(found[key], 100) for key in BLEU), with_error(found["CIDEr-D"], digits=3)]
+                lines.append([f"{card['name']}, {how_said}", *figures])
+        parts.append(Part("Captions, on the test split:", ["", *BLEU, "CIDEr-D ± s.e."], [*lines, *PUBLISHED]))
     if answerers:
         lines = []
         for card in answerers:
@@ -49,17 +53,17 @@ def main(
         parts.append(Part("Answers, on the test split:", head, lines))
     below = [
         "",
-        "BLEU and CIDEr-D of whole corpora have no error in the cards; captions that have not seen the picture stand "
-        "in [text-only.md](text-only.md), with their intervals. An answer is right by the official VQA accuracy where "
-        "ten people answered, else word for word; ± is √(p(1−p)/n), a lower bound, as questions of one picture are "
-        "not independent.",
+        f"BLEU with 95 % intervals from {RESAMPLES} resamplings of the pictures, seed {SEED}; what captions score that "
+        "have not seen the picture stands in [text-only.md](text-only.md). An answer is right by the official VQA "
+        "accuracy where ten people answered, else word for word; ± is √(p(1−p)/n), a lower bound, as questions of one "
+        "picture are not independent.",
         "",
         "Trained by:",
         "",
         *(f"- `{command(card)}`: {how(card)}" for card in cards),
     ]
     made = "python -m experiments.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders)
-    rows = [{"model": card["name"], **card["scores"]["test"]} for card in cards]
+    rows += [{"model": card["name"], **card["scores"]["test"]} for card in answerers]
     show_parts(out / "photographs", {"command": made, "rows": rows}, parts, [f"`{made}`"], below)
 
 
@@ -68,9 +72,10 @@ def share(p: float, n: int) -> str:
     return f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / n):.1f}"
 
 
-def language(scores: dict[str, float]) -> list[str]:
-    """BLEU in percent and CIDEr-D."""
-    return [*(f"{100 * scores[key]:.1f}" for key in BLEU), f"{scores['CIDEr']:.3f}"]
+def spoken(path: Path) -> dict[str, dict[str, float]]:
+    """The scores of a file of captions and their references."""
+    test = json.loads(path.read_text())["test"]
+    return scores([text.split() for text in test["said"]], test["references"], None)
 
 
 def command(card: dict[str, Any]) -> str:

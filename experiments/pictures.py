@@ -12,6 +12,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from experiments.precision import autocast
 from experiments.training import plain_pictures
 from mmcam.image import Preprocess, load_image
 from models import Answerer, Speaker
@@ -58,7 +59,7 @@ def encoded(model: Speaker | Answerer, pictures: Pictures, folder: Path, name: s
         part = path.with_suffix(".part")
         table = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
         for rows, x in pictures.batches():
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 table[rows] = model.see(x.to(memory_format=torch.channels_last)).half().numpy()
         part.rename(path)
     model.train(was_training)

@@ -34,6 +34,8 @@ from experiments.captioned import (
     vocabulary_of,
 )
 from experiments.pictures import encoded
+from experiments.precision import HALVES, PRECISION, autocast
+from experiments.tables import keep
 from experiments.training import (
     Log,
     descend,
@@ -58,6 +60,7 @@ NAMES: Final = {
     "TransformerCaptioner": "transformer-captioner",
 }
 LONGEST_READ: Final = 24  # words of a caption that is learned from
+SEARCHES: Final = {"scores": BEAM, "scores of the likeliest word each time": 1}
 HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs the test split
 
 
@@ -142,7 +145,7 @@ def main(
         "command": " ".join(["python -m experiments.train_captioner", *sys.argv[1:]]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "dropout": dropout, "seed": seed,
-            "precision": "bfloat16 autocast",
+            "precision": PRECISION,
         },
         "seconds": round(time.monotonic() - begun),
         "beam": BEAM,
@@ -150,8 +153,11 @@ def main(
     publish(speaker, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
     held = {split: splits[split] for split in HELD.get(data, ("test",))}
-    for key, beam in (("scores", BEAM), ("scores of the likeliest word each time", 1)):
-        card[key] = {split: measure(rounded, pictures, beam) for split, pictures in held.items()}
+    for key, beam in SEARCHES.items():
+        said = {split: speak(rounded, pictures, beam) for split, pictures in held.items()}
+        card[key] = {split: measure(said[split], pictures) for split, pictures in held.items()}
+        whole = {split: {"said": said[split], "references": held[split].captions} for split in held}
+        keep(work / f"said-{beam}.json", json.dumps(whole))
     publish(rounded, card, out if data == "vignettes" else work)
     print(json.dumps(card["scores"], indent=1))
 
@@ -168,12 +174,12 @@ def surprise(model: Speaker, seen: Tensor, tokens: Tensor) -> Tensor:
     text = tokens.flatten(0, 1).long()
     lengths = text.ne(END).sum(1)
     total = torch.zeros(())
-    with torch.autocast("cpu", torch.bfloat16):
-        looked = model.look(seen.bfloat16())  # halves here, or every step would convert them anew
+    with autocast():
+        looked = model.look(seen.bfloat16() if HALVES else seen)  # halves here, or every step would convert them anew
     for rows in lengths.argsort().chunk(4):  # captions of about one length together: little is computed in vain
         part = text[rows, : int(lengths[rows].max()) + 1]
         owners = rows // tokens.shape[1]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = model.decode(tuple(p[owners] for p in looked), part[:, :-1])
         counts = torch.arange(part.shape[1]) <= lengths[rows, None]  # the words and one END
         total = total + F.cross_entropy(logits.float()[counts], part[counts], reduction="sum")
@@ -195,12 +201,17 @@ def captions_of(model: Speaker, split: Split) -> np.ndarray:
     return table
 
 
-def measure(model: Speaker, split: Split, beam: int = BEAM) -> dict[str, Any]:
-    """Generated captions against the five references of each picture and, where it is known, against what is true."""
+def speak(model: Speaker, split: Split, beam: int = BEAM) -> list[str]:
+    """A caption of every picture."""
     said: list[str] = []
     with torch.no_grad():
         for _, x in split.pictures.batches():
             said += [model.spell(tokens) for tokens in model.generate(x, beam)]
+    return said
+
+
+def measure(said: Sequence[str], split: Split) -> dict[str, Any]:
+    """Captions against the five references of each picture and, where it is known, against what is true."""
     scores = {"pictures": len(split.pictures), **language_scores(said, split.captions)}
     return scores if split.records is None else {**scores, **truth_scores(said, split.records)}
 

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
+from experiments.precision import PRECISION, autocast
 from experiments.render import in_batches, read
 from experiments.training import (
     Log,
@@ -88,7 +89,7 @@ def main(
 
     for step, (x, label, fact, knows, place, has_place) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             map_ = model.encoder.features[:-1](x)  # up to the last ReLU
             fc7 = model.encoder.summarise(model.encoder.features[-1](map_))
             logits, guesses = model.output(fc7), auxiliary(fc7)
@@ -122,7 +123,7 @@ def main(
         "texture; held-out pairs of kind and colour left out",
         "command": "python -m experiments.train_classifier " + " ".join(sys.argv[1:]),
         "hyperparameters": {
-            "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": "bfloat16 autocast"
+            "steps": steps, "batch": batch, "rate": rate, "decay": decay, "seed": seed, "precision": PRECISION
         },
         "seconds": round(time.monotonic() - begun),
         "classes": CLASSES,

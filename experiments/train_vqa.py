@@ -40,6 +40,7 @@ from experiments.asked import (
     vocabulary_of,
 )
 from experiments.pictures import encoded
+from experiments.precision import PRECISION, autocast
 from experiments.render import read_pixels
 from experiments.training import (
     Log,
@@ -168,7 +169,7 @@ def main(
 
     for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             looked = answerer.look(answerer.see(x) if seen is None else x)
             looked = tuple(part.repeat_interleave(len(answer) // len(x), 0) for part in looked)
             read = tuple(part[of_text] for part in answerer.read(text, length))
@@ -185,7 +186,7 @@ def main(
         "hyperparameters": {
             "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay, "seed": seed,
             **({"question side alone": {"epochs": alone, "rate": alone_rate}} if whole else {}),
-            "precision": "bfloat16 autocast",
+            "precision": PRECISION,
         },
         "seconds": round(time.monotonic() - begun),
     }  # fmt: skip
@@ -243,7 +244,7 @@ def learn_alone(
 
     for step, (text, length, of_group, answer, owner) in loaded(batch_of, 0, len(plans)):
         torch.manual_seed(seed + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             (read,) = model.read(text, length)
             scores = model.answer(model.look(fc7[owner]), (read[of_group],))
         loss = F.cross_entropy(scores.float(), answer)
