@@ -16,6 +16,8 @@ $(VENV)/.core: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install -q -e ".[dev]"
+	@# Quantus asks for the OpenCV that needs a screen's libraries; with the one without them it is as content.
+	$(BIN)/python -m pip install -q --no-deps "quantus>=0.6"
 	@touch $@
 
 demo: $(VENV)/.core
