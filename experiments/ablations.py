@@ -26,6 +26,7 @@ from rich.progress import track
 
 import mmcam
 import models
+from experiments.memory import keep_freed_memory
 from experiments.method_table import versions
 from experiments.real_photos import Network, networks, validation
 from experiments.records import add, checksum, read
@@ -80,6 +81,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/ablations"),
 ) -> None:
     """Measure, and write ablations-DATA.json, .md and .png."""
+    keep_freed_memory()
     if data not in DATA:
         raise typer.BadParameter(f"There is no data {data!r}; choose of {', '.join(DATA)}.")
     if data == "real" and root is None:

@@ -33,6 +33,7 @@ import mmcam
 import models
 from experiments.baseline import BASELINES, baseline
 from experiments.given_network import finetuned
+from experiments.memory import keep_freed_memory
 from experiments.method_table import versions
 from experiments.real_photos import networks, validation
 from experiments.records import add, checksum, read
@@ -135,6 +136,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/faithfulness"),
 ) -> None:
     """Measure, and write faithfulness-WORLD.json, .md and .png."""
+    keep_freed_memory()
     for world in worlds or [name for name in WORLDS if name == "vignettes" or "MMCAM_REAL_DATA" in os.environ]:
         if world == "voc":
             if root is None or network is None:

@@ -33,6 +33,7 @@ from experiments.boxes import (
     path_of,
     subjects,
 )  # fmt: skip
+from experiments.memory import keep_freed_memory
 from experiments.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
 from experiments.records import Record, read
 from experiments.tables import show, with_error
@@ -94,6 +95,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/localisation"),
 ) -> None:
     """Measure, and write localisation-DATA.json and .md."""
+    keep_freed_memory()
     if data not in TOLERANCE:
         raise typer.BadParameter(f"There is no data {data!r}; choose one of {', '.join(TOLERANCE)}.")
     if data != "vignettes" and root is None:

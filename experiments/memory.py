@@ -1,5 +1,7 @@
-"""Peak memory of one call."""
+"""Memory of a process: kept from one step to the next, and the peak of one call."""
 
+import contextlib
+import ctypes
 import gc
 import os
 import subprocess
@@ -11,6 +13,14 @@ import torch
 
 APART = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Environment of a process whose every tensor is given back to the system when it is freed."""
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what it frees: each step and map wants the same blocks; mapping them is a quarter of it."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own mapping
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: give nothing back
 
 
 def peak_printed_by(arguments: list[str], what: str) -> float:

@@ -33,13 +33,13 @@ from experiments.captioned import (
     vignette_split,
     vocabulary_of,
 )
+from experiments.memory import keep_freed_memory
 from experiments.pictures import encoded
 from experiments.precision import HALVES, PRECISION, autocast
 from experiments.tables import keep
 from experiments.training import (
     Log,
     descend,
-    keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,

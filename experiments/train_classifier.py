@@ -24,12 +24,12 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
+from experiments.memory import keep_freed_memory
 from experiments.precision import PRECISION, autocast
 from experiments.render import in_batches, read
 from experiments.training import (
     Log,
     descend,
-    keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,

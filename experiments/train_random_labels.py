@@ -30,11 +30,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.faithfulness import METHODS
+from experiments.memory import keep_freed_memory
 from experiments.method_table import versions
 from experiments.records import add, read
 from experiments.sanity_checks import compared, figures, maps, told
 from experiments.tables import keep, show
-from experiments.training import Log, descend, keep_freed_memory, learning_rate, optimiser_of, rows_of
+from experiments.training import Log, descend, learning_rate, optimiser_of, rows_of
 from mmcam.datasets import vignettes
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.localisation import share

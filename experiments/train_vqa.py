@@ -39,13 +39,13 @@ from experiments.asked import (
     vignette_split,
     vocabulary_of,
 )
+from experiments.memory import keep_freed_memory
 from experiments.pictures import encoded
 from experiments.precision import PRECISION, autocast
 from experiments.render import read_pixels
 from experiments.training import (
     Log,
     descend,
-    keep_freed_memory,
     learning_rate,
     load_checkpoint,
     loaded,

@@ -4,8 +4,6 @@ Everything random in a step (which pictures, how they are shifted, dropout) is d
 was stopped and resumed ends at the same weights as one that was not.
 """
 
-import contextlib
-import ctypes
 import hashlib
 import json
 import math
@@ -26,14 +24,6 @@ from models.encoder import PREPROCESS
 
 SHIFT = 8  # pixels a training picture is moved by at most, either way
 BRIGHTNESS = 0.1
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what it frees: every step wants the same blocks, and mapping them anew takes a quarter of it."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own mapping
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: give nothing back
 
 
 def rows_of(step: int, pictures: int, batch: int, seed: int) -> np.ndarray:

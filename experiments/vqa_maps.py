@@ -37,6 +37,7 @@ from experiments.baseline import baseline
 from experiments.faithfulness import METHODS, SETTINGS
 from experiments.human_prior import GRID, Grid, HumanPrior, cells
 from experiments.judging import KINDS
+from experiments.memory import keep_freed_memory
 from experiments.pictures import photographs
 from experiments.records import add, read
 from experiments.tables import show, with_error
@@ -133,6 +134,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/vqa_maps"),
 ) -> None:
     """Measure, and write vqa-maps-DATA.* and vqa-maps-types-DATA.*, of vignettes also vqa-maps.png."""
+    keep_freed_memory()
     command = f"python -m experiments.vqa_maps --data {data}"
     if data == "vignettes":
         pictures = pictures or 200
