@@ -13,93 +13,35 @@ Figures go into runs/vqa_maps, a line a picture, and a run that was stopped goes
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import combinations, count
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.asked import Blind, Question, Split, official
 from experiments.baseline import baseline
-from experiments.faithfulness import METHODS, SETTINGS
-from experiments.human_prior import GRID, Grid, HumanPrior, cells
+from experiments.faithfulness import METHODS
+from experiments.human_prior import GRID, Grid, cells
 from experiments.judging import KINDS
 from experiments.memory import keep_freed_memory
-from experiments.pictures import photographs
 from experiments.records import add, read
-from experiments.tables import show, with_error
-from experiments.text_prior import RARE, expected, text_prior
+from experiments.vqa_pictures import draw
+from experiments.vqa_subjects import Case, Subject, of_photographs, of_vignettes
+from experiments.vqa_tables import BESIDE, CENTRE, OCCLUSION, PEOPLE, RANDOM, SQUARES, TEXT, Record, tables
 from mmcam import evaluation as ev
-from mmcam.datasets import asked, vignettes, vqa_hat
 from mmcam.explanation import write_whole
-from mmcam.report.strip import draw_strip, stack
 from models import Answerer
-
-OCCLUSION, RANDOM, CENTRE, TEXT, PEOPLE = "occlusion", "(random)", "(centre)", "(text alone)", "(people)"
-BESIDE: Final = (OCCLUSION, RANDOM, CENTRE, TEXT, PEOPLE)
-"""What is no method's map of the answer, but set beside them."""
-BY_TYPE: Final = ("gradcam", "layercam")
-KEYS: Final = ("occlusion", "attended", "mass", "rank", "pointing")
-SQUARES: Final = {key: SETTINGS[key] for key in ("patch", "stride")}
-
-PUBLISHED: Final[dict[str, dict[str, str]]] = {
-    "gradcam": {"occlusion": "0.60 ± 0.038", "attended": "0.136"},
-    "guided_backprop": {"occlusion": "0.42 ± 0.038"},
-    RANDOM: {"attended": "0"},
-    PEOPLE: {"attended": "~0.623"},
-}
-PUBLISHED_ATTENTION: Final = {"HieCoAtt": "~0.264", "SAN": "~0.249"}
-"""With human attention, of a model's own attention, by the name of its class."""
-SOURCES: Final = (
-    "Published: Grad-CAM, arXiv 1610.02391, VGG-16 and photographs of COCO; human attention is VQA-HAT's (Das et al., "
-    "arXiv 1606.03556), 1374 questions of VQA v1's validation part, where people agree with one another by ~0.623, "
-    "HieCoAtt's attention with theirs by ~0.264 and SAN-2's by ~0.249. ~ is remembered and was not read again. Other "
-    "models and pictures than ours: only the order can be compared."
-)
-
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A question and what its map is compared with.
-
-    Attributes:
-        question: with people's answers.
-        truths: maps (h,w) of where people looked, one a person; of a vignette its mask.
-        mask: (H,W), true on what the question is about; None where that is not known.
-        prior: the map (14,14) of the text alone and whether it is a less special one; None where there is none.
-        guess: the answer of the question-only baseline; "" where there is none.
-    """
-
-    question: Question
-    truths: tuple[NDArray[np.floating], ...]
-    mask: NDArray[np.bool_] | None
-    prior: tuple[Grid | None, bool]
-    guess: str = ""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A picture by its name and place, and how many questions it is asked; `open` gives it with those to be judged."""
-
-    name: str
-    number: int
-    asked: int
-    open: Callable[[], tuple[Image.Image, list[Case]]]
 
 
 class Asking(nn.Module):
@@ -174,74 +116,6 @@ def methods_of(model: Answerer, wanted: Sequence[str], people: bool, things: boo
     own = [name for name in wanted if name != OCCLUSION and (name != "attention" or hasattr(model, "attention"))]
     more = people or things  # than occlusion to be compared with
     return [*own, *[OCCLUSION] * more, RANDOM, CENTRE, *[TEXT] * more, *[PEOPLE] * people]
-
-
-def of_vignettes(pictures: int, split: str) -> list[Subject]:
-    """The first pictures of a split and their questions about things."""
-    prior = text_prior("answer")
-
-    def subject(i: int) -> Subject:
-        seed = vignettes.seed(split, i)
-
-        def open_picture() -> tuple[Image.Image, list[Case]]:
-            scene = vignettes.draw(seed)
-            cases = []
-            for question in scene.questions:
-                mask = scene.mask(question.things)
-                if mask.any():
-                    said = Question(question.text, question.type, (question.answer,))
-                    cases.append(Case(said, (mask.astype(float),), mask, of_text(prior, question)))
-            return scene.image, cases
-
-        number = len(vignettes.questions.ask(vignettes.describe(seed)))
-        return Subject(str(i), i, number, open_picture)
-
-    return [subject(i) for i in range(pictures)]
-
-
-def of_text(prior: Mapping[str, Grid], question: vignettes.Question) -> tuple[Grid, bool]:
-    """Where what a question is about usually is, (14,14), and whether that is known of its type only."""
-    mean_mask = expected(prior, question.type, question.text)
-    return cells(mean_mask), f"{question.type}/{question.text}" not in prior
-
-
-def of_photographs(root: Path, hat: Path | None, model: Any, pictures: int | None) -> list[Subject]:
-    """Photographs outside the training part and their questions; with VQA-HAT, those that people's attention is of."""
-    items = official(root, ("v2_", "") if hat is None else ("",))
-    learnt = [Question(item.question, item.type, item.answers) for item in items if item.split == "train"]
-    if not learnt:
-        raise typer.BadParameter(f"{root} names no question of the training part, which a guess needs; add its files.")
-    blind = Blind(Split(photographs((), model.preprocess), [learnt]))
-    files = {} if hat is None else vqa_hat.attention_files(hat / "vqahat_val")
-    own: defaultdict[Path, list[asked.Asked]] = defaultdict(list)
-    for item in items:
-        if item.split != "train" and (hat is None or item.id in files):
-            own[item.path].append(item)
-    if hat is not None:
-        check_version(items)
-        if not own:
-            raise typer.BadParameter(f"{hat / 'vqahat_val'} has a map of none of the questions outside training.")
-    kept = [item for group in own.values() for item in group if files]
-    looked = {item.id: tuple(cells(vqa_hat.read_map(path)) for path in files[item.id]) for item in kept}
-    prior = HumanPrior((item.path, item.question, np.mean(looked[item.id], axis=0)) for item in kept)
-
-    def open_photograph(path: Path) -> tuple[Image.Image, list[Case]]:
-        cases = []
-        for item in own[path]:
-            said = Question(item.question, item.type, item.answers)
-            cases.append(Case(said, looked.get(item.id, ()), None, prior(path, item.question), blind(said)))
-        return mmcam.load_image(path), cases
-
-    return [
-        Subject(path.name, i, len(own[path]), partial(open_photograph, path))
-        for i, path in enumerate(list(own)[:pictures])
-    ]
-
-
-def check_version(items: Iterable[asked.Asked]) -> None:
-    """Refuse the ids of VQA v2, the picture's number and three digits more, which VQA-HAT's may equal by accident."""
-    if all(item.id // 1000 == int(item.path.stem[-12:]) for item in items):
-        raise typer.BadParameter("These questions are numbered as in VQA version 2, VQA-HAT's as in version 1; get v1.")
 
 
 def examine(model: Answerer, subjects: list[Subject], methods: list[str], right: bool, path: Path) -> list[Record]:
@@ -380,174 +254,6 @@ def known_mean(values: Iterable[float]) -> float:
     """The mean of the figures that are defined; nan where none is."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
-
-
-def tables(
-    data: str,
-    command: str,
-    loaded: dict[str, Answerer],
-    found: dict[str, tuple[list[Record], list[str]]],
-    people: bool,
-    drawn: str,
-    out: Path,
-) -> None:
-    """Print and write the table of all questions, and that of each type; `drawn` is the picture's model, if any."""
-    rows, typed, told = [], [], []
-    for name, (records, methods) in found.items():
-        told.append(f"- {name}: {covered(records, TEXT in methods, people)}")
-        asks = [(record["picture"], question) for record in records for question in record["questions"]]
-        rows += [row_of(name, "all", method, asks) for method in methods]
-        for kind in sorted({question["type"] for _, question in asks}):
-            own = [(picture, question) for picture, question in asks if question["type"] == kind]
-            typed += [row_of(name, kind, method, own) for method in BY_TYPE if method in methods]
-    versions = {"mmcam": mmcam.__version__, "torch": torch.__version__}
-    report = {"command": command, "versions": versions, "settings": SQUARES, "published": PUBLISHED}
-    against = "asked things" if data == "vignettes" else "human attention"
-    head = ["model", "method", "n", "empty", "occlusion ↑", "published", f"{against} ↑", "published, human attention"]
-    head += ["mass % ↑", "rank % ↑", "pointing % ↑"]
-    cells_of = []
-    for row in rows:
-        known = dict(PUBLISHED.get(row["method"], {}))
-        if row["method"] == "attention":
-            known["attended"] = PUBLISHED_ATTENTION.get(type(loaded[row["model"]]).__name__, "")
-        line = [row["model"], row["method"], str(row["n"]), str(row["empty"])]
-        for key in ("occlusion", "attended"):
-            line += [shown(row, key), known.get(key, "")]
-        cells_of.append(line + [shown(row, key) for key in ("mass", "rank", "pointing")])
-    made = f"`{command}`: mmcam {versions['mmcam']}, torch {versions['torch']}."
-    below = ["", f"Maps of {drawn}: ![questions, what they are about, maps](vqa-maps.png)"] if drawn else []
-    above = [made, "", *told, "", legend(data, people), "", SOURCES]
-    show(out / f"vqa-maps-{data}", report | {"rows": rows}, head, cells_of, above, below)
-    if typed:
-        head = ["model", "type of question", "method", "n", "empty", "occlusion ↑", f"{against} ↑"]
-        head += ["mass % ↑", "rank % ↑", "pointing % ↑"]
-        cells_of = [
-            [*(str(row[key]) for key in ("model", "type", "method", "n", "empty")), *(shown(row, key) for key in KEYS)]
-            for row in typed
-        ]
-        above = [made, "", f"As [all questions together](vqa-maps-{data}.md), where the columns are explained."]
-        show(out / f"vqa-maps-types-{data}", report | {"rows": typed}, head, cells_of, above)
-
-
-def row_of(name: str, kind: str, method: str, asks: list[tuple[str, Record]]) -> dict[str, Any]:
-    """The figures of a method over questions, with standard errors clustered by picture."""
-    row: dict[str, Any] = {"model": name, "type": kind, "method": method, "n": len(asks)}
-    for key in KEYS:
-        values = [question["figures"][method].get(key, float("nan")) for _, question in asks]
-        figure = ev.mean(values, [picture for picture, _ in asks])
-        if figure.n:
-            row[key] = asdict(figure)
-    row["empty"] = row["occlusion"]["undefined"] if "occlusion" in row else 0
-    return row
-
-
-def shown(row: dict[str, Any], key: str) -> str:
-    """A figure and its standard error; correlations as they are, shares in percent; "" where there is none."""
-    if key not in row:
-        return ""
-    scale, digits = (1, 3) if key in ("occlusion", "attended") else (100, 1)
-    return with_error(row[key], scale, digits)
-
-
-def covered(records: list[Record], prior: bool, people: bool) -> str:
-    """How many questions were explained, how many of them rightly answered, and how often the text alone fell back."""
-    asks = [question for record in records for question in record["questions"]]
-    total, about = (sum(record[key] for record in records) for key in ("asked", "about"))
-    pictures = [record["picture"] for record in records for _ in record["questions"]]
-    text = f"{len(records)} pictures, {total} questions"
-    if any(question["guessed"] is not None for question in asks):
-        right = ev.mean([question["score"] for question in asks], pictures)
-        guessed = ev.mean([question["guessed"] for question in asks], pictures)
-        if len(asks) < total:
-            text += f", of which {total - len(asks)} hold no word the model knows and are left out"
-        text += f", VQA accuracy {with_error(right, 100)} %"
-        text += f" (the question alone: {with_error(guessed, 100)} %)"
-    else:
-        text += f", {about} about things, of which {len(asks)} are answered rightly and explained"
-        text += f" ({100 * len(asks) / max(total, 1):.0f} % of all)"
-    if people:
-        maps, black = (sum(question["people"][i] for question in asks) for i in (0, 1))
-        text += f"; {black} of {maps} people's maps are black and left out"
-    if prior and asks:
-        text += f"; the text alone fell back in {100 * np.mean([ask['fell back'] for ask in asks]):.1f} %"
-    return text + "."
-
-
-def legend(data: str, people: bool) -> str:
-    """What the columns and rows mean."""
-    text = (
-        "Occlusion: Spearman's rank correlation of the map with that of squares of "
-        f"{SQUARES['patch']} pixels, stride {SQUARES['stride']}, covered with the mean colour, the score being the "
-        "answer's before the softmax; both maps at 14×14, ties sharing their mean rank. "
-    )
-    if data == "vignettes":
-        text += (
-            "Asked things: the same with the exact mask of what the question is about, which stands in for human "
-            "attention, so the published figures beside it are of something else. Mass, rank: CLEVR-XAI's relevance "
-            "mass and rank accuracy, the share of the map, and of its K largest pixels, on that mask of K pixels. "
-            "Pointing: the map's maximum lies on it, without tolerance. Explained are right answers to questions about "
-            "things. Text alone: the mean mask of the same question asked of pictures of the train split, or, where it "
-            f"was asked of fewer than {RARE} of them, of questions of its type (“fell back”). "
-        )
-    elif people:
-        text += (
-            "Human attention: the same with each person's map of VQA-HAT, averaged over the people of a question, then "
-            "over questions. People: each person's map with those of the others, averaged over pairs. Text alone: the "
-            "mean map of people for other questions that begin with the same two words, those about the picture left "
-            "out, or, where there is none, for all other questions (“fell back”). Explained is what the model answers, "
-            "right or wrong. No masks are known. "
-        )
-    else:
-        text += "Explained is what the model answers, right or wrong. Neither human attention nor masks are known. "
-    if data == "vignettes" or people:
-        text += "The row “occlusion” is that map itself. "
-    return text + (
-        "Random and centre: noise at 14×14, and a Gaussian in the middle. Empty: questions whose map is the same "
-        "everywhere; it has no ranks and is left out of the correlations. A pixel map counts by the largest magnitude "
-        "over its channels. ±: standard error, the questions of one picture counting as one source of error."
-    )
-
-
-def draw(model: Any, split: str, questions: int, side: int = 150) -> Image.Image:
-    """Questions of many types that are answered rightly: the picture, what is asked about, and maps of the answer."""
-    methods = ["occlusion", "gradcam", "layercam", "guided_gradcam"]
-    methods += ["attention"] if hasattr(model, "attention") else []
-    strips: list[Image.Image] = []
-    types: set[str] = set()
-    for i in count(0):
-        scene = vignettes.draw(vignettes.seed(split, i))
-        fresh = [q for q in scene.questions if q.things and q.type not in types]
-        asks = mmcam.explain_answer(model, [scene.image] * len(fresh), [q.text for q in fresh]) if fresh else []
-        right = next((q for q, exp in zip(fresh, asks, strict=True) if exp.target == q.answer), None)
-        if right is None:
-            continue
-        types.add(right.type)
-        panels = [(scene.image, ""), (spotlight(scene.image, scene.mask(right.things)), "asked about")]
-        for method in methods:
-            options: dict[str, Any] = SQUARES if method == "occlusion" else {}
-            exp = mmcam.explain_answer(model, scene.image, right.text, method=method, **options)
-            panels.append((exp.overlay(), method))
-        strip = draw_strip(panels, [""] * len(panels), columns=len(panels), side=side)
-        strips += [line(f"{right.text}?", right.answer, strip.width, side), strip]
-        if len(types) == min(questions, len(vignettes.questions.TYPES) - 1):  # a question of one type is about no thing
-            break
-    return stack(strips)
-
-
-def spotlight(picture: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
-    """A picture, faded and grey outside of a mask."""
-    faded = Image.blend(picture.convert("L").convert("RGB"), Image.new("RGB", picture.size, "white"), 0.7)
-    return Image.composite(picture, faded, Image.fromarray(mask))
-
-
-def line(question: str, answer: str, width: int, side: int) -> Image.Image:
-    """A question and, beside it, its answer, in one line."""
-    height, gap = side // 5, side // 28
-    picture = Image.new("RGB", (width, height), "white")
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(height * 0.6)
-    pen.text((gap, height), question, (28, 32, 38), font, anchor="ld")
-    pen.text((gap + pen.textlength(question + "  ", font), height), answer, (190, 60, 20), font, anchor="ld")
-    return picture
 
 
 if __name__ == "__main__":

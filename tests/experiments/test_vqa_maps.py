@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 import mmcam
 import models
-from experiments import text_prior, vqa_maps
+from experiments import text_prior, vqa_maps, vqa_pictures, vqa_subjects, vqa_tables
 from experiments.human_prior import HumanPrior, cells
 from mmcam.datasets import vignettes
 
@@ -23,8 +23,9 @@ METHODS = ["gradcam", "layercam"]
 def quick(monkeypatch, tmp_path):
     """Fewer and larger squares, and a prior of few pictures."""
     monkeypatch.setattr(text_prior, "KEPT", tmp_path / "prior")
-    monkeypatch.setattr(vqa_maps, "SQUARES", {"patch": 64, "stride": 32})
-    monkeypatch.setattr(vqa_maps, "text_prior", partial(text_prior.text_prior, pictures=20))
+    for module in (vqa_maps, vqa_pictures):
+        monkeypatch.setattr(module, "SQUARES", {"patch": 64, "stride": 32})
+    monkeypatch.setattr(vqa_subjects, "text_prior", partial(text_prior.text_prior, pictures=20))
 
 
 def by_hand(mask):
@@ -69,7 +70,7 @@ def test_a_map_is_compared_with_each_person_and_the_mask():
     mask[:, 14:] = True
     heatmap = np.ones((28, 28), np.float32)
     heatmap[3, 20] = 9
-    case = vqa_maps.Case(None, (first, second, np.zeros((14, 14))), mask, (None, False))
+    case = vqa_subjects.Case(None, (first, second, np.zeros((14, 14))), mask, (None, False))
     found = vqa_maps.figures(torch.from_numpy(cam), heatmap, case, occlusion)
     each = [spearmanr(cam.ravel(), other.ravel()).statistic for other in (first, second)]
     assert found["attended"] == pytest.approx(np.mean(each))
@@ -233,13 +234,13 @@ def test_a_question_without_a_known_word_is_left_out_and_said(photos, tmp_path, 
     model = models.load("vignette-san")
     assert vqa_maps.understood(model, "what colour is Zanzibar?")
     assert not vqa_maps.understood(model, "Zanzibar?")
-    case = partial(vqa_maps.Case, truths=(), mask=None, prior=(None, False), guess="no")
-    cases = [case(vqa_maps.Question(text, "other", ("no",) * 10)) for text in ("Zanzibar?", "is there a boat")]
+    case = partial(vqa_subjects.Case, truths=(), mask=None, prior=(None, False), guess="no")
+    cases = [case(vqa_subjects.Question(text, "other", ("no",) * 10)) for text in ("Zanzibar?", "is there a boat")]
     image = Image.new("RGB", (60, 40), "white")
     found = vqa_maps.answered(model, image, cases, right=False)
     assert [(question["place"], question["guessed"]) for question in found] == [(1, 1)]
     records = [{"picture": "a", "asked": 2, "about": 2, "questions": found}]
-    assert "2 questions, of which 1 hold no word the model knows" in vqa_maps.covered(records, False, False)
+    assert "2 questions, of which 1 hold no word the model knows" in vqa_tables.covered(records, False, False)
 
 
 def test_what_cannot_be_done_is_said(photos, tmp_path):
@@ -250,10 +251,10 @@ def test_what_cannot_be_done_is_said(photos, tmp_path):
         run(data="vqa")
     with pytest.raises(ValueError, match="vqahat_val is missing"):
         run(data="vqa", root=photos, model=photos / "vignette-san", hat=tmp_path)
-    asked = vqa_maps.asked.Asked
+    asked = vqa_subjects.asked.Asked
     with pytest.raises(typer.BadParameter, match="as in VQA version 2"):
-        vqa_maps.check_version([asked(photos / "COCO_val2014_000000000042.jpg", "", "", (), 42001)])
-    vqa_maps.check_version([asked(photos / "COCO_val2014_000000000042.jpg", "", "", (), 420)])
+        vqa_subjects.check_version([asked(photos / "COCO_val2014_000000000042.jpg", "", "", (), 42001)])
+    vqa_subjects.check_version([asked(photos / "COCO_val2014_000000000042.jpg", "", "", (), 420)])
 
 
 def test_the_text_alone_is_that_of_the_question_or_of_its_type():
@@ -261,7 +262,9 @@ def test_the_text_alone_is_that_of_the_question_or_of_its_type():
     fine[:4, :4] = 1
     prior = {"colour": np.ones((56, 56), np.float32), "colour/what colour is the cat": fine}
     question = vignettes.Question("what colour is the cat", "colour", "blue", ())
-    grid, fell_back = vqa_maps.of_text(prior, question)
+    grid, fell_back = vqa_subjects.of_text(prior, question)
     assert (grid[0, 0], grid.sum(), fell_back) == (1, 1, False)
-    grid, fell_back = vqa_maps.of_text(prior, vignettes.Question("what colour is the unicorn", "colour", "blue", ()))
+    grid, fell_back = vqa_subjects.of_text(
+        prior, vignettes.Question("what colour is the unicorn", "colour", "blue", ())
+    )
     assert (grid.min(), fell_back) == (1, True)
