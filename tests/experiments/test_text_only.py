@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+import mmcam
+import models
 from experiments import text_only
+from experiments.judging import KINDS
 from mmcam.datasets import vignettes
 
 
@@ -33,14 +36,18 @@ def test_true_words_are_counted_against_the_picture():
 def test_the_table_of_vignettes(tmp_path, monkeypatch):
     monkeypatch.setattr(text_only, "TRAINING", 20)
     monkeypatch.setattr(text_only, "RESAMPLES", 3)
-    text_only.main(pictures=6, root=None, out=tmp_path)
+    text_only.main(pictures=6, root=None, out=tmp_path, work=tmp_path / "work")
     rows = json.loads((tmp_path / "text-only.json").read_text())["rows"]
-    assert [row["set"] for row in rows] == ["vignettes, test"] * 3 + ["vignettes, heldout"] * 3
-    for constant, other, own in (rows[:3], rows[3:]):
+    assert [row["set"] for row in rows] == ["vignettes, test"] * 6 + ["vignettes, heldout"] * 6
+    for constant, other, own, *speakers in (rows[:6], rows[6:]):
         assert own["true words"]["value"] == 1, "what people write of a vignette is true"
+        assert [row["said"] for row in speakers] == list(KINDS["caption"])
+        assert min(row["BLEU-4"]["value"] for row in speakers) > other["BLEU-4"]["value"], "they have seen the picture"
         assert max(constant["BLEU-4"]["value"], other["BLEU-4"]["value"]) < own["BLEU-4"]["value"]
-    text = (tmp_path / "text-only.md").read_text()
-    assert "| vignettes, test | vignette-captioner | 3000 |" in text
+    (path,) = (tmp_path / "work").glob("vignette-captioner-*-test.jsonl")
+    first = json.loads(path.read_text().splitlines()[0])
+    exp = mmcam.explain_caption(models.load("vignette-captioner"), vignettes.draw(vignettes.seed("test", 0)).image)
+    assert first == {"picture": 0, "said": exp.caption}
 
 
 def test_photographs_come_from_flickr8ks_files(tmp_path):
