@@ -220,24 +220,25 @@ LINES: Final = (
     Line(
         "word by word (Show-and-Tell)",
         "maximum of a word's map on the thing it names %",
-        "python -m experiments.photo_words --model FOLDER",
+        "python -m experiments.photo_words --model FOLDER --captions reference",
         "30.0",
-        ("pointing-test-gradcam", "pointing-test-layercam", "photo-words"),
+        ("pointing-test-gradcam", "pointing-test-layercam", "photo-words", "photo-words-reference"),
         lambda: "vignette-captioner, objects: gradcam {}, layercam {}".format(
             *(
                 cell(f"pointing-test-{method}", "pointing", model="vignette-captioner", category="object", task="word")
                 for method in ("gradcam", "layercam")
             )
         ),
-        lambda: (
-            "flickr8k-captioner: "
+        lambda: "; ".join(
+            f"{model}, words people wrote: "
             + listed(
-                "photo-words",
+                "photo-words-reference",
                 "pointing",
-                ("gradcam", "guided_gradcam"),
+                ("gradcam", "guided_gradcam", "(text prior)"),
                 words="all",
-                model="flickr8k-captioner",
+                model=model,
             )
+            for model in ("flickr8k-captioner", "flickr8k-show-attend-tell")
         ),
         "COCO val2014; a captioner",
     ),
