@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
 
 
+def fill(model: nn.Module, state: Mapping[str, Tensor], complaint: str) -> None:
+    """Load a state dict into a model.
+
+    Raises:
+        ExplainError: it does not fit; the complaint, and the first thing that is wrong.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines()
+        first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
+        raise ExplainError(f"{complaint}: {first}") from error
+
+
 def _bundled(name: str) -> nn.Module:
     # The library knows no model: the bundled ones live beside it in the checkout and are looked up only by name.
     try:
@@ -188,9 +202,9 @@ def _torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess
             options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
             state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
         model = zoo.get_model(name, weights=None, **options)
-        _fill(model, state, f"The weights in {weights} do not fit torchvision's {name}")
-        published = [each for each in presets if each.url.endswith(f"/{weights.name}")]
-        return model, preprocess_of((published or [preset])[0].transforms())
+        fill(model, state, f"The weights in {weights} do not fit torchvision's {name}")
+        trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), preset)
+        return model, preprocess_of(trained.transforms())
     try:
         return zoo.get_model(name, weights=preset), preprocess_of(preset.transforms())
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
@@ -213,22 +227,12 @@ def _timm(name: str, weights: Path | None) -> nn.Module:
     width = next((len(state[f"{head}.weight"]) for head in _listed(heads) if f"{head}.weight" in state), None)
     options = {} if width is None else {"num_classes": width}
     model: nn.Module = timm.create_model(name, pretrained=False, **options)
-    _fill(model, state, f"The weights in {weights} do not fit timm's {name}")
+    fill(model, state, f"The weights in {weights} do not fit timm's {name}")
     return model
 
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
-
-
-def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
-    """Load a state dict, or say in one sentence why it does not fit."""
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        lines = str(error).strip().splitlines()
-        first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
-        raise ExplainError(f"{complaint}: {first}") from error
 
 
 def _huggingface(name: str) -> nn.Module:

@@ -27,7 +27,7 @@ from torchvision import models as zoo
 
 from mmcam.engine import ExplainError
 from mmcam.image import Preprocess
-from mmcam.model_spec import read_state
+from mmcam.model_spec import fill, read_state
 from models.encoder import Features
 from models.photo import Pooled
 from models.speaker import UNKNOWN, Parts, Speaker
@@ -371,7 +371,7 @@ def resnet_features(
             first, _, rest = key.removeprefix("encoder.").removeprefix("resnet.").partition(".")
             if first != "fc":
                 state[f"{places.get(first, first)}.{rest}"] = value
-        _fit(nn.Sequential(*children.values()), state, weights)
+        fill(nn.Sequential(*children.values()), state, f"The weights in {weights} do not fit")
     if preprocess is None:
         size = 448 if pool is None else 256
         preprocess = Preprocess(size=(size, size), mode="squash")
@@ -552,17 +552,8 @@ def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str], weights: Fil
 def _filled(model: Any, state: Mapping[str, Tensor], weights: File) -> Any:
     """The model with these weights, and the features' own, in eval mode."""
     own = {key: value for key, value in model.state_dict().items() if key.startswith(("features.", "encoder."))}
-    return _fit(model, {**own, **state}, weights).eval()
-
-
-def _fit(model: Any, state: Mapping[str, Tensor], weights: File) -> Any:
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        lines = str(error).strip().splitlines()
-        first = (lines[1] if len(lines) > 1 else lines[0]).strip()[:200]
-        raise ExplainError(f"The weights in {weights} do not fit: {first}") from error
-    return model
+    fill(model, {**own, **state}, f"The weights in {weights} do not fit")
+    return model.eval()
 
 
 def _check_width(features: Features, width: int, weights: File) -> None:
