@@ -107,7 +107,8 @@ def vignette(classes: Sequence[str], i: int) -> Subject:
         if mask.any():
             ys, xs = np.nonzero(mask)
             truth[classes.index(thing.kind)].append((int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())))
-    return Subject(str(i), lambda: scene.image, dict(truth))
+    image = scene.image  # the masks are not kept with it
+    return Subject(str(i), lambda: image, dict(truth))
 
 
 def path_of(work: Path, data: str, net: Net, method: str) -> Path:

@@ -70,13 +70,8 @@ def main(
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
     head = ("network", "method", "pictures", "n", *FIGURES.values())
     cells = [
-        [
-            row["network"],
-            row["method"],
-            row["pictures"],
-            str(row["n"]),
-            *(with_error(row[name], 100) for name in FIGURES),
-        ]
+        [row["network"], row["method"], row["pictures"], str(row["n"])]
+        + [with_error(row[name], 100) for name in FIGURES]
         for row in rows
     ]
     below = [

@@ -6,7 +6,6 @@ python -m experiments.model_scores
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.judging import KINDS
-from experiments.tables import Part, show_parts
+from experiments.tables import Part, binomial, show_parts, with_error
 from models import WEIGHTS
 
 LABELS = {
@@ -110,7 +109,7 @@ def both(scores: Mapping[str, Mapping[str, Any]], key: str) -> str:
 def told(scores: Mapping[str, Any], key: str) -> str:
     """A score; a share with its standard error."""
     n, p = count(scores, key), scores[key]
-    return f"{p:.3f}" + (f" ± {math.sqrt(p * (1 - p) / n):.3f}" if n else "")
+    return with_error(binomial(p, n), digits=3) if n else f"{p:.3f}"
 
 
 def count(scores: Mapping[str, Any], key: str) -> int | None:

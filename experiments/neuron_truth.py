@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 import mmcam
 import models
-from experiments.tables import show
+from experiments.tables import show, with_error
 from experiments.train_classifier import DETECTORS
 from experiments.training import plain_pictures
 from mmcam.datasets import vignettes
@@ -303,7 +303,7 @@ def removal(removals: int, probes: int, work: Path, out: Path, command: str, see
             report.append({"model": name, "removed": which, "n": REMOVED, "fall": [m.value for m in means],
                            "se": [m.standard_error for m in means], "targets": means[0].n,
                            "pictures": means[0].pictures})  # fmt: skip
-            rows.append([name, which, *(f"{m.value:.2f} ± {m.standard_error:.2f}" for m in means)])
+            rows.append([name, which, *(with_error(m, digits=2) for m in means)])
     head = ["model", "removed", *(f"{n} unit{'s' if n > 1 else ''}" for n in REMOVED)]
     above = [
         "How far the score falls when units of the layer are set to 0: the named ones of greatest contribution, or as "

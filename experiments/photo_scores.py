@@ -6,13 +6,12 @@ python -m experiments.photo_scores runs/flickr8k-captioner runs/flickr8k-show-at
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from experiments.tables import Part, show_parts, with_error
+from experiments.tables import Part, binomial, show_parts, with_error
 from experiments.text_only import BLEU, RESAMPLES, SEED, scores
 
 PUBLISHED = (
@@ -27,16 +26,15 @@ def main(
 ) -> None:
     """Write photographs.json, .csv, .md and .tex: a table of captioners and one of VQA models."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
-    folder_of = {card["name"]: folder for card, folder in zip(cards, folders, strict=True)}
     rows: list[dict[str, Any]] = []
-    speakers = [card for card in cards if card["task"] == "captioning"]
-    answerers = [card for card in cards if card not in speakers]
+    speakers = [own for own in zip(folders, cards, strict=True) if own[1]["task"] == "captioning"]
+    answerers = [card for card in cards if card["task"] != "captioning"]
     parts = []
     if speakers:
         lines = []
-        for card in speakers:
+        for folder, card in speakers:
             for beam, how_said in ((card["beam"], f"beam of {card['beam']}"), (1, "the likeliest word each time")):
-                found = spoken(folder_of[card["name"]] / f"said-{beam}.json")
+                found = spoken(folder / f"said-{beam}.json")
                 rows.append({"model": card["name"], "said by": how_said, **found})
                 figures = [*(with_error(found[key], 100) for key in BLEU), with_error(found["CIDEr-D"], digits=3)]
                 lines.append([f"{card['name']}, {how_said}", *figures])
@@ -46,9 +44,8 @@ def main(
         for card in answerers:
             test = card["scores"]["test"]
             asked = sum(kind["questions"] for kind in test["types"].values())
-            lines.append(
-                [card["name"], str(asked), *(share(test[key], asked) for key in ("accuracy", "question_only"))]
-            )
+            right = [with_error(binomial(test[key], asked), 100) for key in ("accuracy", "question_only")]
+            lines.append([card["name"], str(asked), *right])
         head = ["", "questions", "right % ± s.e.", "most frequent answer to the question, or to its type % ± s.e."]
         parts.append(Part("Answers, on the test split:", head, lines))
     below = [
@@ -65,11 +62,6 @@ def main(
     made = "python -m experiments.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders)
     rows += [{"model": card["name"], **card["scores"]["test"]} for card in answerers]
     show_parts(out / "photographs", {"command": made, "rows": rows}, parts, [f"`{made}`"], below)
-
-
-def share(p: float, n: int) -> str:
-    """A share in percent and its standard error."""
-    return f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / n):.1f}"
 
 
 def spoken(path: Path) -> dict[str, dict[str, float]]:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, sqrt
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,6 +116,11 @@ def with_error(figure: Any, scale: float = 1, digits: int = 1) -> str:
     if "low" in told:
         return f"{told['value']} ({told['low']}–{told['high']})"
     return " ± ".join(told[name] for name in ("value", "standard_error") if name in told)
+
+
+def binomial(p: float, n: int) -> dict[str, float]:
+    """A share of n with its standard error √(p(1−p)/n), for `with_error`."""
+    return {"value": p, "standard_error": sqrt(p * (1 - p) / n)}
 
 
 def keep(path: Path, text: str) -> None:
