@@ -1,17 +1,18 @@
 """Which part of a picture made a model choose a class, say a word of a caption, or answer a question."""
 
-from mmcam.engine import Evidence, ExplainError
+from mmcam.adapters.transformers import wrap
+from mmcam.engine.run import Evidence
+from mmcam.errors import ExplainError, PictureError
 from mmcam.explain import attribute, explain_answer, explain_caption, explain_class, explain_similarity
 from mmcam.explain_action import explain_action
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
-from mmcam.image import Geometry, PictureError, Preprocess, load_image
+from mmcam.image import Geometry, Preprocess, load_image
 from mmcam.methods import METHODS, register
 from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.tasks.captioning import Captioner
-from mmcam.tasks.huggingface import wrap
 from mmcam.tasks.similarity import SimilarityModel
 from mmcam.tasks.vqa import VQAModel
 from mmcam.version import __version__

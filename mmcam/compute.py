@@ -9,14 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcam import layers, methods
-from mmcam.engine import ExplainError, Forward, Target, find_module
+from mmcam import methods
+from mmcam.engine.modules import find_module
+from mmcam.engine.outputs import Target
+from mmcam.engine.tap import Forward
+from mmcam.errors import ExplainError
 from mmcam.explanation import Explanation
-from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
+from mmcam.image import Batch, Geometry
 from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import fuse
 from mmcam.neurons.fingerprint import Origin
-from mmcam.tasks.timm_networks import timm_preprocess
+from mmcam.places import find
 
 
 def compute(
@@ -39,7 +42,7 @@ def compute(
     def where(name: str | None) -> str:
         if name is None:
             # A fan of text versions needs as many rows behind the encoder, so the trace sees the whole batch repeated.
-            name = layers.find_layer(module, lambda pictures: forward(pictures, 1), x.repeat(fan, 1, 1, 1))
+            name = find.find_layer(module, lambda pictures: forward(pictures, 1), x.repeat(fan, 1, 1, 1))
         if name not in read:
             read.append(name)
         return name
@@ -120,15 +123,6 @@ def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
     if hiding and not (geometry.to_original(cam) > 0).any():
         return f"The map of {title!r} is empty over the picture: it is positive on the padding or between pixels only."
     return ""
-
-
-def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
-    """What a user calls a picture, or a list of them, as the model takes them; `preprocess` None is the model's own."""
-    if preprocess is None:
-        preprocess = getattr(module, "preprocess", None) or timm_preprocess(module)
-    made = Preprocess(resize=256) if preprocess is None else preprocess_of(preprocess)
-    parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return prepare(images, made, parameter.device, parameter.dtype)
 
 
 def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:

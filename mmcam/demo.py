@@ -12,10 +12,10 @@ from rich.console import Console
 import mmcam
 from mmcam.datasets import vignettes
 from mmcam.datasets.concepts.vignettes import VignetteConcepts
+from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.pointing import inside
-from mmcam.explanation import write_whole
+from mmcam.files import write_whole
 from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
-from mmcam.report.strip import draw_strip
 
 SHOWN = ("colour", "kind", "texture", "relation", "left_right", "part", "exists")
 """Question types in the order the tour prefers them; each is about things one can point at."""

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmcam.compute import batch_of, compute, explanation, one_each, quoted
-from mmcam.engine import ExplainError, Target, unwrap
+from mmcam.compute import compute, explanation, one_each, quoted
+from mmcam.engine.modules import unwrap
+from mmcam.engine.outputs import Target
+from mmcam.errors import ExplainError
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.image import Batch
+from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, classification, similarity, vqa
 
 ClassTarget = int | str | Target

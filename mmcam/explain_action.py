@@ -18,12 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmcam import layers
 from mmcam.compute import compute, explanation, quoted
-from mmcam.engine import ExplainError, Forward, Target, grid_at, picture_of, unwrap
+from mmcam.engine.modules import unwrap
+from mmcam.engine.outputs import Target, picture_of
+from mmcam.engine.tap import Forward
+from mmcam.errors import ExplainError
 from mmcam.explanation import Explanation
 from mmcam.image import Batch
 from mmcam.methods import Maps
+from mmcam.places.find import spatial
+from mmcam.places.grids import grid_at
+from mmcam.places.trace import trace
 from mmcam.tasks import policy as task
 
 Action = int | str | Callable[[Any], Tensor]
@@ -183,7 +188,7 @@ def _last_with_a_say(module: nn.Module, forward: Forward, x: Tensor, target: Tar
         kept.append(target(output).sum())
         return output
 
-    candidates = layers.spatial(layers.trace(module, run, picture_of(x), outputs), picture_of(x))
+    candidates = spatial(trace(module, run, picture_of(x), outputs), picture_of(x))
     candidates = [c for c in candidates if outputs[c.name].requires_grad]
     if not candidates or not kept[0].requires_grad:
         return None

@@ -6,20 +6,20 @@ import io
 import json
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from mmcam.drawing.overlay import draw_overlay, draw_signed
+from mmcam.drawing.strip import draw_strip
+from mmcam.files import write_whole
 from mmcam.image import Geometry
-from mmcam.report.overlay import draw_overlay, draw_signed
-from mmcam.report.strip import draw_strip
 from mmcam.version import __version__
 
 if TYPE_CHECKING:
@@ -337,24 +337,6 @@ class QuestionExplanation(_Words):
             **self.answer.summary(),
             "words": [exp.summary() for exp in self.words],
         }
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    """Write a file beside its place and rename it when it is complete; parent folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        # mkstemp makes private files; the result gets the rights any new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def _plain(value: object) -> bool:

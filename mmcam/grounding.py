@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcam.compute import batch_of, one_each
-from mmcam.engine import ExplainError, as_found, unwrap
+from mmcam.compute import one_each
+from mmcam.engine.as_found import as_found
+from mmcam.engine.modules import unwrap
+from mmcam.errors import ExplainError
+from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 
 # fmt: off

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmcam.errors import PictureError
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -21,10 +23,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_PIXELS = 178_956_970
 
 _NOT_FINITE = "The picture holds NaN or infinite values; pass finite ones."
-
-
-class PictureError(ValueError):
-    """A picture that cannot be used; the message names it and says what would work."""
 
 
 @dataclass(frozen=True)

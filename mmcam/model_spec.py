@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine import ExplainError
+from mmcam.adapters.transformers import Parts, wrap
+from mmcam.errors import ExplainError
 from mmcam.image import Preprocess, preprocess_of
 from mmcam.neurons.dissection import Dissection
-from mmcam.tasks.huggingface import Parts, wrap
 
 BUNDLED = {"class": "vignette-classifier", "caption": "vignette-captioner", "answer": "vignette-vqa"}
 """The model that answers where none is named, by task. They ship with the checkout and know vignettes only."""

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
 
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 from mmcam.image import Preprocess
 from mmcam.model_spec import fill, read_state
 from models.encoder import Features

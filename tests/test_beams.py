@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_engine import State
+from state import State
 from tiny import SMALL, Captioner, Stubborn, pictures, reference_gradcam, seeded
 
 from mmcam import CaptionExplanation, ExplainError, explain_caption

@@ -16,7 +16,7 @@ from tiny import SMALL, Captioner, Deep, pictures, seeded
 
 import mmcam
 from mmcam import CaptionExplanation, Explanation, Geometry, explain_caption, explain_class
-from mmcam.explanation import write_whole
+from mmcam.files import write_whole
 
 
 def picture(width=40, height=30, seed=0):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_engine import State
+from state import State
 from tiny import SMALL, Captioner, Stubborn, pictures, seeded
 from torch import nn
 

@@ -4,7 +4,6 @@ Peers treat ReLUs as modules to be hooked, so their guided maps are compared on 
 is a module of its own, not in place.
 """
 
-import copy
 import warnings
 
 import captum.attr
@@ -13,11 +12,9 @@ import pytorch_grad_cam
 import torch
 import torchcam.methods
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from relus import with_relu_modules
 from tiny import LAYERS, NETWORKS, network, pictures
-from torch import nn
 from torch.nn import functional as F
-from torchvision.models.googlenet import BasicConv2d
-from torchvision.models.resnet import BasicBlock
 
 from mmcam import attribute
 
@@ -103,64 +100,6 @@ def test_torchcam_explains_another_tensor_where_an_in_place_relu_follows():
         (other,) = peer(CLASSES, scores, normalized=False)
     mine = ours(model, "densenet121")
     assert float((other - mine).abs().max()) > 0.05 * float(mine.max())
-
-
-class Separate(nn.Module):
-    """DenseNet's forward with its last ReLU as a module."""
-
-    def __init__(self, densenet):
-        super().__init__()
-        self.features, self.relu, self.classifier = densenet.features, nn.ReLU(), densenet.classifier
-
-    def forward(self, x):
-        return self.classifier(F.adaptive_avg_pool2d(self.relu(self.features(x)), 1).flatten(1))
-
-
-class Convolution(nn.Module):
-    """GoogLeNet's convolution with its ReLU as a module."""
-
-    def __init__(self, basic):
-        super().__init__()
-        self.conv, self.bn, self.relu = basic.conv, basic.bn, nn.ReLU()
-
-    def forward(self, x):
-        return self.relu(self.bn(self.conv(x)))
-
-
-class Block(nn.Module):
-    """ResNet's block with a ReLU of its own for each place: a shared module may not be hooked twice."""
-
-    def __init__(self, basic):
-        super().__init__()
-        self.first = nn.Sequential(basic.conv1, basic.bn1, nn.ReLU())
-        self.second = nn.Sequential(basic.conv2, basic.bn2)
-        self.downsample = basic.downsample or nn.Identity()
-        self.relu = nn.ReLU()
-
-    def forward(self, x):
-        return self.relu(self.second(self.first(x)) + self.downsample(x))
-
-
-def with_relu_modules(name):
-    """A copy of a network that computes the same with nn.ReLU modules only: none functional, shared or in place.
-
-    mobilenet_v2's ReLU6 become ReLU, because captum's hooks know no other; both sides are then given the copy.
-    """
-
-    def change(module):
-        for key, child in module.named_children():
-            if isinstance(child, (nn.ReLU, nn.ReLU6)):
-                setattr(module, key, nn.ReLU())
-            elif isinstance(child, BasicConv2d):
-                setattr(module, key, Convolution(child))
-            elif isinstance(child, BasicBlock):
-                setattr(module, key, Block(child))
-            else:
-                change(child)
-
-    model = copy.deepcopy(network(name))
-    change(model)
-    return Separate(model).eval() if name == "densenet121" else model.eval()
 
 
 def guided_captum(model, name):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_engine import State
+from state import State
 from tiny import SMALL, VQA, pictures, reference_evidence, seeded
 from torch import nn
 

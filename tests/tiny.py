@@ -193,3 +193,39 @@ class Multiplied:
 
 def upsampled(cam: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(cam[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+
+
+class Noisy(Gap):
+    """With everything a forward pass may change: batch norm, dropout, and random numbers even in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(8)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        torch.rand(3)
+        return self.fc(self.dropout(self.pool(F.relu(self.norm(self.features(x)))).flatten(1)))
+
+
+def mixed(model):
+    """Some modules in train mode, some not, one frozen, one with a gradient of the user's own."""
+    model.train()
+    model.norm.eval()
+    model.fc.weight.requires_grad_(False)
+    model.fc.bias.grad = torch.ones_like(model.fc.bias)
+    return model
+
+
+class CountsRows(Deep):
+    """Takes its number of rows from the pictures."""
+
+    def forward(self, x):
+        return self.head(self.features(x).view(x.shape[0], 6 * 8 * 8))
+
+
+class LosesRows(Deep):
+    """Silently drops the rows it did not expect."""
+
+    def forward(self, x):
+        return self.head(self.features(x).flatten(1)[: len(x)])

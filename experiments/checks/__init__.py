@@ -1,0 +1,1 @@
+"""Is the library right, fast, and as it was?"""

@@ -16,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,8 @@ SEEDS = (20000123, 20000059, 20000007)
 PHOTOGRAPHS = ("coco/images/000000006818.jpg", "photos/jacobgil_both.png")
 CAPTIONERS = ("vignette-captioner", "vignette-show-attend-tell", "vignette-transformer-captioner")
 ANSWERERS = ("vignette-vqa", "vignette-san", "vignette-hiecoatt-parallel", "vignette-hiecoatt-alternating")
-CHEAP = {  # enough of each to feel every line, in seconds
+QUESTIONS = ["what colour is the house", "where is this", "is there a car", "how many things", "what is on the grass"]
+CHEAP: dict[str, dict[str, Any]] = {  # enough of each to feel every line, in seconds
     "occlusion": {"patch": 80, "stride": 72},
     "rise": {"n": 6},
     "scorecam": {"units": [0, 5, 9, 200]},
@@ -127,13 +129,13 @@ def by_methods(task: str, explain: Callable[..., Any]) -> Results:
     for method in sorted(mmcam.METHODS):
         for options in [CHEAP.get(method, {}), *VARIANTS.get(method, [])]:
             name = " ".join([task, method, *(f"{key}={value}" for key, value in options.items())])
-            yield name, tried(lambda method=method, options=options: explain(method=method, **options))
+            yield name, tried(partial(explain, method=method, **options))
 
 
 def classes(shown: dict[str, Any]) -> Results:
     """The classifier: its prediction, several classes, contrasts, fused layers, texts of units."""
     model, images = load("vignette-classifier"), list(shown.values())
-    yield from by_methods("class", lambda **how: mmcam.explain_class(model, images, **how))
+    yield from by_methods("class", partial(mmcam.explain_class, model, images))
     yield "classes", mmcam.explain_class(model, images[0], ["house", "car", lambda logits: logits[:, 3].square()])
     yield "class contrast", mmcam.explain_class(model, images, "house", contrast="car", method="hirescam")
     layers = ["encoder.features.4", "encoder.features.6"]
@@ -141,7 +143,7 @@ def classes(shown: dict[str, Any]) -> Results:
     yield "class fused", mmcam.explain_class(model, images[0], "house", layer=layers, method="layercam")
     why = mmcam.explain_class(model, images[0], "house", contrast="car").why(dissection("vignette-classifier"))
     yield "class why", str(why)
-    yield "class refused", tried(lambda: mmcam.explain_class(model, images[0], "hause"))
+    yield "class refused", tried(partial(mmcam.explain_class, model, images[0], "hause"))
     x = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     yield "attribute", mmcam.attribute(model, x, [0, torch.tensor([1, 2]), lambda logits: logits.sum(1)])
 
@@ -152,13 +154,13 @@ def captions(shown: dict[str, Any]) -> Results:
         model, images = load(name), list(shown.values())
         said = mmcam.explain_caption(model, images[0])
         word, text = said[-1].target, f"{name} caption"
-        yield from by_methods(text, lambda m=model, **how: mmcam.explain_caption(m, images[0], **how))
+        yield from by_methods(text, partial(mmcam.explain_caption, model, images[0]))
         yield f"{text} of all", mmcam.explain_caption(model, images)
         yield f"{text} beam", mmcam.explain_caption(model, images[:2], beam=2)
         yield f"{text} word", mmcam.explain_caption(model, images[0], word, contrast="tree", method="guided_gradcam")
         yield f"{text} placed", mmcam.explain_caption(model, images[0], "tree", position=1, method="layercam")
         yield f"{text} given", mmcam.explain_caption(model, images, caption="a red car and a dog", method="c_mwp")
-        yield f"{text} refused", tried(lambda m=model: mmcam.explain_caption(m, images[0], "hous"))
+        yield f"{text} refused", tried(partial(mmcam.explain_caption, model, images[0], "hous"))
         yield f"{text} grounding", repr(mmcam.grounding(model, images))
 
 
@@ -166,16 +168,15 @@ def answers(shown: dict[str, Any]) -> Results:
     """The VQA models: their answers, contrasts, question words."""
     for name in ANSWERERS:
         model, images = load(name), list(shown.values())
-        asked = ["what colour is the house", "where is this", "is there a car", "how many things", "what is on the grass"]
-        asked = asked[: len(images)]
-        yield from by_methods(f"{name} answer", lambda m=model, **how: mmcam.explain_answer(m, images, asked, **how))
+        asked = QUESTIONS[: len(images)]
+        yield from by_methods(f"{name} answer", partial(mmcam.explain_answer, model, images, asked))
         contrasted = mmcam.explain_answer(model, images[0], "where is this", "beach", contrast="sea", method="layercam")
         yield f"{name} contrast", contrasted
         for method in ("gradcam", "guided_backprop", "occlusion", "c_mwp"):
             options = CHEAP.get(method, {})
             by_word = mmcam.explain_answer(model, images[:2], asked[:2], by_word=True, method=method, **options)
             yield f"{name} by word {method}", by_word
-        yield f"{name} refused", tried(lambda m=model: mmcam.explain_answer(m, images[0], "where is this", "beech"))
+        yield f"{name} refused", tried(partial(mmcam.explain_answer, model, images[0], "where is this", "beech"))
 
 
 def others(shown: dict[str, Any]) -> Results:
@@ -189,14 +190,14 @@ def others(shown: dict[str, Any]) -> Results:
         yield f"policy {score}", mmcam.explain_action(policy, scaled, score=score)
     yield "policy contrast", mmcam.explain_action(policy, scaled, "left", contrast="right", method="layercam")
     image = next(iter(shown.values()))
-    how = {"layer": "features.3"}
-    yield "similarity", mmcam.explain_similarity(matcher, [image, image], ["a dog", "a red car"], contrast="sea", **how)
+    texts = ["a dog", "a red car"]
+    yield "similarity", mmcam.explain_similarity(matcher, [image, image], texts, contrast="sea", layer="features.3")
     for name in ("resnet18", "vit_b_16", "swin_t", "squeezenet1_0"):
-        network = seeded(lambda name=name: getattr(torchvision.models, name)(weights=None))
+        network = seeded(partial(getattr(torchvision.models, name), weights=None))
         for method in ("gradcam", "layercam", "integrated_gradients"):
             options = CHEAP.get(method, {})
-            explain = lambda n=network, m=method, o=options: mmcam.explain_class(n, image, [281, 207], method=m, **o)  # noqa: E731
-            yield f"{name} {method}", tried(explain)
+            how: dict[str, Any] = {"method": method, **options}
+            yield f"{name} {method}", tried(partial(mmcam.explain_class, network, image, [281, 207], **how))
 
 
 def recorded() -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -207,10 +208,11 @@ def recorded() -> tuple[dict[str, Tensor], dict[str, str]]:
     for part in (classes, captions, answers, others):
         began = time.perf_counter()
         for name, result in part(shown):
-            if isinstance(result, (str, Tensor)):
-                (texts if isinstance(result, str) else tensors)[name] = result  # type: ignore[index]
-                continue
-            for place, exp in flat(result):
+            if isinstance(result, str):
+                texts[name] = result
+            elif isinstance(result, Tensor):
+                tensors[name] = result
+            for place, exp in () if isinstance(result, (str, Tensor)) else flat(result):
                 key = f"{name} {place}".strip()
                 tensors[key] = exp.values.detach().clone()
                 if exp.weights is not None:
@@ -236,7 +238,9 @@ def compare(path: Annotated[Path, typer.Argument(help="What `record` wrote.")]) 
     """Compare with a record; exit code 1 if anything differs."""
     tensors, texts = recorded()
     before, said = load_file(path.with_suffix(".safetensors")), json.loads(path.with_suffix(".json").read_text())
-    differ = [f"{name} is only on one side" for name in sorted((before.keys() ^ tensors.keys()) | (said.keys() ^ texts))]
+    differ = [
+        f"{name} is only on one side" for name in sorted((before.keys() ^ tensors.keys()) | (said.keys() ^ texts))
+    ]
     for name in sorted(before.keys() & tensors.keys()):
         ours, theirs = tensors[name], before[name]
         alike = ours.shape == theirs.shape and ours.dtype == theirs.dtype

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmcam.cli.shared import app, complaints, console, one_sentence
-from mmcam.explanation import write_whole
+from mmcam.files import write_whole
 
 
 @app.command()

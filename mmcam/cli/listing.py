@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 import mmcam
-from mmcam import layers as layer_finder
 from mmcam.cli.shared import MODELS, Json, Weights, app, complaints, console, one_sentence
-from mmcam.compute import batch_of
 from mmcam.datasets import vignettes
-from mmcam.engine import picture_of
+from mmcam.engine.outputs import picture_of
 from mmcam.model_spec import load_model, untrained_model
+from mmcam.places.find import find_layer, spatial
+from mmcam.places.trace import trace
+from mmcam.preparation import batch_of
 from mmcam.tasks.anything import forward_of
 
 SEED = 20000123
@@ -39,9 +40,9 @@ def layers(
         x = batch_of(loaded, vignettes.draw(SEED).image, preprocess).x
         forward = forward_of(loaded)
         size = picture_of(x)
-        found = layer_finder.spatial(layer_finder.trace(loaded, lambda: forward(x.clone()), size), size)
+        found = spatial(trace(loaded, lambda: forward(x.clone()), size), size)
         try:
-            default, problem = layer_finder.find_layer(loaded, forward, x), ""
+            default, problem = find_layer(loaded, forward, x), ""
         except mmcam.ExplainError as error:
             if not found:
                 raise

@@ -41,7 +41,7 @@ from mmcam.cli.shared import (
     task_of,
 )
 from mmcam.datasets.concepts import ConceptData
-from mmcam.explanation import write_whole
+from mmcam.files import write_whole
 from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.names import Names

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from mmcam.engine import ExplainError, as_found
+from mmcam.engine.as_found import as_found
+from mmcam.errors import ExplainError
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.variants import picture_scores
 

@@ -22,10 +22,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mmcam import engine, layers
-from mmcam.engine import Evidence, ExplainError
+from mmcam.engine.outputs import picture_of
+from mmcam.engine.run import Evidence, run
+from mmcam.errors import ExplainError
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.relu_rules import ReluRule, Rule
+from mmcam.places.trace import trace
 
 
 def gradcam(
@@ -159,7 +161,7 @@ def collect(
     with contextlib.ExitStack() as stack:
         if relu_rule != "plain":
             stack.enter_context(stack.enter_context(ReluRule(relu_rule)).switch(True))
-        evidence = engine.run(
+        evidence = run(
             q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan, versions=q.versions, zero=zero
         )
     return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
@@ -286,7 +288,7 @@ _NEEDS_GAP = (
 def _check_linear_head(question: Question) -> None:
     """Only one layer with weights may stand behind the layer, and nothing that bends the score."""
     x = question.x.repeat(question.fan, 1, 1, 1)
-    calls = layers.trace(question.model, lambda: question.forward(x, 1), engine.picture_of(x))
+    calls = trace(question.model, lambda: question.forward(x, 1), picture_of(x))
     modules = dict(question.model.named_modules())
     names = [call.name for call in calls]
     if question.layer not in names:

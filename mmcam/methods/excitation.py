@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmcam.engine import ExplainError, Tap, as_found, find_module, forward_behind, independent, picture_of, score_of
+from mmcam.engine.as_found import as_found
+from mmcam.engine.modules import find_module, independent
+from mmcam.engine.outputs import picture_of, score_of
+from mmcam.engine.tap import Tap, forward_behind
+from mmcam.errors import ExplainError
 from mmcam.methods.excitation_rules import ExcitationRule
 from mmcam.methods.registry import Maps, Question, register
 

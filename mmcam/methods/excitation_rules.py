@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from mmcam.engine import ExplainError, first_tensor
+from mmcam.engine.outputs import first_tensor
+from mmcam.errors import ExplainError
 from mmcam.methods.relu_rules import SMOOTH, Relu, as_relu
 
 _POOLS = {F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean, torch.sum, Tensor.sum}

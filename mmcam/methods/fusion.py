@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 from mmcam.methods.registry import Maps
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 from mmcam.methods.cam import chosen, weighted_sum
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.variants import ROWS, activation_scores, activations_of, chunks, picture_scores

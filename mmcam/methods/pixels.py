@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcam import engine
-from mmcam.engine import ExplainError
+from mmcam.engine.pixels import input_gradients
+from mmcam.errors import ExplainError
 from mmcam.methods.cam import gradcam
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.relu_rules import ReluRule, Rule
@@ -132,12 +132,10 @@ def _input_gradients(question: Question, rule: Rule = "plain") -> tuple[Tensor, 
     """(dS/dI (T,N,C,H,W), scores (T,N)) under a rule."""
     q = question
     if rule == "plain":
-        gradients, scores, _ = engine.input_gradients(
-            q.model, q.forward, q.x, q.targets, fan=q.fan, versions=q.versions
-        )
+        gradients, scores, _ = input_gradients(q.model, q.forward, q.x, q.targets, fan=q.fan, versions=q.versions)
         return gradients, scores
     with ReluRule(rule) as relu:
-        gradients, scores, _ = engine.input_gradients(
+        gradients, scores, _ = input_gradients(
             q.model, q.forward, q.x, q.targets, switch=relu.switch, fan=q.fan, versions=q.versions
         )
     return gradients, scores
@@ -147,7 +145,7 @@ def _times_gradcam(question: Question, rule: Rule) -> Maps:
     """One forward serves both: the plain gradient stops at the layer, the other one goes on to the pixels."""
     q = question
     with ReluRule(rule) as relu:
-        gradients, scores, evidence = engine.input_gradients(
+        gradients, scores, evidence = input_gradients(
             q.model, q.forward, q.x, q.targets, switch=relu.switch, layer=q.layer, call=q.call, fan=q.fan,
             versions=q.versions,
         )  # fmt: skip

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from mmcam.engine import ExplainError, Forward, Target
+from mmcam.engine.outputs import Target
+from mmcam.engine.tap import Forward
+from mmcam.errors import ExplainError
 
 Family = Literal["cam", "pixels", "excitation", "perturbation", "attention"]
 

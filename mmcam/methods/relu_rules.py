@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 
 Rule = Literal["plain", "guided", "deconv", "pass"]
 

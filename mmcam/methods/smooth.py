@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmcam.engine import ExplainError, independent
+from mmcam.engine.modules import independent
+from mmcam.errors import ExplainError
 from mmcam.methods import registry
 from mmcam.methods.cam import chosen, collect, plus_plus
 from mmcam.methods.registry import Maps, Question, register

@@ -8,20 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine import (
-    ExplainError,
-    Tap,
-    as_found,
-    find_module,
-    first_tensor,
-    grid_at,
-    picture_of,
-    replace_tensor,
-    rows_of,
-    score_of,
-    split_rows,
-)
+from mmcam.engine.as_found import as_found
+from mmcam.engine.modules import find_module
+from mmcam.engine.outputs import first_tensor, picture_of, replace_tensor, rows_of, score_of, split_rows
+from mmcam.engine.tap import Tap
+from mmcam.errors import ExplainError
 from mmcam.methods.registry import Question
+from mmcam.places.grids import grid_at
 from mmcam.progress import with_progress
 
 ROWS = 32

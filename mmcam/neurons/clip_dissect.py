@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcam.compute import batch_of
 from mmcam.datasets.concepts import ConceptData
-from mmcam.engine import ExplainError, activations, as_found, unwrap
-from mmcam.image import PictureError
-from mmcam.layers import find_layer
+from mmcam.engine.as_found import as_found
+from mmcam.engine.modules import unwrap
+from mmcam.engine.run import activations
+from mmcam.errors import ExplainError, PictureError
 from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.names import Names, UnitName
+from mmcam.places.find import find_layer
+from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
 

@@ -16,16 +16,18 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from mmcam.compute import batch_of
 from mmcam.datasets.concepts import ConceptData
-from mmcam.engine import ExplainError, activations, unwrap
-from mmcam.explanation import write_whole
-from mmcam.image import Batch, PictureError
-from mmcam.layers import find_layer
+from mmcam.engine.modules import unwrap
+from mmcam.engine.run import activations
+from mmcam.errors import ExplainError, PictureError
+from mmcam.files import write_whole
+from mmcam.image import Batch
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
 from mmcam.neurons.tally import TALLIES, Tally
+from mmcam.places.find import find_layer
+from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mmcam.datasets.concepts import Concept
-from mmcam.engine import ExplainError
-from mmcam.explanation import write_whole
+from mmcam.errors import ExplainError
+from mmcam.files import write_whole
 from mmcam.neurons.names import Names, UnitName, as_word
 from mmcam.version import __version__
 

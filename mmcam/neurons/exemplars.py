@@ -5,8 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from mmcam.datasets.concepts import ConceptData
-from mmcam.engine import ExplainError
-from mmcam.image import PictureError
+from mmcam.errors import ExplainError, PictureError
 from mmcam.neurons.dissection import Dissection
 
 SHARE = 3

@@ -9,8 +9,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine import find_module
-from mmcam.layers import PASSING
+from mmcam.engine.modules import find_module
+from mmcam.places.trace import PASSING
 
 HALVES: Final = (torch.float16, torch.bfloat16)
 

@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from mmcam.datasets.concepts import ConceptData
-from mmcam.engine import ExplainError
+from mmcam.drawing.overlay import draw_overlay
+from mmcam.drawing.strip import draw_strip, stack
+from mmcam.errors import ExplainError
 from mmcam.explanation import Explanation
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.exemplars import patches
 from mmcam.neurons.names import Names
-from mmcam.report.overlay import draw_overlay
-from mmcam.report.strip import draw_strip, stack
 
 
 @dataclass(frozen=True)

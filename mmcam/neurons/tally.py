@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.datasets.concepts import ConceptData, Labels
-from mmcam.engine import ExplainError
-from mmcam.image import Geometry, PictureError
+from mmcam.errors import ExplainError, PictureError
+from mmcam.image import Geometry
 
 TALLIES = ("both", "active", "truth", "exemplars", "spots", "peaks")
 """The tensors of a `Tally`, named as in `mmcam.neurons.dissection.Dissection`."""

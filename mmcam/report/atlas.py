@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor, nn
 
-from mmcam.compute import batch_of
 from mmcam.datasets.concepts import Concept, ConceptData
-from mmcam.engine import ExplainError, activations, unwrap
-from mmcam.explanation import write_whole
-from mmcam.image import Geometry, PictureError
+from mmcam.engine.modules import unwrap
+from mmcam.engine.run import activations
+from mmcam.errors import ExplainError, PictureError
+from mmcam.files import write_whole
+from mmcam.image import Geometry
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.exemplars import lit
 from mmcam.neurons.fingerprint import fingerprint
 from mmcam.neurons.names import Names, UnitName
+from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine import ExplainError, Target, first_tensor
+from mmcam.adapters.timm import timm_classes
+from mmcam.engine.outputs import Target, first_tensor
+from mmcam.errors import ExplainError
 from mmcam.tasks.anything import has_forward
-from mmcam.tasks.timm_networks import timm_classes
 
 
 def logits_of(output: Any) -> Tensor:

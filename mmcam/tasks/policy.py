@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mmcam.engine import ExplainError, Target
-from mmcam.image import Batch, Geometry, PictureError, Preprocess, prepare, preprocess_of
+from mmcam.engine.outputs import Target
+from mmcam.errors import ExplainError, PictureError
+from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
 from mmcam.tasks.classification import both_are, index_target, nearest
 
 SCORES = {

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 
 
 @runtime_checkable

@@ -7,7 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mmcam.engine import ExplainError, Target, as_found
+from mmcam.engine.as_found import as_found
+from mmcam.engine.outputs import Target
+from mmcam.errors import ExplainError
 
 
 @runtime_checkable

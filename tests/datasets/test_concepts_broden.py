@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmcam.datasets.concepts import Concept
 from mmcam.datasets.concepts.broden import BrodenConcepts
-from mmcam.image import PictureError
+from mmcam.errors import PictureError
 
 LABELS = """number,name,category,frequency,coverage,syns
 1,red-c,color(3),3,2.500000,

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from mmcam.datasets.concepts.coco import CocoConcepts, _unpacked
-from mmcam.image import PictureError
+from mmcam.errors import PictureError
 
 mask_api = pytest.importorskip("pycocotools.mask")
 COCO = importlib.import_module("pycocotools.coco").COCO

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmcam.datasets.concepts import Concept
 from mmcam.datasets.concepts.folder import FolderConcepts, reduced, stacked
-from mmcam.image import PictureError
+from mmcam.errors import PictureError
 
 SHAPE = (6, 9)
 ROWS = [

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmcam.datasets.concepts.voc import CLASSES, VocConcepts
-from mmcam.image import PictureError
+from mmcam.errors import PictureError
 
 NAMES = {"train": ["2007_000032"], "val": ["2007_000033", "2009_005311"]}
 

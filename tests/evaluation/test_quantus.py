@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mmcam
-from mmcam.engine import ExplainError
+from mmcam.errors import ExplainError
 from mmcam.evaluation import relevance
 from mmcam.evaluation.pointing import inside, peak
 from mmcam.evaluation.quantus import explain_func

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_engine import State
+from state import State
 from tiny import SMALL, VQA, Captioner, Gap, Stubborn, pictures, seeded
 from torch import nn
 

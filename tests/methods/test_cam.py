@@ -7,7 +7,7 @@ from torch import nn
 
 import mmcam
 from mmcam import ExplainError, attribute
-from mmcam.engine import Evidence
+from mmcam.engine.run import Evidence
 from mmcam.methods import cam as cam_module
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 import mmcam
 from mmcam import METHODS, ExplainError, attribute
-from mmcam.engine import Evidence
+from mmcam.engine.run import Evidence
 from mmcam.methods import cam as cam_module
 
 MEMBERS = ("gradcam", "gradcam++", "layercam", "xgradcam", "hirescam")

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_engine import State
+from state import State
 from tiny import SMALL, VQA, Captioner, Gap, Stubborn, network, pictures, reference_evidence, seeded
 from torch import nn
 from torch.nn import functional as F

@@ -103,7 +103,7 @@ def test_a_method_that_reads_no_layer_does_not_look_for_one(monkeypatch):
     def look(*args, **kwargs):
         raise AssertionError("the model was traced for a layer nobody reads")
 
-    monkeypatch.setattr("mmcam.layers.find_layer", look)
+    monkeypatch.setattr("mmcam.places.find.find_layer", look)
     for method, options in LAYERLESS.items():
         assert attribute(seeded(Bare), pictures(), [0], method=method, **options).any()
 

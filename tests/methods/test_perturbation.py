@@ -14,8 +14,21 @@ import torchcam.methods
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from test_engine import CountsRows, LosesRows, State
-from tiny import VQA, Captioner, Deep, Gap, Stubborn, network, pictures, plain_tap, seeded, upsampled
+from state import State
+from tiny import (
+    VQA,
+    Captioner,
+    CountsRows,
+    Deep,
+    Gap,
+    LosesRows,
+    Stubborn,
+    network,
+    pictures,
+    plain_tap,
+    seeded,
+    upsampled,
+)
 from torch import nn
 from torch.nn import functional as F
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import State
-from test_peers import with_relu_modules
-from test_relu_rules import Net, by_hand
+from relus import Net, by_hand, with_relu_modules
+from state import State
 from tiny import LAYERS, VQA, Captioner, Deep, Gap, Stubborn, network, pictures, seeded
 from torch import nn
 from torch.nn import functional as F

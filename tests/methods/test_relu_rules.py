@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from relus import Net, by_hand
 from tiny import pictures, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from mmcam import ExplainError, attribute, engine
+from mmcam import ExplainError, attribute
+from mmcam.engine.pixels import input_gradients
 from mmcam.methods.relu_rules import ReluRule
 
 FORMS = {
@@ -33,45 +35,11 @@ CLIPPED = {
 }
 
 
-class Net(nn.Module):
-    """Convolution, ReLU, convolution, ReLU, linear; values up to about 12, so that a ReLU6 has something to cut."""
-
-    def __init__(self, relu):
-        super().__init__()
-        self.relu = relu
-        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-        self.fc = nn.Linear(4 * 8 * 8, 3)
-        with torch.no_grad():
-            self.first.weight.mul_(6)
-
-    def forward(self, x):
-        return self.fc(self.relu(self.second(self.relu(self.first(x)))).flatten(1))
-
-
-def by_hand(net, x, target, rule, ceiling=float("inf")):
-    """The backward pass layer by layer: at each ReLU the gradient goes through the rule's two gates."""
-    first = F.conv2d(x, net.first.weight, net.first.bias, padding=1)
-    middle = first.clamp(0, ceiling)
-    second = F.conv2d(middle, net.second.weight, net.second.bias, padding=1)
-    assert (first > 6).any()
-
-    def gate(gradient, inputs):
-        if rule in ("guided", "deconv"):
-            gradient = gradient * (gradient > 0)
-        if rule in ("guided", "plain"):
-            gradient = gradient * (inputs > 0) * (inputs < ceiling)
-        return gradient
-
-    gradient = net.fc.weight[target].view(1, 4, 8, 8).expand(len(x), -1, -1, -1)
-    gradient = F.conv_transpose2d(gate(gradient, second), net.second.weight, padding=1)
-    return F.conv_transpose2d(gate(gradient, first), net.first.weight, padding=1).detach()
-
-
 def gradients(net, x, rule):
     """What the engine gives under a rule."""
     with ReluRule(rule) as rules:
         targets = [lambda out: out[:, 0], lambda out: out[:, 2]]
-        return engine.input_gradients(net, lambda p, _: net(p), x, targets, switch=rules.switch)[0]
+        return input_gradients(net, lambda p, _: net(p), x, targets, switch=rules.switch)[0]
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])

@@ -6,8 +6,8 @@ import torch
 import mmcam
 import models
 from mmcam.datasets.concepts.vignettes import VignetteConcepts
-from mmcam.layers import find_layer
 from mmcam.neurons.fingerprint import fingerprint
+from mmcam.places.find import find_layer
 from mmcam.tasks.anything import forward_of
 
 

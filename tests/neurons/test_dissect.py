@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
-from test_engine import Noisy, State, mixed
-from tiny import SMALL, VQA, Captioner, Deep, Gap, seeded
+from state import State
+from tiny import SMALL, VQA, Captioner, Deep, Gap, Noisy, mixed, seeded
 from torch import nn
 from torch.nn import functional as F
 
 from mmcam import ExplainError, Preprocess
 from mmcam.datasets.concepts import Concept
-from mmcam.image import PictureError
+from mmcam.errors import PictureError
 from mmcam.neurons.dissect import dissect
 from models import load
 

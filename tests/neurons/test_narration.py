@@ -23,13 +23,13 @@ from torch import nn
 import mmcam
 from mmcam import METHODS, ExplainError, Explanation, Geometry, explain_answer, explain_caption, explain_class
 from mmcam.datasets.concepts import Concept
-from mmcam.image import PictureError
+from mmcam.drawing.overlay import draw_overlay
+from mmcam.errors import PictureError
 from mmcam.neurons import narration
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import fingerprint
 from mmcam.neurons.names import Names, UnitName
 from mmcam.neurons.narration import Reason, narrate, sentence
-from mmcam.report.overlay import draw_overlay
 
 K, Z = 8, 16
 MEANS = (1, 2, 0.75, 1, 0, 3, 1, 1)  # of each unit in the picture; unit 4 sees nothing

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import VQA, Captioner, Gap, pictures, seeded
 
-from mmcam.layers import find_layer
+from mmcam.places.find import find_layer
 from mmcam.tasks.anything import forward_of
 from models import load
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import read_table, stored
-from mmcam.image import PictureError, load_image
+from mmcam.errors import PictureError
+from mmcam.image import load_image
 
 _CODES = 1 << 16  # what red + 256 · green can say
 

@@ -16,7 +16,8 @@ from PIL import Image
 from mmcam.datasets.captioned import read_text
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import SIDE, Mask, check_side, reduced, stacked
-from mmcam.image import PictureError, load_image
+from mmcam.errors import PictureError
+from mmcam.image import load_image
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from mmcam.datasets.captioned import read_text
 from mmcam.datasets.concepts import Concept, Labels
-from mmcam.image import PictureError, load_image
+from mmcam.errors import PictureError
+from mmcam.image import load_image
 
 SIDE = 112
 """Pixels of a label map's longer side if nothing else is asked for; Broden's label maps are as large."""

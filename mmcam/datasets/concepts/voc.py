@@ -13,7 +13,8 @@ from PIL import Image
 from mmcam.datasets.captioned import read_text
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import SIDE, check_side, reduced, stored
-from mmcam.image import PictureError, load_image
+from mmcam.errors import PictureError
+from mmcam.image import load_image
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

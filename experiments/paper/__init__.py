@@ -1,0 +1,1 @@
+"""A table or figure of the paper each."""

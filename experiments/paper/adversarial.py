@@ -1,0 +1,244 @@
+"""Do maps still find what is there when a network is fooled? Adversarial noise (Grad-CAM, section 6.2).
+
+A picture is changed by a little noise until the network is sure, with a probability above 0.9999, of a class that is
+not in it, and gives next to nothing to those that are. The maps of the true classes should fall where they fell before.
+The noise is found by the iterated targeted sign gradient (Kurakin et al., arXiv 1607.02533, section 2.3), in steps of
+one 255th, so that the picture that fools is one a file can hold; the Grad-CAM paper does not say how its was found.
+
+    python -m experiments.paper.adversarial                    # vignettes
+    MMCAM_REAL_DATA=… python -m experiments.paper.adversarial --data real
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
+
+import mmcam
+import models
+from experiments.lib.boxes import Net, nets_of, subjects
+from experiments.lib.records import add, checksum, read
+from experiments.lib.tables import show, with_error
+from mmcam.drawing.overlay import draw_overlay
+from mmcam.drawing.strip import draw_strip, stack
+from mmcam.evaluation.agreement import rank_correlation
+from mmcam.evaluation.localisation import covered
+from mmcam.evaluation.pointing import centre, inside, peak
+from mmcam.evaluation.uncertainty import mean
+from mmcam.files import write_whole
+
+METHODS: Final = ("gradcam", "layercam", "gradient", "guided_backprop", "guided_gradcam", "c_mwp")
+SURE: Final = 0.9999
+STEPS: Final = 60
+TOLERANCE: Final = {"vignettes": 0, "real": 15}
+CAT_AND_DOG: Final = ("photos/jacobgil_both.png", {243: "bull mastiff", 282: "tiger cat"}, {404: "airliner"})
+"""The photograph of both animals, the classes that are there, and what the Grad-CAM paper makes it look like."""
+
+
+CREDIT: Final = "Photograph: examples of pytorch-grad-cam, © 2021 Jacob Gildenblat, MIT licence."
+
+
+def main(
+    data: Annotated[str, typer.Option(help="vignettes or real.")] = "vignettes",
+    pictures: Annotated[int, typer.Option(min=2, help="That the network classifies rightly, for each network.")] = 60,
+    root: Annotated[Path | None, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of photographs, weights.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table and picture.")] = Path("experiments/results"),
+    work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/adversarial"),
+) -> None:
+    """Fool, explain, and write adversarial-DATA (.json, .csv, .md, .tex, .png)."""
+    if data not in TOLERANCE:
+        raise typer.BadParameter(f"There is no data {data!r}; choose vignettes or real.")
+    if data == "real" and root is None:
+        raise typer.BadParameter("--root names the folder of the photographs, or set MMCAM_REAL_DATA.")
+    rows = []
+    nets = nets_of(data, root, ())
+    for net in nets:
+        records = examined(
+            net, data, root, pictures, work / f"{data}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
+        )
+        rows += [summary(net.name, method, records) for method in METHODS]
+    command = f"python -m experiments.paper.adversarial --data {data} --pictures {pictures}"
+    command = "MMCAM_REAL_DATA=… " * (data == "real") + command
+    head = (
+        "network", "pictures", "fooled", "steps", "largest change /255", "p of the true class before", "after",
+        "method", "n", "points at the true class before %", "after %", "rank correlation before, after", "centre %",
+    )  # fmt: skip
+    cells = []
+    for row in rows:
+        whole = [with_error(row[key]) for key in ("steps", "largest")] + [with_error(row["sure before"], digits=2)]
+        whole.append(f"{row['sure after']['value']:.1e}")
+        shares = [with_error(row[key], 100) for key in ("before", "after")]
+        cells.append(
+            [row["network"], str(row["pictures"]), str(row["fooled"]), *whole, row["method"], str(row["before"]["n"]),
+             *shares, with_error(row["agreement"], digits=2), with_error(row["centre"], 100)]
+        )  # fmt: skip
+    above = [f"`{command}`: mmcam {mmcam.__version__}, torch {torch.__version__}."]
+    below = [
+        "",
+        f"Fooled: p > {SURE} for an absent class drawn at random"
+        + (", and p < 1e-4 for every kind that is there" if data == "vignettes" else "")
+        + f", within {STEPS} steps. The maps are those of the classes that are there and were found in the clean "
+        f"picture, {'all of a picture; without tolerance' if data == 'vignettes' else 'tolerance 15 pixels'}. ± is the "
+        "standard error over pictures. The paper shows one such picture and gives no figures.",
+        "",
+        f"![A picture that fools a network, and the maps of what is in it](adversarial-{data}.png)",
+        *(["", f"Above: {nets[-1].name}. {CREDIT}"] if data == "real" else []),
+    ]
+    versions = {"mmcam": mmcam.__version__, "torch": torch.__version__}
+    report = {"command": command, "versions": versions, "rows": rows}
+    show(out / f"adversarial-{data}", report, head, cells, above, below)
+    sheet = shown(nets[-1], data, root)
+    write_whole(out / f"adversarial-{data}.png", lambda file: sheet.save(file, "PNG"))
+
+
+def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> list[dict[str, Any]]:
+    """The records of the first `count` pictures of which the network finds a class that is there."""
+    records = {record["picture"]: record for record in read(path)}
+    found: list[dict[str, Any]] = []
+    for subject in track(subjects(data, root, 100 * count), net.name, total=count):
+        if subject.name not in records:
+            record = judged(net, data, subject.name, subject.open(), subject.truth)
+            add(path, [record])
+            records[subject.name] = record
+        if records[subject.name]["labels"]:
+            found.append(records[subject.name])
+        if len(found) == count:
+            break
+    return found
+
+
+def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int, Any]) -> dict[str, Any]:
+    """Fool the network with a picture, and see where the maps of the classes that are there point before and after."""
+    x, geometry = net.preprocess(picture)
+    clean = probabilities(net, x[None])[0]
+    top = int(clean.argmax())
+    labels = [label for label in truth if (clean[label] > 0.5 if net.classes else label == top)]
+    record: dict[str, Any] = {"picture": name, "labels": labels}
+    if not labels:
+        return record
+    absent = [label for label in (net.classes or range(clean.numel())) if label not in truth]
+    wrong = int(np.random.default_rng(zlib.crc32(name.encode())).choice(absent))
+    fooled, steps, largest = fool(net, x, wrong, labels)
+    after = probabilities(net, fooled[None])[0]
+    masks = [covered(truth[label], picture.size) for label in labels]
+    record |= {
+        "wrong": wrong, "steps": steps, "largest": largest, "p wrong": float(after[wrong]),
+        "p true": [[float(p[label]) for p in (clean, after)] for label in labels],
+        "centre": [inside(centre(mask), mask, TOLERANCE[data]) for mask in masks], "methods": {},
+    }  # fmt: skip
+    for method in METHODS:
+        maps = mmcam.attribute(net.model, torch.stack([x, fooled]), labels, method=method)
+        found = []
+        for both, mask in zip(maps if maps.ndim == 4 else maps.abs().amax(2), masks, strict=True):
+            hits = [inside(peak(geometry.to_original(cam).numpy()), mask, TOLERANCE[data]) for cam in both]
+            agreement = rank_correlation(*both)
+            found.append([*hits, None if np.isnan(agreement) else agreement])
+        record["methods"][method] = found
+    return record
+
+
+def probabilities(net: Net, x: Tensor) -> Tensor:
+    """(N, classes): each by itself where several can be there (vignettes), else all together 1."""
+    with torch.no_grad():
+        logits = net.model(x)
+    return logits.sigmoid() if net.classes else logits.softmax(1)
+
+
+def fool(net: Net, x: Tensor, wrong: int, right: Sequence[int]) -> tuple[Tensor, int, int]:
+    """An input that the network takes for another class.
+
+    Args:
+        net: the network.
+        x: (3, H, W), an input.
+        wrong: the class it is to see.
+        right: the classes it is no longer to see, where several can be there.
+
+    Returns:
+        The input, the number of steps, and the largest change of a value in 255ths. After `STEPS` steps it is given as
+        it is then, fooled or not.
+    """
+    mean_, std = (torch.tensor(values).view(-1, 1, 1) for values in (net.preprocess.mean, net.preprocess.std))
+    start = ((x * std + mean_) * 255).round()
+    pixels = start.clone()
+    for step in range(STEPS + 1):
+        made = ((pixels / 255 - mean_) / std).requires_grad_()
+        logits = net.model(made[None])[0]
+        if net.classes:
+            p = logits.detach().sigmoid()
+            sure = bool(p[wrong] > SURE and p[list(right)].max() < 1 - SURE)
+            aim = F.logsigmoid(logits[wrong]) + F.logsigmoid(-logits[list(right)]).sum()
+        else:
+            sure = bool(logits.detach().softmax(0)[wrong] > SURE)
+            aim = logits.log_softmax(0)[wrong]
+        if sure or step == STEPS:
+            break
+        (gradient,) = torch.autograd.grad(aim, made)
+        pixels = (pixels + gradient.sign()).clamp(0, 255)
+    return made.detach(), step, int((pixels - start).abs().max())
+
+
+def summary(network: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row: of the pictures that fool the network, what is measured on each and on each map."""
+    fooled = [r for r in records if r["p wrong"] > SURE and (len(r["p true"]) == 1 or fooled_all(r))]
+    pictures = [r["picture"] for r in fooled for _ in r["labels"]]
+    maps = [found for r in fooled for found in r["methods"][method]]
+    figures = {
+        "steps": mean([r["steps"] for r in fooled]),
+        "largest": mean([r["largest"] for r in fooled]),
+        "sure before": mean([p[0] for r in fooled for p in r["p true"]], pictures),
+        "sure after": mean([p[1] for r in fooled for p in r["p true"]], pictures),
+        "before": mean([float(found[0]) for found in maps], pictures),
+        "after": mean([float(found[1]) for found in maps], pictures),
+        "agreement": mean([np.nan if found[2] is None else found[2] for found in maps], pictures),
+        "centre": mean([float(hit) for r in fooled for hit in r["centre"]], pictures),
+    }
+    row = {"network": network, "method": method, "pictures": len(records), "fooled": len(fooled)}
+    return row | {name: vars(figure) for name, figure in figures.items()}
+
+
+def fooled_all(record: dict[str, Any]) -> bool:
+    """None of several classes that are there is seen any more."""
+    return all(after < 1 - SURE for _, after in record["p true"])
+
+
+def shown(net: Net, data: str, root: Path | None) -> Image.Image:
+    """A clean picture and one that fools, with Grad-CAM of what is there and of what is not, a row each."""
+    if data == "real" and root is not None:
+        file, there, wrong = CAT_AND_DOG
+        picture = mmcam.load_image(root / file)
+    else:
+        subject = next(subject for subject in subjects(data, root, 100) if len(subject.truth) > 1)
+        names = models.load("vignette-classifier").classes
+        picture, there = subject.open(), {label: names[label] for label in subject.truth}
+        absent = next(label for label in net.classes or () if label not in there)
+        wrong = {absent: names[absent]}
+    x, _ = net.preprocess(picture)
+    ((target, name),) = wrong.items()
+    fooled, _, largest = fool(net, x, target, list(there))
+    rows = []
+    for made, title in ((x, "clean"), (fooled, f"±{largest}/255")):
+        p = probabilities(net, made[None])[0]
+        seen = net.preprocess.denormalise(made)
+        panels, notes = [(seen, title)], [f"{name}: p = {p[target]:.4f}"]
+        words = {**there, target: f"({name})"}
+        cams = mmcam.attribute(net.model, made[None], list(words))[:, 0]
+        for (label, word), cam in zip(words.items(), cams, strict=True):
+            large = F.interpolate(cam[None, None], seen.size[::-1], mode="bilinear", align_corners=False)[0, 0]
+            panels.append((draw_overlay(seen, large.numpy()), word))
+            notes.append(f"p = {p[label]:.2g}")
+        rows.append(draw_strip(panels, notes, columns=len(panels), side=300))
+    return stack(rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""Train the bundled models and those of the experiments."""

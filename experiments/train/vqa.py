@@ -1,0 +1,256 @@
+"""Train a VQA model: short questions about a picture, answered.
+
+    python -m experiments.train.vqa                                         # vignette-vqa, as "deeper LSTM Q + norm I"
+    python -m experiments.train.vqa --model SAN                             # vignette-san
+    python -m experiments.train.vqa --model HieCoAtt --coattention parallel     # vignette-hiecoatt-parallel
+    python -m experiments.train.vqa --model HieCoAtt --coattention alternating  # vignette-hiecoatt-alternating
+    python -m experiments.train.vqa --data vqa --root VQA --encoder-weights mobilenet_v2.pth …
+    python -m experiments.train.vqa --data daquar --root DAQUAR --encoder-weights mobilenet_v2.pth …
+
+`vignette-vqa` starts from the classifier's encoder and trains it on. Its question side first learns alone: every
+picture is encoded once, and a step puts each of its questions to all of up to `TOGETHER` pictures of which it was
+asked, so that reading a question, the dear part, serves many answers. Then everything is trained together.
+
+All others leave the encoder as it is (that of `vignette-vqa`, or a network for photographs), so every picture is
+encoded once. In every step many questions are put to each picture; a question asked of several pictures is read once.
+`--resume` goes on after an interruption.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor, nn
+
+from experiments.lib.asked import (
+    Blind,
+    Data,
+    answerable,
+    answers_of,
+    measure,
+    photo_splits,
+    tokens_of,
+    vignette_split,
+    vocabulary_of,
+)
+from experiments.lib.memory import keep_freed_memory
+from experiments.lib.pictures import encoded
+from experiments.lib.precision import PRECISION, autocast
+from experiments.lib.training import (
+    Log,
+    descend,
+    learning_rate,
+    load_checkpoint,
+    loaded,
+    optimiser_of,
+    pictures_of,
+    publish,
+    rows_of,
+    save_checkpoint,
+)
+from experiments.train.render import read_pixels
+from mmcam.datasets.vignettes import questions
+from models import VQA, WEIGHTS, Answerer, build, load
+from models.answerer import PAD, UNKNOWN
+from models.photo import SIDES, photo_features
+
+NAMES: Final = {"VQA": "vqa", "SAN": "san", "HieCoAtt": "hiecoatt"}
+HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs the test split
+TOGETHER = 24  # pictures a question is put to at once while the question side learns alone
+FORGET = 0.01  # share of the words replaced by UNKNOWN, so that an unknown word does no harm
+
+
+def main(
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "VQA",
+    coattention: Annotated[str | None, typer.Option(help="Of HieCoAtt: parallel or alternating.")] = None,
+    data: Data = "vignettes",
+    root: Annotated[Path, typer.Option(help="Rendered vignettes, or the folder of the official files.")] = Path(
+        "runs/vignettes"
+    ),
+    encoder: Annotated[str, typer.Option(help=f"torchvision network for photographs, e.g. {', '.join(SIDES)}.")] = (
+        "mobilenet_v2"
+    ),
+    encoder_weights: Annotated[Path | None, typer.Option(help="Its state dict; needed for photographs.")] = None,
+    work: Path = Path("runs"),
+    out: Path = Path("models/weights"),
+    start_from: Path = WEIGHTS,
+    steps: int = 1_200,
+    batch: int = 32,
+    asked: int = 12,
+    rate: float = 4e-4,
+    alone: int = 5,
+    alone_rate: float = 2e-3,
+    decay: float = 0.02,
+    dropout: float = 0.1,
+    seed: int = 0,
+    save_every: int = 500,
+    resume: bool = False,
+) -> None:
+    """Train on the train split, `asked` questions a picture and step; measure; write the weights and their card.
+
+    The question side of `vignette-vqa` sees all questions `alone` times before that.
+    """
+    if model not in NAMES:
+        raise typer.BadParameter(f"There is no VQA model {model!r}; there are {', '.join(NAMES)}.")
+    kind = "-".join(filter(None, (NAMES[model], coattention)))
+    name = f"{'vignette' if data == 'vignettes' else data}-{kind}"
+    work = work / name.removeprefix("vignette-")
+    work.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    more: dict[str, Any] = {"dropout": dropout} | ({} if coattention is None else {"coattention": coattention})
+    card: dict[str, Any] = {"name": name, "model": model, "task": "visual question answering"}
+    if data == "vignettes":
+        splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
+        card |= {"vocabulary": questions.VOCABULARY, "answers": questions.ANSWERS, "architecture": more}
+        answerer = built(card)
+        if isinstance(answerer, VQA):
+            answerer.backbone.load_state_dict(load("vignette-classifier", folder=start_from).encoder.state_dict())
+            card["initialised_from"] = "the encoder of vignette-classifier"
+        else:
+            answerer.backbone.load_state_dict(load("vignette-vqa", folder=start_from).convolutions.state_dict())
+            card["initialised_from"] = "the convolutions of vignette-vqa, which stay as they are"
+    else:
+        if encoder_weights is None:
+            raise typer.BadParameter("Photographs need a trained encoder; pass its state dict with --encoder-weights.")
+        convolutions = photo_features(encoder, encoder_weights)
+        splits = photo_splits(data, root, convolutions.preprocess)
+        texts = {"vocabulary": vocabulary_of(splits["train"]), "answers": answers_of(splits["train"])}
+        card |= {**texts, "architecture": more, "encoder": encoder}
+        answerer = built(card)
+        answerer.convolutions.load_state_dict(convolutions.state_dict())
+        card["initialised_from"] = f"{encoder_weights.name}, which stays as it is"
+    blind = Blind(splits["train"])
+    train = answerable(splits["train"], answerer.answers)
+    every = [question for own in train.questions for question in own]
+    tokens = tokens_of(answerer, every).numpy().astype(np.int16)
+    numbers = np.array([len(own) for own in train.questions])  # of questions; few things, few questions
+    firsts = np.concatenate([[0], numbers.cumsum()[:-1]])
+    places = {answer: i for i, answer in enumerate(answerer.answers)}
+    answers = np.array([places[question.answer] for question in every], np.int16)
+    answerer.backbone.to(memory_format=torch.channels_last)
+    answerer.train()
+    whole = data == "vignettes" and isinstance(answerer, VQA)  # the encoder is trained, too
+    if not whole:
+        answerer.backbone.eval().requires_grad_(False)
+    optimiser = optimiser_of(answerer, decay)
+    start, before = load_checkpoint(work / "checkpoint.pt", answerer, optimiser) if resume else (0, 0.0)
+    log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
+    seen: np.ndarray | None = None
+    if whole:
+        if not resume:
+            fc7 = torch.from_numpy(np.array(encoded(answerer, train.pictures, work, "fc7"))).float()
+            owners = np.repeat(np.arange(len(train.pictures)), numbers)
+            assert isinstance(answerer, VQA)
+            learn_alone(answerer, fc7, tokens, answers, owners, alone, alone_rate, decay, seed, log)
+            save_checkpoint(work / "checkpoint.pt", answerer, optimiser, 0, time.monotonic() - begun)
+    else:
+        seen = encoded(answerer, train.pictures, work.parent, f"{name.split('-')[0]}-train")
+
+    pixels = read_pixels(root, "train") if whole else np.empty(0)
+    asking = np.flatnonzero(numbers)  # a picture all of whose answers are rare asks nothing
+
+    def batch_of(step: int) -> tuple[Tensor, ...]:
+        rng = np.random.default_rng((seed, step, 1))
+        rows = asking[rows_of(step, len(asking), min(batch, len(asking)), seed)]
+        chosen = np.concatenate([firsts[row] + np.resize(rng.permutation(numbers[row]), asked) for row in rows])
+        text, of_text = np.unique(tokens[chosen], axis=0, return_inverse=True)
+        length = (text != PAD).sum(1)
+        text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
+        truths = (text, length, of_text.ravel(), answers[chosen])
+        x = pictures_of(pixels, rows, rng) if seen is None else torch.from_numpy(seen[rows]).float()
+        return x, *(torch.from_numpy(truth.astype(np.int64)) for truth in truths)
+
+    for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
+        torch.manual_seed(seed + step)
+        with autocast():
+            looked = answerer.look(answerer.see(x) if seen is None else x)
+            looked = tuple(part.repeat_interleave(len(answer) // len(x), 0) for part in looked)
+            read = tuple(part[of_text] for part in answerer.read(text, length))
+            scores = answerer.answer(looked, read)
+        loss = F.cross_entropy(scores.float(), answer)
+        descend(answerer, optimiser, loss, learning_rate(step, steps, rate))
+        log(step, loss=loss, right=(scores.argmax(1) == answer).float().mean())
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            save_checkpoint(work / "checkpoint.pt", answerer, optimiser, step + 1, time.monotonic() - begun)
+
+    card |= {
+        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)},
+        "command": " ".join(["python -m experiments.train.vqa", *sys.argv[1:]]),
+        "hyperparameters": {
+            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay, "seed": seed,
+            **({"question side alone": {"epochs": alone, "rate": alone_rate}} if whole else {}),
+            "precision": PRECISION,
+        },
+        "seconds": round(time.monotonic() - begun),
+    }  # fmt: skip
+    publish(answerer, card, work)
+    rounded = load(name, folder=work)  # the scores are those of the halves that are published
+    card["scores"] = {split: measure(rounded, splits[split], blind) for split in HELD.get(data, ("test",))}
+    publish(rounded, card, out if data == "vignettes" else work)
+    print(json.dumps(card["scores"], indent=1))
+
+
+def built(card: dict[str, Any]) -> Answerer:
+    """The VQA model of a card, with random weights."""
+    model = build(card)
+    assert isinstance(model, Answerer)
+    return model
+
+
+def learn_alone(
+    model: VQA,
+    fc7: Tensor,
+    tokens: np.ndarray,
+    answers: np.ndarray,
+    owners: np.ndarray,
+    epochs: int,
+    rate: float,
+    decay: float,
+    seed: int,
+    log: Log,
+) -> None:
+    """Train all but the encoder on the vectors `fc7` of the pictures; question q was asked of picture `owners[q]`."""
+    rest = nn.ModuleList([part for name, part in model.named_children() if name != "encoder"])
+    optimiser = optimiser_of(rest, decay)
+    texts, of_text = np.unique(tokens, axis=0, return_inverse=True)
+    of_text, lengths = of_text.ravel(), (texts != PAD).sum(1)
+    plans = []
+    for epoch in range(epochs):
+        rng = np.random.default_rng((seed, epoch, 2))
+        shuffled = rng.permutation(len(of_text))
+        order = shuffled[of_text[shuffled].argsort(kind="stable")]  # by text, in random order within
+        first = np.r_[True, np.diff(of_text[order]) > 0]
+        place = np.arange(len(order)) - np.flatnonzero(first)[first.cumsum() - 1]
+        groups = np.split(order, np.flatnonzero(place % TOGETHER == 0)[1:])
+        shuffle = rng.permutation(len(groups))
+        plans += [[groups[i] for i in part] for part in np.split(shuffle, range(256, len(groups), 256))]
+
+    def batch_of(step: int) -> tuple[Tensor, ...]:
+        groups = plans[step]
+        chosen = np.concatenate(groups)
+        heads = of_text[[group[0] for group in groups]]
+        of_group = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        rng, text = np.random.default_rng((seed, step, 3)), texts[heads].copy()
+        text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
+        tables = (text, lengths[heads], of_group, answers[chosen], owners[chosen])
+        return tuple(torch.from_numpy(table.astype(np.int64)) for table in tables)
+
+    for step, (text, length, of_group, answer, owner) in loaded(batch_of, 0, len(plans)):
+        torch.manual_seed(seed + step)
+        with autocast():
+            (read,) = model.read(text, length)
+            scores = model.answer(model.look(fc7[owner]), (read[of_group],))
+        loss = F.cross_entropy(scores.float(), answer)
+        descend(rest, optimiser, loss, learning_rate(step, len(plans), rate))
+        log(step, alone=loss, right=(scores.argmax(1) == answer).float().mean())
+
+
+if __name__ == "__main__":
+    typer.run(main)

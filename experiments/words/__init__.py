@@ -1,0 +1,1 @@
+"""Do the maps of words fall on what the words are about?"""

@@ -1,0 +1,55 @@
+"""VisionEncoderDecoderModel: a ViT, Swin or other encoder with a language model, e.g. vit-gpt2-image-captioning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, log_probs_of, said
+from mmcam.errors import ExplainError
+
+
+class EncoderDecoder(Wording, nn.Module):
+    """A captioner (`mmcam.Captioner`)."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer_of(processor)
+        self.preprocess = checked(preprocess_from(processor))
+        # All its tokens go to the decoder, so the last block has a say; a Swin keeps its stages one level deeper.
+        inner = getattr(model.encoder, "encoder", model.encoder)
+        blocks = getattr(inner, "layers", None) or getattr(inner, "layer", None)
+        if blocks is not None:
+            name = next(name for name, module in self.named_modules() if module is blocks)
+            self.explain_layer = f"{name}.{len(blocks) - 1}"
+
+    def generate(self, x: Tensor) -> list[list[int]]:
+        """The caption of the model's own generation settings."""
+        ends = ends_of(self._setting("eos_token_id"), self.tokenizer.eos_token_id)
+        return said(self.model.generate(pixel_values=x), ends)
+
+    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """log p(token | picture, tokens before it)."""
+        seen = self.model.encoder(pixel_values=x)
+        start = self._setting("decoder_start_token_id", "bos_token_id")
+        if start is None:
+            raise ExplainError(
+                f"{type(self.model).__name__} does not say what a caption starts with; set "
+                "model.generation_config.decoder_start_token_id."
+            )
+        read = behind(start, tokens)
+        return log_probs_of(self.model(encoder_outputs=seen, decoder_input_ids=read, use_cache=False).logits, tokens)
+
+    def _setting(self, *names: str) -> Any:
+        """The first of some settings that is there, looked for where ``generate`` does."""
+        places = (self.model.generation_config, self.model.config, self.model.config.decoder)
+        found = (getattr(place, name, None) for name in names for place in places)
+        return next((value for value in found if value is not None), None)
+
+
+def adapt(model: Any, processor: Any) -> EncoderDecoder:
+    """See `mmcam.wrap`."""
+    return EncoderDecoder(model, processor)

@@ -1,0 +1,43 @@
+"""GIT: a language model that reads the picture's tokens as if they stood before the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, log_probs_of, said
+from mmcam.errors import ExplainError
+
+
+class GitCaptioner(Wording, nn.Module):
+    """A captioner (`mmcam.Captioner`)."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__()
+        if model.config.num_image_with_embedding is not None:
+            raise ExplainError("This GIT reads several frames of a video; only those of single pictures are explained.")
+        self.model = model
+        self.tokenizer = tokenizer_of(processor)
+        self.preprocess = checked(preprocess_from(processor))
+        blocks = model.git.image_encoder.vision_model.encoder.layers
+        # All its tokens go to the language model, so the last block has a say.
+        self.explain_layer = f"model.git.image_encoder.vision_model.encoder.layers.{len(blocks) - 1}"
+
+    def generate(self, x: Tensor) -> list[list[int]]:
+        """The caption of the model's own generation settings."""
+        ends = ends_of(self.model.generation_config.eos_token_id, self.model.config.eos_token_id)
+        return said(self.model.generate(pixel_values=x), ends)
+
+    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """log p(token | picture, tokens before it)."""
+        start = self.model.generation_config.bos_token_id
+        read = behind(self.model.config.bos_token_id if start is None else start, tokens)
+        logits = self.model(input_ids=read, pixel_values=x, use_cache=False).logits
+        return log_probs_of(logits[:, -tokens.shape[1] :], tokens)  # those before belong to the picture's tokens
+
+
+def adapt(model: Any, processor: Any) -> GitCaptioner:
+    """See `mmcam.wrap`."""
+    return GitCaptioner(model, processor)

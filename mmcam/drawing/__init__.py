@@ -1,0 +1,1 @@
+"""Maps as pictures: arrays in, Pillow pictures out."""

@@ -1,0 +1,81 @@
+"""Run a model and leave it as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+
+@contextlib.contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model without leaving a trace: eval mode, no graph, then flags and random state as they were.
+
+    `torch.compile`d models run eagerly meanwhile, because a compiled graph never calls new hooks.
+    """
+    training = [module for module in model.modules() if module.training]
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        if "torch._dynamo" in sys.modules:  # importing it takes seconds, and without it nothing is compiled
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_rnn_without_cudnn(model))
+        stack.enter_context(_checkpoints_run_plainly())
+        try:
+            for module in training:
+                module.training = False
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+@contextlib.contextmanager
+def _rnn_without_cudnn(model: nn.Module) -> Iterator[None]:
+    """cuDNN refuses an RNN's backward in eval mode (pytorch#15788), so RNNs on CUDA use the native kernels meanwhile.
+
+    Only while an RNN runs: the convolutions keep cuDNN.
+    """
+    found = torch.backends.cudnn.enabled
+    handles: list[RemovableHandle] = []
+
+    def off(module: nn.Module, inputs: Any) -> None:
+        torch.backends.cudnn.enabled = False
+
+    def back(module: nn.Module, inputs: Any, output: Any) -> None:
+        torch.backends.cudnn.enabled = found
+
+    try:
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase) and any(p.is_cuda for p in module.parameters()):
+                handles += [module.register_forward_pre_hook(off), module.register_forward_hook(back)]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        torch.backends.cudnn.enabled = found
+
+
+@contextlib.contextmanager
+def _checkpoints_run_plainly() -> Iterator[None]:
+    """Re-entrant checkpoints record no graph of what they run and refuse `torch.autograd.grad`, so they stand aside.
+
+    Their segments run as if they were not there, which gives the same numbers. The other kind of checkpoints works.
+    """
+    function = torch.utils.checkpoint.CheckpointFunction
+    if "apply" in vars(function):  # an outer call has seen to it
+        yield
+        return
+    function.apply = staticmethod(lambda run, preserve_rng_state, *inputs: run(*inputs))
+    try:
+        yield
+    finally:
+        del function.apply

@@ -1,0 +1,81 @@
+"""The tensors inside whatever a model or layer gives, and the rows they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from mmcam.errors import ExplainError
+
+Target = Callable[[Any], Tensor]
+"""Turns the model's output for N pictures into N scores."""
+
+
+def picture_of(x: Tensor) -> tuple[int, int]:
+    """(H,W) of pictures (N,C,H,W)."""
+    return x.shape[-2], x.shape[-1]
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of a layer's or model's output: itself, or in a tuple, list or mapping."""
+    if isinstance(output, Tensor):
+        return output
+    values = output.values() if hasattr(output, "values") else output if isinstance(output, (tuple, list)) else ()
+    return next((t for value in values if (t := first_tensor(value)) is not None), None)
+
+
+def rows_of(output: Any) -> int | None:
+    """Length of the first tensor of an output, None where there is no tensor with rows."""
+    tensor = first_tensor(output)
+    return None if tensor is None or tensor.ndim == 0 else len(tensor)
+
+
+def replace_tensor(output: Any, new: Tensor) -> Any:
+    """The same structure with its first tensor replaced."""
+    old = first_tensor(output)
+    return map_tensors(output, lambda t: new if t is old else t)
+
+
+def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to every tensor of a nested tuple, list or mapping, keeping its types."""
+    if isinstance(output, Tensor):
+        return change(output)
+    if isinstance(output, tuple):
+        parts = [map_tensors(value, change) for value in output]
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+    if isinstance(output, list):
+        return [map_tensors(value, change) for value in output]
+    if hasattr(output, "items"):
+        return type(output)(**{key: map_tensors(value, change) for key, value in output.items()})
+    return output
+
+
+def split_rows(output: Any, parts: int, n: int, fan: int) -> list[Any]:
+    """The fan·N rows of each of the batches an output was computed from, through whatever structure it has."""
+    if parts == 1:
+        return [output]
+
+    def pick(index: int) -> Callable[[Tensor], Tensor]:
+        def rows(tensor: Tensor) -> Tensor:
+            if tensor.ndim == 0 or len(tensor) != fan * parts * n:
+                return tensor
+            return tensor.unflatten(0, (fan, parts, n))[:, index].flatten(0, 1)
+
+        return rows
+
+    return [map_tensors(output, pick(index)) for index in range(parts)]
+
+
+def score_of(target: Target, output: Any, n: int) -> Tensor:
+    """A target's scores (N,) of an output for N pictures.
+
+    Raises:
+        ExplainError: they have another shape.
+    """
+    score = target(output)
+    if not isinstance(score, Tensor) or score.shape not in ((n,), ()) or (score.ndim == 0 and n > 1):
+        form = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+        raise ExplainError(f"A target must turn the output for {n} pictures into shape ({n},); this one gives {form}.")
+    return score.reshape(n)

@@ -1,0 +1,11 @@
+"""What is said when something asked cannot be done: one sentence that names the problem and the remedy."""
+
+from __future__ import annotations
+
+
+class ExplainError(ValueError):
+    """Something asked of the engine cannot be done; the message is one sentence that names the remedy."""
+
+
+class PictureError(ValueError):
+    """A picture that cannot be used; the message names it and says what would work."""

@@ -1,0 +1,1 @@
+"""Which layer to explain, and where its cells lie in the picture."""

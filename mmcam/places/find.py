@@ -1,0 +1,153 @@
+"""Find the layer to explain: the last one that still shows where things are, and has a say in what comes out."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcam.engine.modules import check_recordable, find_module
+from mmcam.engine.outputs import picture_of
+from mmcam.engine.weights import untrained
+from mmcam.errors import ExplainError
+from mmcam.places.grids import fits, grid_at
+from mmcam.places.trace import Call, trace
+
+_LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
+"""What models with a language side offer (see `mmcam.tasks`)."""
+
+
+_found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
+
+
+def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> list[Call]:
+    """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
+    pooling's output.
+
+    Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
+    itself rather than what it was computed from. Tokens count if a map before them has as many cells, in rows and
+    columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
+    before them (patches cut out and projected), all tokens count that their number allows. Without `words` in a model,
+    tokens of a patch embedding's map may also be several of its cells each (a transformer in a transformer).
+    """
+    names = [call.name for call in calls]
+    out = calls[-1].shape if calls else ()
+    scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
+    calls = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    maps = [call.kind for call in calls if len(call.shape) == 4]
+    found: list[Call] = []
+    cells: set[tuple[int, int]] = set()
+    for call in calls:
+        assert call.map is not None
+        channels, h, w = call.map
+        if len(call.shape) == 4:
+            cells.add((h, w))
+            if maps == ["Conv2d"] and not words:
+                cells |= {(h // part, w // part) for part in (2, 4, 8)}
+        elif maps and (h, w) not in cells:
+            continue
+        if call.form != "a map":
+            cells |= {(h, w), (h // 2, w // 2), (-(-h // 2), -(-w // 2))}
+        if not call.pooled and names.count(call.name) == 1 and channels != scores:
+            found.append(call)
+    return found
+
+
+def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
+    """Name of the default layer, from a traced forward; remembered for the model and the input's size.
+
+    Of a convolutional network it is the last spatial layer before pooling. Of a network that goes on with tokens it is
+    the last block or normalisation whose patches have a say: in a vision transformer with a class token, nothing but
+    that token leaves the last block, so its output has no gradient at the patches, and the normalisation before the
+    last attention is taken. To see that, the forward is run once more with gradients. A model may name the layer
+    itself, in an attribute ``explain_layer``.
+
+    Raises:
+        ExplainError: no layer gives a map, or none has a say in what comes out.
+    """
+    named = getattr(model, "explain_layer", None)
+    if isinstance(named, str):
+        find_module(model, named)
+        return named
+    known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
+    if size in known:
+        return known[size]
+    reads = any(hasattr(model, name) for name in _LANGUAGE)
+    calls = trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x))
+    candidates = spatial(calls, picture_of(x), words=reads)
+    if not candidates:
+        raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
+    maps = [call for call in candidates if call.form == "a map"]
+    # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
+    # the one map there is comes from a patch embedding, a lone convolution.
+    if reads and maps and maps[-1].kind != "Conv2d":
+        candidates = maps
+    # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
+    mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
+    known[size] = _last_with_a_say(model, forward, x, reads) if mixed else candidates[-1].name
+    return known[size]
+
+
+def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
+    """The last block or normalisation that shows a map on which the output depends."""
+    check_recordable(model)
+    picture = picture_of(x)
+    outputs: dict[str, Tensor] = {}
+    pixels = x.detach().clone().requires_grad_()
+    calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture, words)
+    kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
+    result = outputs.get("")
+    if result is None or not result.requires_grad or not kinds:
+        raise ExplainError(f"{type(model).__name__} shows no tokens that its output depends on; name a layer.")
+    # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
+    gradients = torch.autograd.grad(
+        _any_scalar(result), [outputs[call.name] for call in kinds], retain_graph=True, allow_unused=True
+    )
+    for call, gradient in zip(reversed(kinds), reversed(gradients), strict=True):
+        grid = None if gradient is None else grid_at(model, call.name, gradient, picture)
+        if gradient is not None and grid is not None and grid.read(gradient).any():
+            if not any(len(other.shape) == 4 for other in calls):
+                _in_order(model, next(other for other in calls if other.map == call.map), outputs, pixels)
+            return call.name
+    said, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
+    raise ExplainError(f"{said}, {cause}; load trained ones." if cause else f"{said}; name a layer.")
+
+
+def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:
+    """Tokens no map came before are believed only if those of two opposite corners look at their corners' pixels.
+
+    Raises:
+        ExplainError: they look elsewhere.
+    """
+    grid = grid_at(model, call.name, outputs[call.name], picture_of(pixels))
+    assert grid is not None
+    maps = grid.read(outputs[call.name])
+    h, w = maps.shape[2:]
+    for lower, right in ((False, True), (True, False)):
+        one = maps[:, :, -1 if lower else 0, -1 if right else 0]
+        gradient = torch.autograd.grad(_any_scalar(one), pixels, retain_graph=True, allow_unused=True)[0]
+        seen = torch.zeros_like(pixels) if gradient is None else gradient.abs()
+        # Two cells, since patches may overlap.
+        high, wide = -(-2 * pixels.shape[2] // h), -(-2 * pixels.shape[3] // w)
+        part = seen[:, :, -high:] if lower else seen[:, :, :high]
+        part = part[..., -wide:] if right else part[..., :wide]
+        if not part.sum() > seen.sum() / 2:
+            raise ExplainError(
+                f"The tokens of {type(model).__name__} do not stand row by row, so their shape tells no map; "
+                "give the model a method grid(layer, tensor) that returns a mmcam.places.grids.Grid."
+            )
+
+
+def _any_scalar(tensor: Tensor) -> Tensor:
+    """Its values in an arbitrary direction, recorded."""
+    direction = torch.linspace(-1, 1, tensor.numel(), device=tensor.device).cos().view_as(tensor).to(tensor.dtype)
+    with torch.enable_grad():
+        return (tensor * direction).sum()
+
+
+def _is_block(call: Call) -> bool:
+    """A block of a sequence, a normalisation, or a map: not a projection inside an attention."""
+    return call.name.rpartition(".")[2].isdigit() or "norm" in call.kind.lower() or len(call.shape) == 4

@@ -1,0 +1,194 @@
+"""The default layer: the last spatial map before it is pooled away."""
+
+import pytest
+import torch
+import torchvision
+from tiny import LAYERS, NETWORKS, Captioner, Gap, network, pictures, seeded
+from torch import nn
+from torch.nn import functional as F
+
+import mmcam
+from mmcam import ExplainError
+from mmcam.places.find import find_layer, spatial
+from mmcam.places.trace import trace
+
+
+def default(model, x):
+    return find_layer(model, model, x)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_defaults_of_torchvision(name):
+    assert default(network(name), pictures(1, 64)) == LAYERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("squeezenet1_1", "features"),  # not classifier.1: it holds one channel a class, the answer itself
+        ("shufflenet_v2_x0_5", "conv5"),
+        ("mnasnet0_5", "layers"),
+        ("efficientnet_b0", "features"),
+        ("convnext_tiny", "features"),
+        ("regnet_y_400mf", "trunk_output"),
+    ],
+)
+def test_defaults_of_other_families(name, layer):
+    model = getattr(torchvision.models, name)(weights=None, num_classes=10).eval()
+    assert default(model, pictures(1, 64)) == layer
+
+
+def test_a_small_picture_does_not_decide_for_a_large_one():
+    """At 32 pixels ResNet's last stage is a single cell; the layer found then must not stick."""
+    model = torchvision.models.resnet18(weights=None).eval()
+    assert default(model, pictures(1, 32)) == "layer3"
+    assert default(model, pictures(1, 64)) == "layer4"
+    assert mmcam.attribute(model, pictures(1, 96), [0]).shape == (1, 1, 3, 3)
+    assert mmcam.attribute(model, pictures(1, 32), [0]).shape == (1, 1, 2, 2)
+
+
+def test_the_traced_forward_runs_once_for_a_model():
+    model, x = seeded(Gap), pictures()
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    for _ in range(3):
+        default(model, x)
+    assert len(calls) == 1
+
+
+def test_a_model_is_not_kept_alive():
+    import gc
+    import weakref
+
+    model = seeded(Gap)
+    default(model, pictures())
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+class Pooled(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5))
+        self.end = end
+
+    def forward(self, x):
+        return self.end(self.body(x))
+
+
+def test_pooled_maps_dropout_and_single_cells_are_passed_over():
+    model = seeded(Pooled, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)))
+    assert default(model, pictures()) == "body.1"
+
+
+def test_a_shared_module_is_not_chosen():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.second(self.relu(self.first(x)))).mean((2, 3))
+
+    assert default(seeded(Shared), pictures()) == "second"
+
+
+class Tokens(nn.Module):
+    """Patches as tokens through a normalisation and a linear layer; `read` turns what comes out into one vector."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.patches, self.norm, self.block = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8), nn.Linear(8, 8)
+        self.read, self.fc = read, nn.Linear(8, 5)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.fc(self.read(self.block(self.norm(tokens)).tanh()))
+
+
+def test_tokens_have_a_layer_of_their_own():
+    model, x = seeded(Tokens, lambda tokens: tokens.mean(1)), pictures()
+    assert default(model, x) == "norm"  # not "block": a bare linear layer may be a part of an attention
+    assert mmcam.attribute(model, x, [0, 1]).shape == (2, 2, 4, 4)
+
+
+def test_tokens_without_a_say_are_passed_over():
+    """What is normalised is thrown away: only the map of the convolution reaches the output."""
+
+    class Aside(Tokens):
+        def forward(self, x):
+            maps = self.patches(x)
+            self.norm(maps.flatten(2).transpose(1, 2))
+            return self.fc(maps.tanh().mean((2, 3)))
+
+    model = seeded(Aside, None)
+    assert default(model, pictures()) == "patches"
+
+
+def test_an_output_without_gradients_is_an_error():
+    class Cut(Tokens):
+        def forward(self, x):
+            return super().forward(x).argmax(1).float()
+
+    model = seeded(Cut, lambda tokens: tokens.mean(1))
+    with pytest.raises(ExplainError, match="shows no tokens that its output depends on; name a layer"):
+        default(model, pictures())
+
+
+def test_a_model_without_a_map():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    with pytest.raises(ExplainError, match=r"No layer of Sequential gives a spatial map \(N,K,h,w\)"):
+        default(model, pictures())
+
+
+def test_a_captioners_default_is_its_encoder():
+    model = seeded(Captioner)
+    exp = mmcam.explain_caption(model, pictures(1, 32)[0], 0)
+    assert exp.layer == "encoder"
+
+
+def test_trace_lists_outputs_in_order_and_leaves_no_hooks():
+    model = seeded(Gap)
+    calls = trace(model, lambda: model(pictures()), (16, 16))
+    assert [call.name for call in calls][-3:] == ["features", "pool", "fc"]
+    assert calls[-2].pooled
+    assert calls[0].shape == (2, 8, 16, 16)
+    assert [call.name for call in spatial(calls, (16, 16))][-1] == "features"
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_trace_leaves_no_hooks_after_an_exception():
+    model = seeded(Gap)
+    with pytest.raises(RuntimeError):
+        trace(model, lambda: model(torch.zeros(1, 5, 4, 4)), (4, 4))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_functional_pooling_needs_no_module():
+    class Functional(Gap):
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
+
+    assert default(seeded(Functional), pictures()) == "features"
+
+
+def test_a_head_of_zeros_is_named():
+    """As many networks have it before training: nothing has a say, and the reader should hear why."""
+    from torchvision.models import VisionTransformer
+
+    net = VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16).eval()
+    x = pictures(1, 32)
+    said = "the weights of its last layer, 'heads.head', are all zero, as before training; load trained ones"
+    with pytest.raises(ExplainError, match=f"has a say in its output, probably because {said}"):
+        find_layer(net, net, x)
+    layer = "encoder.layers.encoder_layer_1.ln_1"
+    with pytest.raises(ExplainError, match=f"its gradient there is zero, probably because {said}"):
+        mmcam.attribute(net, x, [3], layer=layer)
+    nn.init.normal_(net.heads.head.weight)
+    assert find_layer(net, net, x) == layer
+    assert mmcam.attribute(net, x, [3]).any()
+    # A layer that does not count for another reason is not blamed on the head.
+    with pytest.raises(ExplainError, match="its gradient there is zero; choose another layer"):
+        mmcam.attribute(net, x, [3], layer="encoder.layers.encoder_layer_1")
