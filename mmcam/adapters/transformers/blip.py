@@ -150,15 +150,3 @@ class BlipMatcher(Blip):
             return logits[:, 1] - logits[:, 0]
         alone = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return F.cosine_similarity(self.model.vision_proj(seen[:, 0]), self.model.text_proj(alone[:, 0]))
-
-
-KINDS: dict[str, type[Blip]] = {
-    "BlipForConditionalGeneration": BlipCaptioner,
-    "BlipForQuestionAnswering": BlipAnswerer,
-    "BlipForImageTextRetrieval": BlipMatcher,
-}
-
-
-def adapt(model: Any, processor: Any) -> Blip:
-    """See `mmcam.wrap`."""
-    return next(kind for name, kind in KINDS.items() if type(model).__name__.endswith(name))(model, processor)

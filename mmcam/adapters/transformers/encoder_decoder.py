@@ -49,8 +49,3 @@ class EncoderDecoder(Wording, nn.Module):
         places = (self.model.generation_config, self.model.config, self.model.config.decoder)
         found = (getattr(place, name, None) for name in names for place in places)
         return next((value for value in found if value is not None), None)
-
-
-def adapt(model: Any, processor: Any) -> EncoderDecoder:
-    """See `mmcam.wrap`."""
-    return EncoderDecoder(model, processor)

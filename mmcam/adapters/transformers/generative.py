@@ -333,24 +333,3 @@ def with_pictures(model: Any, ids: Tensor, features: Tensor) -> Tensor:
         )
     embeds: Tensor = model.get_input_embeddings()(ids)
     return embeds.masked_scatter(places[..., None], features.to(embeds.dtype))
-
-
-_KINDS = {
-    "Blip2ForConditionalGeneration": Blip2,
-    "LlavaForConditionalGeneration": Llava,
-    "PaliGemmaForConditionalGeneration": PaliGemma,
-    "InternVLForConditionalGeneration": InternVL,
-    "Idefics3ForConditionalGeneration": Idefics3,
-}
-
-
-def adapt(model: Any, processor: Any) -> Generative:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: a model with a similar name that is built differently, or a processor without its template.
-    """
-    kind = _KINDS.get(type(model).__name__)
-    if kind is None:
-        raise ExplainError(f"There is no adapter for {type(model).__name__}; there are some for {', '.join(_KINDS)}.")
-    return kind(model, processor)

@@ -36,8 +36,3 @@ class GitCaptioner(Wording, nn.Module):
         read = behind(self.model.config.bos_token_id if start is None else start, tokens)
         logits: Tensor = self.model(input_ids=read, pixel_values=x, use_cache=False).logits
         return logits[:, -tokens.shape[1] :]  # those before belong to the picture's tokens
-
-
-def adapt(model: Any, processor: Any) -> GitCaptioner:
-    """See `mmcam.wrap`."""
-    return GitCaptioner(model, processor)

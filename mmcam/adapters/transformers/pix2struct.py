@@ -107,8 +107,3 @@ class Pix2Struct(Wording, nn.Module):
         cut = F.unfold(x, self.patch, stride=self.patch).transpose(1, 2).unflatten(2, (-1, h * w)).transpose(2, 3)
         patches = torch.cat([places.expand(len(x), -1, -1), cut.flatten(2)], dim=2)
         return patches, torch.ones_like(patches[..., 0])
-
-
-def adapt(model: Any, processor: Any) -> Pix2Struct:
-    """See `mmcam.wrap`."""
-    return Pix2Struct(model, processor)

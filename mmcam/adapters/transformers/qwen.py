@@ -185,8 +185,3 @@ def places(h: int, w: int, window: int = 0) -> Tensor:
     windows = (rows // window) * (-(-w // window)) + columns // window
     order = torch.argsort(windows, stable=True)  # the cell that each token is
     return torch.argsort(order)
-
-
-def adapt(model: Any, processor: Any) -> Qwen:
-    """See `mmcam.wrap`."""
-    return Qwen(model, processor)

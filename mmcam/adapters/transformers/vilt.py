@@ -135,12 +135,3 @@ def _preprocess(processor: Any) -> Proportional:
     mean, std = tuple(maker.image_mean), tuple(maker.image_std)
     square = short // divisor * divisor
     return Proportional((square, square), "squash", short, mean, std, processor=maker, divisor=divisor)
-
-
-def adapt(model: Any, processor: Any) -> Vilt:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: the processor does not resize, or has no tokenizer.
-    """
-    return Vilt(model, processor)
