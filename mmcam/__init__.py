@@ -8,7 +8,7 @@ from mmcam.explain_action import explain_action
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
-from mmcam.methods import METHODS, register
+from mmcam.methods import METHODS, backward_rules, register, register_cam
 from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
@@ -35,6 +35,7 @@ __all__ = [
     "VQAModel",
     "__version__",
     "attribute",
+    "backward_rules",
     "dissect",
     "explain_action",
     "explain_answer",
@@ -44,5 +45,6 @@ __all__ = [
     "grounding",
     "load_image",
     "register",
+    "register_cam",
     "wrap",
 ]
