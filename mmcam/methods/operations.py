@@ -121,6 +121,12 @@ def _average(func: Function, input: Tensor, *args: Any, **more: Any) -> Call:
     return Operation(kind="average", run=lambda x: func(x, *args, **more)), (input,)
 
 
+def _reduction(func: Function, input: Tensor, *args: Any, **more: Any) -> Call | None:
+    """Over axes; the sum of a whole tensor, as of the scores of a batch, is no part of a network."""
+    axes = args[0] if args else more.get("dim", more.get("axis"))
+    return None if axes is None else _average(func, input, *args, **more)
+
+
 def _batch_norm(func: Function, input: Tensor, *args: Any, **more: Any) -> Call:
     return Operation(kind="batch_norm", run=lambda x: func(x, *args, **more)), (input,)
 
@@ -171,7 +177,7 @@ def _rectified(func: Function, input: Tensor, ceiling: float | None, inplace: bo
 _READERS: dict[Function, Callable[..., Call | None]] = {
     F.linear: _weighted, F.conv2d: _weighted,
     F.avg_pool2d: _average, F.adaptive_avg_pool2d: _average,
-    torch.mean: _average, Tensor.mean: _average, torch.sum: _average, Tensor.sum: _average,
+    torch.mean: _reduction, Tensor.mean: _reduction, torch.sum: _reduction, Tensor.sum: _reduction,
     F.batch_norm: _batch_norm,
     torch.add: _add, Tensor.add: _add, Tensor.__add__: _add, Tensor.__radd__: _add,
     Tensor.add_: _add, Tensor.__iadd__: _add,
