@@ -329,5 +329,5 @@ def test_the_default_layer_belongs_to_the_target(method):
 
 
 def test_a_named_layer_is_not_exchanged():
-    with pytest.raises(mmcam.IndependentError, match="does not depend on layer 'critic.features'"):
+    with pytest.raises(mmcam.IndependentError, match=r"does not depend on layer 'critic\.features'"):
         explain_class(seeded(Apart), pictures(2), 1, layer="critic.features")
