@@ -1,4 +1,4 @@
-"""Models as people have them: half, compiled, parallel, sharded, checkpointed, frozen, quantised; and a lean import."""
+"""Models as people have them: half, compiled, parallel, sharded, checkpointed, frozen, quantised; broken libraries."""
 
 import os
 import subprocess
