@@ -2,9 +2,17 @@
 
 from mmcam.adapters.transformers import wrap
 from mmcam.engine.run import Evidence
-from mmcam.errors import ExplainError, PictureError
-from mmcam.explain import attribute, explain_answer, explain_caption, explain_class, explain_similarity
-from mmcam.explain_action import explain_action
+from mmcam.errors import ExplainError, IndependentError, PictureError
+from mmcam.explain import (
+    attribute,
+    evidence,
+    explain_action,
+    explain_answer,
+    explain_caption,
+    explain_class,
+    explain_similarity,
+    record,
+)
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
@@ -13,12 +21,14 @@ from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.tasks.captioning import Captioner
+from mmcam.tasks.scores import SCORES, register_score
 from mmcam.tasks.similarity import SimilarityModel
 from mmcam.tasks.vqa import VQAModel
 from mmcam.version import __version__
 
 __all__ = [
     "METHODS",
+    "SCORES",
     "CaptionExplanation",
     "Captioner",
     "Dissection",
@@ -27,6 +37,7 @@ __all__ = [
     "Explanation",
     "Geometry",
     "Grounding",
+    "IndependentError",
     "Names",
     "PictureError",
     "Preprocess",
@@ -36,6 +47,7 @@ __all__ = [
     "__version__",
     "attribute",
     "dissect",
+    "evidence",
     "explain_action",
     "explain_answer",
     "explain_caption",
@@ -43,6 +55,8 @@ __all__ = [
     "explain_similarity",
     "grounding",
     "load_image",
+    "record",
     "register",
+    "register_score",
     "wrap",
 ]

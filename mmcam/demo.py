@@ -66,17 +66,19 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     files["why"] = write_whole(out / "why.png", lambda file: figure.save(file, "PNG"))
     say("\n[bold]4. Why, in words.[/] Units of the encoders have names, found by dissecting them:")
     said = next((exp for i, exp in enumerate(caption) if i in checked and checked[i].category == "object"), caption[0])
-    for told in (why, said.why(units["caption"]), answer.why(units["answer"])):
-        say(f"   {told}")
+    for text in (why, said.why(units["caption"]), answer.why(units["answer"])):
+        say(f"   {text}")
 
     say(f"\nIn {time.perf_counter() - begin:.1f} s. Open:")
     for name, file in files.items():
         console.print(f"   {file}   the {name}", highlight=False, soft_wrap=True)
-    word = next((exp.target for i, exp in enumerate(caption) if i in checked and checked[i].category == "object"), "")
+    next_word = next(
+        (exp.target for i, exp in enumerate(caption) if i in checked and checked[i].category == "object"), ""
+    )
     say("\nRed is where the score came from. Next:")
     for line in (
-        f'mmcam explain {picture} --word "{word or caption[0].target}"',
-        f'mmcam why {picture} --word "{word or caption[0].target}"',
+        f'mmcam explain {picture} --word "{next_word or caption[0].target}"',
+        f'mmcam why {picture} --word "{next_word or caption[0].target}"',
         "mmcam explain YOUR_PHOTO.jpg --model torchvision:resnet50",
     ):
         console.print(f"   {line}", highlight=False, soft_wrap=True)

@@ -9,3 +9,7 @@ class ExplainError(ValueError):
 
 class PictureError(ValueError):
     """A picture that cannot be used; the message names it and says what would work."""
+
+
+class IndependentError(ExplainError):
+    """The target does not depend on what it is asked about: it has no gradient at the layer, or at the pixels."""

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcam.compute import one_each
 from mmcam.engine.as_found import as_found
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
+from mmcam.tasks.asked import one_each
 
 # fmt: off
 FUNCTION_WORDS = frozenset((

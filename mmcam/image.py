@@ -22,6 +22,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Pillow refuses pictures above twice its own limit; the same bound holds for pictures we would make by resizing.
 MAX_PIXELS = 178_956_970
 
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
+"""A picture: its path, itself, or its values; of four dimensions, arrays and tensors are several pictures."""
+
 _NOT_FINITE = "The picture holds NaN or infinite values; pass finite ones."
 
 

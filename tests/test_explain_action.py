@@ -11,8 +11,7 @@ from tiny import SMALL, reference_gradcam, seeded
 from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 
-from mmcam import ExplainError, PictureError, attribute
-from mmcam.explain_action import explain_action
+from mmcam import ExplainError, PictureError, attribute, explain_action
 from mmcam.tasks.policy import Policy, thoughts
 
 ACTIONS = ("left", "stay", "right")

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam import Preprocess
+from mmcam.engine.computation import Computation
+from mmcam.engine.run import run
+from mmcam.places.grids import layer_at
 
 NETWORKS = ("resnet18", "vgg11_bn", "mobilenet_v2", "densenet121", "googlenet")
 LAYERS = {
@@ -229,3 +232,8 @@ class LosesRows(Deep):
 
     def forward(self, x):
         return self.head(self.features(x).flatten(1)[: len(x)])
+
+
+def evidence_at(model, forward, x, targets, layer, *, texts=1, **how):
+    """The engine's evidence, with a layer's name in place of its value."""
+    return run(Computation(model, forward, x, targets, texts), layer_at(model, layer), **how)

@@ -34,9 +34,11 @@ from torchvision.models.resnet import Bottleneck
 import mmcam
 from experiments.lib.memory import peak_of, peak_printed_by
 from experiments.lib.tables import comma_separated, keep, latex
+from mmcam.engine.computation import Computation
 from mmcam.engine.run import run as engine_run
 from mmcam.files import write_whole
 from mmcam.methods.cam import gradcam
+from mmcam.places.grids import layer_at
 
 RESULTS = Path(__file__).parents[1] / "results"
 WORDS, VOCABULARY = 16, 1000
@@ -227,7 +229,8 @@ def caption_task(setting: Setting) -> dict[str, Run]:
     targets = [lambda out, t=t: out[:, t] for t in range(WORDS)]
 
     def ours() -> Tensor:
-        run = engine_run(model, lambda p, copies: model(p, tokens.repeat(copies, 1)), x, targets, layer)
+        computation = Computation(model, lambda p, rows: model(p, rows.spread_tensor(tokens)), x, targets)
+        run = engine_run(computation, layer_at(model, layer))
         return gradcam(run)[0][:, 0]
 
     def by_hand() -> Tensor:

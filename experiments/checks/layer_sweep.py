@@ -50,7 +50,6 @@ from torchvision import models as zoo
 
 import mmcam
 from experiments.lib.tables import keep, show
-from mmcam.engine.run import activations
 from mmcam.places.find import find_layer
 from mmcam.places.grids import grid_at
 
@@ -291,7 +290,7 @@ def placed(row: Row, model: nn.Module, size: tuple[int, int], generator: torch.G
     pictures leave a doubt, because a random network throws its pixels about, more decide, and then noise in place of a
     colour, which random attention notices better: by chance alone, all five places come out right once in a thousand.
     """
-    base = activations(model, model, clouds(1, size, generator), row.layer)
+    base = mmcam.record(model, clouds(1, size, generator), row.layer)[row.layer]
     row.map, row.depth, row.form = tuple(base.shape[1:]), depth(model, row.layer), form(model, row.layer, size)
     faults = ""
     for batches, noise in ((1, False), (4, False), (16, True)):
@@ -312,13 +311,13 @@ def misplaced(
     changes = torch.zeros(len(places), h, w)
     for _ in range(batches):
         x = clouds(PICTURES, size, generator)
-        base = activations(model, model, x, row.layer)
+        base = mmcam.record(model, x, row.layer)[row.layer]
         for (top, left), change in zip(places, changes, strict=True):
             noisy = x.clone()
             part = noisy[:, :, span(top, high, h, size[0]), span(left, wide, w, size[1])]
             colours = torch.randn(PICTURES, 3, 1, 1, generator=generator)
             part += NOISE * (colours + clouds(PICTURES, part.shape[2:], generator)) if noise else FAINT * colours
-            change += (activations(model, model, noisy, row.layer) - base).norm(dim=1).sum(0)
+            change += (mmcam.record(model, noisy, row.layer)[row.layer] - base).norm(dim=1).sum(0)
     shares = changes / changes.sum((1, 2), keepdim=True)
     own = shares - shares.mean(0)
     if not own.isfinite().all():
@@ -364,7 +363,7 @@ def form(model: nn.Module, layer: str, size: tuple[int, int]) -> str:
 
     handle = model.get_submodule(layer).register_forward_hook(hook)
     try:
-        activations(model, model, torch.zeros(1, 3, *size), layer)
+        mmcam.record(model, torch.zeros(1, 3, *size), layer)[layer]
     finally:
         handle.remove()
     return forms[0]

@@ -134,8 +134,8 @@ def choose(task: str, model: Any, scene: vignettes.Vignette, i: int) -> tuple[Ex
     if not right:
         return None
     question = right[i % len(right)]
-    explain = partial(mmcam.explain_answer, model, scene.image, question.text, question.answer)
-    return explain, scene.mask(question.things)[None]
+    answer: Callable[..., Any] = partial(mmcam.explain_answer, model, scene.image, question.text, question.answer)
+    return answer, scene.mask(question.things)[None]
 
 
 def plain(model: Any, x: torch.Tensor) -> Callable[[], object]:

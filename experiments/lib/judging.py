@@ -123,7 +123,7 @@ def words(model: Any, i: int, scene: vignettes.Vignette, method: str, given: str
         yield record(
             i, "word" if given is None else "given word", word.category, word.word, word.correct,
             caption[word.position], scene, meant, alike(word.word, scene), drops[word.position],
-            own and own[word.position],
+            own[word.position] if own else None,
         )  # fmt: skip
 
 

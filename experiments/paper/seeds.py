@@ -31,10 +31,8 @@ from experiments.lib.records import add, checksum, read
 from experiments.lib.tables import show
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip
-from mmcam.engine.run import run
 from mmcam.evaluation.uncertainty import bootstrap
 from mmcam.files import write_whole
-from mmcam.tasks.classification import index_target
 
 METHODS: Final = ("gradcam", "gradcam++", "layercam", "hirescam", "c_mwp", "guided_gradcam", "gradient")
 BASELINES: Final = ("(centre)", "(random)")
@@ -137,8 +135,7 @@ def maps_of(model: Any, x: Tensor, labels: Sequence[int], method: str, i: int) -
 
 def background(model: Any, x: Tensor, labels: Sequence[int]) -> np.ndarray:
     """(GRID, GRID), true at the tenth of the cells where the scores depend least on the earlier layer."""
-    targets = [index_target(label) for label in labels]
-    evidence = run(model, lambda pictures, copies: model(pictures), x, targets, EARLIER)
+    evidence = mmcam.evidence(model, x, list(labels), layer=EARLIER)
     strength = evidence.gradients[:, 0].abs().amax((0, 1))
     large = F.interpolate(strength[None, None], (GRID, GRID), mode="bilinear", align_corners=False)[0, 0]
     smooth = ndimage.median_filter(large.numpy(), size=3)

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.lib.tables import show
+from mmcam import explain_action
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.pointing import centre, chance, inside
-from mmcam.explain_action import explain_action
 from mmcam.files import write_whole
 
 SIDE = 48  # pixels of a frame
@@ -219,7 +219,7 @@ def wide(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def pointing(policy: nn.Module, found: list[tuple[Any, Any]], score: str, method: str) -> dict[str, float]:
     """How often the map's maximum lies on ball, paddle or box: of the greedy action's logit, or the state's value."""
-    explained = explain_action(policy, np.stack([seen for seen, _ in found]), score=score, method=method)
+    explained = explain_action(policy, [seen for seen, _ in found], score=score, method=method)
     return {
         thing: float(np.mean([inside(e.peak(), wide(m[thing])) for e, (_, m) in zip(explained, found, strict=True)]))
         for thing in ("ball", "paddle", "box")

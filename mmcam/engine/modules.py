@@ -9,7 +9,7 @@ import torch.utils.checkpoint
 from torch import nn
 
 from mmcam.engine.weights import absent, unrecordable, untrained
-from mmcam.errors import ExplainError
+from mmcam.errors import ExplainError, IndependentError
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -54,9 +54,9 @@ def check_recordable(model: nn.Module) -> None:
         raise ExplainError(problem)
 
 
-def independent(layer: str, model: nn.Module) -> str:
-    """The sentence for a target without a gradient at a layer of a model."""
-    said = f"The target does not depend on layer {layer!r}: its gradient there is zero"
+def independent(layer: str, model: nn.Module) -> IndependentError:
+    """The error for a target without a gradient at a layer of a model."""
+    problem = f"The target does not depend on layer {layer!r}: its gradient there is zero"
     if cause := untrained(model):
-        return f"{said}, {cause}; load trained ones."
-    return f"{said}; choose another layer (`mmcam layers` lists them) or another target."
+        return IndependentError(f"{problem}, {cause}; load trained ones.")
+    return IndependentError(f"{problem}; choose another layer (`mmcam layers` lists them) or another target.")

@@ -52,22 +52,6 @@ def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return output
 
 
-def split_rows(output: Any, parts: int, n: int, fan: int) -> list[Any]:
-    """The fan·N rows of each of the batches an output was computed from, through whatever structure it has."""
-    if parts == 1:
-        return [output]
-
-    def pick(index: int) -> Callable[[Tensor], Tensor]:
-        def rows(tensor: Tensor) -> Tensor:
-            if tensor.ndim == 0 or len(tensor) != fan * parts * n:
-                return tensor
-            return tensor.unflatten(0, (fan, parts, n))[:, index].flatten(0, 1)
-
-        return rows
-
-    return [map_tensors(output, pick(index)) for index in range(parts)]
-
-
 def score_of(target: Target, output: Any, n: int) -> Tensor:
     """A target's scores (N,) of an output for N pictures.
 

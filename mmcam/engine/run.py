@@ -7,25 +7,18 @@ before the layer is kept, and no parameter receives a gradient.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.utils.checkpoint
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.computation import Computation
+from mmcam.engine.layer import Layer
 from mmcam.engine.modules import check_recordable, independent
-from mmcam.engine.outputs import (
-    Target,
-    picture_of,
-    rows_of,
-    score_of,
-    split_rows,
-)
-from mmcam.engine.tap import Forward, Tap, _Reached, forward_behind
+from mmcam.engine.outputs import picture_of, rows_of, score_of
+from mmcam.engine.tap import Tap
 from mmcam.errors import ExplainError
 
 ROWS = 64
@@ -49,102 +42,66 @@ class Evidence:
     cells: Tensor | None = None
 
 
-def run(
-    model: nn.Module,
-    forward: Forward,
-    x: Tensor,
-    targets: Sequence[Target],
-    layer: str,
-    *,
-    call: int | None = None,
-    fan: int = 1,
-    versions: int = 1,
-    zero: bool = False,
-    rows: int = ROWS,
-) -> Evidence:
+def run(computation: Computation, layer: Layer, *, zero: bool = False, rows: int = ROWS) -> Evidence:
     """Activations at a layer and the gradient of every target with respect to them.
 
     Args:
-        model: the module that holds `layer`; left exactly as found, also after an exception.
-        forward: runs the model on the pictures, its text side (if any) on ``copies`` times as many rows.
-        x: (N, C, H, W) on the model's device.
-        targets: T functions from the output for N pictures to their N scores.
-        layer: dotted name, as in ``model.named_modules()``.
-        call: which call of a layer that runs several times in one forward, from 0.
-        fan: rows of text for each picture, where a target compares versions of a text; targets then see fan·N rows.
-        versions: x holds so many batches of N pictures, one after the other, and the result as many rows; targets see
-            one batch at a time.
+        computation: what is run; its model is left exactly as found, also after an exception.
+        layer: where activations are read.
         zero: a gradient that is zero everywhere is an answer; else it is an error.
         rows: bound on the rows T·N that the layers after `layer` see at once; more targets reuse the same graph.
 
     Raises:
-        ExplainError: the layer is unknown, never runs, runs several times, is no spatial map, or no target depends on
-            it; a target returns the wrong shape.
+        IndependentError: no target depends on the layer.
+        ExplainError: the layer never runs, runs several times, or is no spatial map; a target returns the wrong shape.
     """
-    check_recordable(model)
-    tap = Tap(layer, call, picture=picture_of(x), fan=fan)
-    rows = min(rows, getattr(model, "most_rows", rows))  # a model whose rows are heavy says so
-    copies = max(1, min(len(targets), rows // (fan * len(x))))
-    n = len(x) // versions
-    with as_found(model), tap.on(model):
-        added = fan * copies > 1
-        output = _expanded(tap, forward, x, copies, versions) if added else forward_behind(tap, forward, x, 1, versions)
+    c = computation
+    check_recordable(c.model)
+    tap = Tap(layer, picture_of(c.x), texts=c.texts)
+    rows = min(rows, getattr(c.model, "most_rows", rows))  # a model whose rows are heavy says so
+    copies = max(1, min(len(c.targets), rows // (c.texts * len(c.x))))
+    with as_found(c.model), tap.on(c.model):
+        added = c.texts * copies > 1
+        output = _expanded(c, tap, copies) if added else tap.forward(lambda: c.forward(c.x.clone(), c.rows()), 1)
         refused = added and output is None
         if refused:
-            tap.fan = 1  # rows from the beginning: the encoder sees each picture once for each version of its text
-            output = forward_behind(tap, forward, torch.cat([x] * fan), 1, versions)
-        leaf = tap.leaf
-        copies = tap.copies
+            tap.texts = 1  # rows from the beginning: the encoder sees each picture once for each of its texts
+            output = tap.forward(lambda: c.forward(c.rows().per_text(c.x), c.rows()), 1)
         with torch.enable_grad():
-            blocks = split_rows(output, copies * versions, n, fan)
-            each = [
-                torch.cat([score_of(target, block, n) for block in blocks[(i % copies) * versions :][:versions]])
-                for i, target in enumerate(targets)
-            ]
-            if not all(score.requires_grad for score in each):
-                raise ExplainError(independent(layer, model))
-            scores = torch.stack(each)
-            gradients = _batched(scores, leaf, fan) if refused else _chunked(scores, leaf, copies)
+            scores = _scores(c, output, tap.copies)
+            if not scores.requires_grad:
+                raise independent(layer.name, c.model)
+            gradients = _batched(scores, tap.leaf, c.texts) if refused else _chunked(scores, tap.leaf, copies)
         if gradients is None or not (zero or gradients.any()):
-            raise ExplainError(independent(layer, model))
-    return Evidence(leaf.detach()[: len(x)], gradients, scores.detach())
+            raise independent(layer.name, c.model)
+    return Evidence(tap.leaf.detach()[: len(c.x)], gradients, scores.detach())
 
 
-def activations(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, layer: str, call: int | None = None
-) -> Tensor:
-    """A layer's output (N, K, h, w) without a graph; what comes after the layer is not run.
-
-    Args:
-        model: the module that holds `layer`; left exactly as found.
-        forward: runs the model on pictures.
-        x: (N, C, H, W) on the model's device.
-        layer, call: as in `run`; without `call`, the first time the layer runs.
-
-    Raises:
-        ExplainError: the layer is unknown, never runs, or is no spatial map.
-    """
-    tap = Tap(layer, call, picture=picture_of(x), detach=False, stop=True)
-    with as_found(model), tap.on(model):
-        tap.reset(1)
-        with contextlib.suppress(_Reached):
-            forward(x.clone())
-    tap.check()
-    return tap.leaf.detach()
+def _scores(c: Computation, output: Any, copies: int) -> Tensor:
+    """The scores (T, versions·N), each target's of its own copy of the rows; recorded only if all of them are."""
+    blocks = c.rows(copies).blocks(output)
+    each = []
+    for i, target in enumerate(c.targets):
+        own = blocks[(i % copies) * c.versions :][: c.versions]
+        each.append(torch.cat([score_of(target, block, c.pictures) for block in own]))
+    scores = torch.stack(each)
+    return scores if all(score.requires_grad for score in each) else scores.detach()
 
 
-def _expanded(tap: Tap, forward: Forward, x: Tensor, copies: int, versions: int) -> Any | None:
+def _expanded(c: Computation, tap: Tap, copies: int) -> Any | None:
     """The output with every row after the layer repeated, None where the model cannot take that.
 
     Some models insist on the pictures' own number of rows behind the encoder; they either raise or lose the copies.
     """
+    rows = c.rows(copies)
     try:
-        output = forward_behind(tap, forward, x, copies, versions)
+        # A copy: the model may work in place on its input, and inference tensors cannot be recorded.
+        output = tap.forward(lambda: c.forward(c.x.clone(), rows), copies)
     except ExplainError:
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError):
         return None
-    return output if rows_of(output) == tap.fan * copies * len(x) else None
+    return output if rows_of(output) == len(rows) else None
 
 
 def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
@@ -160,10 +117,10 @@ def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
-def _batched(scores: Tensor, leaf: Tensor, fan: int) -> Tensor | None:
+def _batched(scores: Tensor, leaf: Tensor, texts: int) -> Tensor | None:
     """All targets' gradients through one un-expanded graph, vectorised where every operation allows it.
 
-    The leaf holds the rows of `fan` equal batches of pictures, whose gradients add up.
+    The leaf holds the rows of as many equal batches of pictures as there are texts; their gradients add up.
     """
     one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
         -1, -1, scores.shape[1]
@@ -177,4 +134,4 @@ def _batched(scores: Tensor, leaf: Tensor, fan: int) -> Tensor | None:
         if all(row is None for row in rows):
             return None
         gradients = torch.stack([torch.zeros_like(leaf) if row is None else row for row in rows])
-    return None if gradients is None else gradients.unflatten(1, (fan, -1)).sum(1)
+    return None if gradients is None else gradients.unflatten(1, (texts, -1)).sum(1)

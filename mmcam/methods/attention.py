@@ -37,7 +37,7 @@ def attention(question: Question, *, level: str = "") -> Maps:
             f"{type(question.model).__name__} shows no attention of its own; a captioner or VQA model with a method "
             "`attention` does, and method='gradcam' needs none."
         )
-    if question.fan > 1:
+    if question.texts > 1:
         raise ExplainError("Attention compares no two versions of a text; leave contrast= and by_word= out.")
     with as_found(question.model):
         levels = question.attention()

@@ -157,13 +157,10 @@ def collect(
     Raises:
         ExplainError: a network the rule is not defined for.
     """
-    q = question
     with contextlib.ExitStack() as stack:
         if relu_rule != "plain":
             stack.enter_context(stack.enter_context(ReluRule(relu_rule)).switch(True))
-        evidence = run(
-            q.model, q.forward, q.x, q.targets, q.layer, call=q.call, fan=q.fan, versions=q.versions, zero=zero
-        )
+        evidence = run(question, question.layer, zero=zero)
     return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
 
 
@@ -287,13 +284,14 @@ _NEEDS_GAP = (
 
 def _check_linear_head(question: Question) -> None:
     """Only one layer with weights may stand behind the layer, and nothing that bends the score."""
-    x = question.x.repeat(question.fan, 1, 1, 1)
-    calls = trace(question.model, lambda: question.forward(x, 1), picture_of(x))
-    modules = dict(question.model.named_modules())
+    q, layer = question, question.layer.name
+    x = q.rows().per_text(q.x)
+    calls = trace(q.model, lambda: q.forward(x, q.rows()), picture_of(x))
+    modules = dict(q.model.named_modules())
     names = [call.name for call in calls]
-    if question.layer not in names:
+    if layer not in names:
         return  # the engine says so better
-    leaves = [m for name in names[names.index(question.layer) + 1 :] if not list((m := modules[name]).children())]
+    leaves = [m for name in names[names.index(layer) + 1 :] if not list((m := modules[name]).children())]
     linear = [m for m in leaves if isinstance(m, (nn.Linear, nn.Conv2d))]
     harmless = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.Dropout, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d)
     if len(linear) != 1 or not all(isinstance(m, harmless) for m in leaves):

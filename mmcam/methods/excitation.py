@@ -8,7 +8,7 @@ from torch import Tensor
 from mmcam.engine.as_found import as_found
 from mmcam.engine.modules import find_module, independent
 from mmcam.engine.outputs import picture_of, score_of
-from mmcam.engine.tap import Tap, forward_behind
+from mmcam.engine.tap import Tap
 from mmcam.errors import ExplainError
 from mmcam.methods.excitation_rules import ExcitationRule
 from mmcam.methods.registry import Maps, Question, register
@@ -54,26 +54,26 @@ def _maps(question: Question, contrastive: bool) -> Maps:
         ExplainError: the network uses an operation the rule is not defined for; the layer is not below the top.
     """
     q, n = question, len(question.x)
-    layer = q.layer
-    tap = Tap(layer, q.call, picture=picture_of(q.x))
+    layer = q.layer.name
+    tap = Tap(q.layer, picture_of(q.x))
     # Beside a language side, the part of the model that holds the layer is what sees the picture.
     vision = find_module(q.model, layer.partition(".")[0]) if q.language else None
     rule = ExcitationRule()
     with as_found(q.model), tap.on(q.model):
         with rule.inside(vision), rule:
-            output = forward_behind(tap, q.forward, torch.cat([q.x] * q.fan), 1, 1)
+            output = tap.forward(lambda: q.forward(q.rows().per_text(q.x), q.rows()), 1)
         top, leaf = rule.top(), tap.leaf
         maps, scores = [], []
         with torch.enable_grad():
             for target in q.targets:
                 score = score_of(target, output, n)
                 if not score.requires_grad:
-                    raise ExplainError(independent(layer, q.model))
+                    raise independent(layer, q.model)
                 (slope,) = torch.autograd.grad(score.sum(), top, retain_graph=True, allow_unused=True)
                 if slope is None:
                     raise ExplainError(f"The score of the target does not pass through {rule.place()}.")
                 # Versions of a text see the same picture: their slopes add up, and its first row starts.
-                slope = slope.float().unflatten(0, (q.fan, n)).sum(0)
+                slope = slope.float().unflatten(0, (q.texts, n)).sum(0)
                 p = _start(slope, top.detach()[:n])
                 p = p - _start(-slope, top.detach()[:n]) if contrastive else p
                 p = torch.cat([p, p.new_zeros(len(top) - n, *p.shape[1:])])
@@ -84,7 +84,7 @@ def _maps(question: Question, contrastive: bool) -> Maps:
                         f"Layer {layer!r} does not lie below {rule.place()}, where winning probabilities start; "
                         "choose an earlier layer."
                     )
-                maps.append(won.float().unflatten(0, (q.fan, n)).sum((0, 2)).relu())
+                maps.append(won.float().unflatten(0, (q.texts, n)).sum((0, 2)).relu())
                 scores.append(score.detach())
     return Maps(torch.stack(maps), torch.stack(scores))
 

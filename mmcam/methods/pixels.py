@@ -130,25 +130,18 @@ def deconv_gradcam(question: Question) -> Maps:
 
 def _input_gradients(question: Question, rule: Rule = "plain") -> tuple[Tensor, Tensor]:
     """(dS/dI (T,N,C,H,W), scores (T,N)) under a rule."""
-    q = question
     if rule == "plain":
-        gradients, scores, _ = input_gradients(q.model, q.forward, q.x, q.targets, fan=q.fan, versions=q.versions)
+        gradients, scores, _ = input_gradients(question)
         return gradients, scores
     with ReluRule(rule) as relu:
-        gradients, scores, _ = input_gradients(
-            q.model, q.forward, q.x, q.targets, switch=relu.switch, fan=q.fan, versions=q.versions
-        )
+        gradients, scores, _ = input_gradients(question, switch=relu.switch)
     return gradients, scores
 
 
 def _times_gradcam(question: Question, rule: Rule) -> Maps:
     """One forward serves both: the plain gradient stops at the layer, the other one goes on to the pixels."""
-    q = question
     with ReluRule(rule) as relu:
-        gradients, scores, evidence = input_gradients(
-            q.model, q.forward, q.x, q.targets, switch=relu.switch, layer=q.layer, call=q.call, fan=q.fan,
-            versions=q.versions,
-        )  # fmt: skip
+        gradients, scores, evidence = input_gradients(question, switch=relu.switch, layer=question.layer)
     assert evidence is not None
     cams, weights = gradcam(evidence)
     # align_corners=False is the rule of cv2.resize, which the original implementation used.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmcam.engine.outputs import Target
-from mmcam.engine.tap import Forward
+from mmcam.engine.computation import Computation
+from mmcam.engine.layer import Layer
 from mmcam.errors import ExplainError
 
 Family = Literal["cam", "pixels", "excitation", "perturbation", "attention"]
@@ -34,31 +34,24 @@ class Maps:
     activations: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a method may look at: a model, how to run it, its pictures and the targets (see `mmcam.engine.run`).
+@dataclass(frozen=True, kw_only=True)
+class Question(Computation):
+    """What a method may look at: a model, how to run it, its pictures and the targets (see `Computation`).
 
     Attributes:
-        where: names the layer; asked only by methods that read one, so the others work on models without.
+        where: gives the layer; called only by methods that read one, so the others work on models without.
         language: a language side follows the part of the model that sees the picture.
         attention: the model's own attention for the targets, (T,N,h,w) by the name of its level, the last level last;
             None where the model has none or the task does not ask it.
     """
 
-    model: nn.Module
-    forward: Forward
-    x: Tensor
-    targets: Sequence[Target]
-    where: Callable[[], str]
-    call: int | None = None
-    fan: int = 1
-    versions: int = 1
+    where: Callable[[], Layer]
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
 
     @property
-    def layer(self) -> str:
-        """Dotted name of the layer."""
+    def layer(self) -> Layer:
+        """Where activations are read."""
         return self.where()
 
 

@@ -66,7 +66,7 @@ def smooth_gradcam_plus_plus(
         for mean, power in ((first, 1), (second, 2), (third, 3)):
             mean += (g**power).sum(1) / n
     if unit is None:
-        raise ExplainError(independent(q.layer, q.model))
+        raise independent(q.layer.name, q.model)
     a = activations.float() * neurons
     first, second, third = (d * neurons for d in (first, second, third))
     # With g = u·ĝ: u² D2 / (2 u² D2 + ΣA u³ D3), reduced by u².

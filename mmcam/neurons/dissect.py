@@ -18,7 +18,7 @@ from torch import nn
 
 from mmcam.datasets.concepts import ConceptData
 from mmcam.engine.modules import unwrap
-from mmcam.engine.run import activations
+from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
 from mmcam.files import write_whole
 from mmcam.image import Batch
@@ -27,6 +27,7 @@ from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
 from mmcam.neurons.tally import TALLIES, Tally
 from mmcam.places.find import find_layer
+from mmcam.places.grids import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
@@ -97,7 +98,8 @@ def dissect(
         raise ExplainError(f"No picture of {data.name} can be read; the first: {skipped[0]}")
     layer = layer or find_layer(module, forward, first.x)
     whose = fingerprint(module, layer)
-    seen = activations(module, forward, first.x, layer, call)
+    place = layer_at(module, layer, call)
+    seen = activations(module, forward, first.x, [place])[0]
     units, shape = seen.shape[1], (seen.shape[2], seen.shape[3])
     state = _State(
         TopQuantile(quantile, units, len(data) * shape[0] * shape[1], memory, seen.device),
@@ -123,7 +125,7 @@ def dissect(
         begin = starts[step % len(starts)]
         rows = range(begin, min(begin + batch, len(data)))
         for where, made in _batches(module, data, len(rows), preprocess, rows, skipped):
-            maps = activations(module, forward, made.x, layer, call).float()
+            maps = activations(module, forward, made.x, [place])[0].float()
             if thresholds is None:
                 state.quantile.add(maps)
             else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.layer import Size
 from mmcam.engine.modules import check_recordable, find_module
 from mmcam.engine.outputs import picture_of
 from mmcam.engine.weights import untrained
@@ -23,7 +24,7 @@ _LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
 
 
-def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> list[Call]:
+def spatial(calls: list[Call], picture: Size, words: bool = True) -> list[Call]:
     """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
     pooling's output.
 
@@ -36,13 +37,21 @@ def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> 
     names = [call.name for call in calls]
     out = calls[-1].shape if calls else ()
     scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
-    calls = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    shown = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    return [
+        call
+        for call in _without_words(shown, words)
+        if call.map and not call.pooled and names.count(call.name) == 1 and call.map[0] != scores
+    ]
+
+
+def _without_words(calls: list[Call], words: bool) -> Iterator[Call]:
+    """Maps, and the tokens in step with them (see `spatial`)."""
     maps = [call.kind for call in calls if len(call.shape) == 4]
-    found: list[Call] = []
-    cells: set[tuple[int, int]] = set()
+    cells: set[Size] = set()
     for call in calls:
         assert call.map is not None
-        channels, h, w = call.map
+        _, h, w = call.map
         if len(call.shape) == 4:
             cells.add((h, w))
             if maps == ["Conv2d"] and not words:
@@ -51,9 +60,7 @@ def spatial(calls: list[Call], picture: tuple[int, int], words: bool = True) -> 
             continue
         if call.form != "a map":
             cells |= {(h, w), (h // 2, w // 2), (-(-h // 2), -(-w // 2))}
-        if not call.pooled and names.count(call.name) == 1 and channels != scores:
-            found.append(call)
-    return found
+        yield call
 
 
 def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
@@ -87,33 +94,62 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
         candidates = maps
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
     mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
-    known[size] = _last_with_a_say(model, forward, x, reads) if mixed else candidates[-1].name
+    known[size] = _last_block_with_a_say(model, forward, x, reads) if mixed else candidates[-1].name
     return known[size]
 
 
-def _last_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
+def find_layer_of(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor]
+) -> str | None:
+    """The last spatial layer a target depends on, for targets that do not depend on the default one.
+
+    An actor and a critic may have encoders of their own, and a network several heads on layers of their own. None where
+    there is no such layer.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def score() -> Tensor:
+        return target(forward(x.detach().clone().requires_grad_())).sum()
+
+    calls = spatial(trace(model, score, picture_of(x), outputs), picture_of(x))
+    last = _last_with_a_say(model, calls, outputs, picture_of(x))
+    return None if last is None else last.name
+
+
+def _last_block_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
     check_recordable(model)
     picture = picture_of(x)
     outputs: dict[str, Tensor] = {}
     pixels = x.detach().clone().requires_grad_()
     calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture, words)
-    kinds = [call for call in calls if _is_block(call) and outputs[call.name].requires_grad]
+    blocks = [call for call in calls if _is_block(call)]
     result = outputs.get("")
-    if result is None or not result.requires_grad or not kinds:
+    if result is None or not result.requires_grad or not any(outputs[call.name].requires_grad for call in blocks):
         raise ExplainError(f"{type(model).__name__} shows no tokens that its output depends on; name a layer.")
+    if last := _last_with_a_say(model, blocks, outputs, picture):
+        if not any(len(call.shape) == 4 for call in calls):
+            _in_order(model, next(call for call in calls if call.map == last.map), outputs, pixels)
+        return last.name
+    problem, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
+    raise ExplainError(f"{problem}, {cause}; load trained ones." if cause else f"{problem}; name a layer.")
+
+
+def _last_with_a_say(model: nn.Module, calls: list[Call], outputs: dict[str, Tensor], picture: Size) -> Call | None:
+    """The last of some calls on whose map the output, `outputs[""]`, depends."""
+    calls = [call for call in calls if outputs[call.name].requires_grad]
+    result = outputs.get("")
+    if result is None or not result.requires_grad or not calls:
+        return None
     # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
     gradients = torch.autograd.grad(
-        _any_scalar(result), [outputs[call.name] for call in kinds], retain_graph=True, allow_unused=True
+        _any_scalar(result), [outputs[call.name] for call in calls], retain_graph=True, allow_unused=True
     )
-    for call, gradient in zip(reversed(kinds), reversed(gradients), strict=True):
+    for call, gradient in zip(reversed(calls), reversed(gradients), strict=True):
         grid = None if gradient is None else grid_at(model, call.name, gradient, picture)
         if gradient is not None and grid is not None and grid.read(gradient).any():
-            if not any(len(other.shape) == 4 for other in calls):
-                _in_order(model, next(other for other in calls if other.map == call.map), outputs, pixels)
-            return call.name
-    said, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
-    raise ExplainError(f"{said}, {cause}; load trained ones." if cause else f"{said}; name a layer.")
+            return call
+    return None
 
 
 def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:

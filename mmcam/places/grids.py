@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.layer import Grid, Layer, Size
+from mmcam.engine.modules import find_module
+
 MOST_EXTRA = 16
 """Class, distillation and register tokens that may precede the patches."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """How to read a layer's output as a map, and how to put a changed map back.
-
-    Attributes:
-        read: the output's tensor → (N,K,h,w).
-        write: the output's tensor and a map with any multiple of its rows → a tensor like the output's with as many
-            rows; what is no part of the map (class tokens, padding) is repeated.
-        form: for messages, e.g. "14×14 tokens after 1 other".
-    """
-
-    read: Callable[[Tensor], Tensor]
-    write: Callable[[Tensor, Tensor], Tensor]
-    form: str = ""
 
 
 def plain() -> Grid:
@@ -80,14 +66,24 @@ def placed(at: Tensor, h: int, w: int) -> Grid:
     return Grid(read, write, f"{h}×{w} tokens in another order")
 
 
-def grid_at(model: nn.Module, layer: str, tensor: Tensor, picture: tuple[int, int]) -> Grid | None:
-    """How a layer's output lies over the picture; None if it does not.
+def layer_at(model: nn.Module, name: str, call: int | None = None) -> Layer:
+    """The layer of a dotted name, with the way it lies over the picture.
+
+    Raises:
+        ExplainError: there is no such layer.
+    """
+    find_module(model, name)
+    return Layer(name, partial(grid_at, model, name), call)
+
+
+def grid_at(model: nn.Module, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
+    """How a layer's output lies over a picture of (H,W); None if it does not.
 
     A model that knows better than the shapes say, such as one that shuffles its patches, has a method
-    ``grid(layer, tensor)`` that returns a `Grid` or None.
+    ``grid(layer, tensor, picture)`` that returns a `Grid` or None.
     """
     own = getattr(model, "grid", None)
-    known = own(layer, tensor) if callable(own) else None
+    known = own(layer, tensor, picture) if callable(own) else None
     return known or grid_of(tuple(tensor.shape), picture)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.layer import Size
 from mmcam.engine.outputs import first_tensor, replace_tensor
 from mmcam.places.grids import grid_at
 
@@ -54,7 +57,7 @@ class Call:
 def trace(
     model: nn.Module,
     forward: Callable[[], Any],
-    picture: tuple[int, int],
+    picture: Size,
     outputs: dict[str, Tensor] | None = None,
     rows: int | None = None,
 ) -> list[Call]:
@@ -64,62 +67,76 @@ def trace(
         model: left as found.
         forward: runs it on pictures of (H,W) `picture`.
         picture: (H,W).
-        outputs: if given, gradients are recorded, and each module's last output tensor is put here by its name.
+        outputs: if given, gradients are recorded, and each module's last output tensor is put here by its name; that of
+            the forward itself by "".
         rows: N, if known: an output with another number of rows (windows, heads, words) shows no map.
 
     A module that hands one of its inputs on as it came (a drop path, a block that works on one of several scales)
     computes nothing at its output and is not listed.
     """
-    calls: list[Call] = []
-    given: dict[str, list[tuple[Tensor, int | None]]] = {}  # tensors as they went in, with their versions
-    pooled_outputs: list[Tensor] = []  # kept alive, so that identity can be compared
+    recorder = _Recorder(model, picture, outputs, rows)
+    with as_found(model), torch.set_grad_enabled(outputs is not None), recorder.on():
+        result = forward()
+    if outputs is not None and (last := first_tensor(result)) is not None:
+        outputs[""] = last
+    return recorder.calls
 
-    def record(name: str, module: nn.Module, output: Any) -> Any:
-        tensor = first_tensor(output)
-        came = given.pop(name, ())
-        if tensor is None or not name or isinstance(module, PASSING):
-            return None
-        # A changed version is an operation in place (nn.ReLU(inplace=True)), whose output is its input, too.
-        if any(tensor is other and version == _version(tensor) for other, version in came):
-            return None
-        pooled = isinstance(module, _POOLING) or any(tensor is other for other in pooled_outputs)
-        if pooled:
-            pooled_outputs.append(tensor)
-        grid = grid_at(model, name, tensor, picture) if rows in (None, *tensor.shape[:1]) else None
-        # The whole tensor: some encoders keep the patches of all pictures in one long row.
-        shown = None if grid is None else tuple(grid.read(tensor.detach()).shape[1:])
-        form, several = "" if grid is None else grid.form, not isinstance(output, Tensor)
-        calls.append(Call(name, type(module).__name__, tuple(tensor.shape), pooled, shown, form, several))  # type: ignore[arg-type]
-        if outputs is None:
-            return None
-        # A copy is handed on, as the engine does: what the module itself made of its map is not the map's say.
-        outputs[name] = tensor.clone()
-        if pooled:
-            pooled_outputs.append(outputs[name])
-        return replace_tensor(output, outputs[name])
 
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
-        return lambda module, inputs, output: record(name, module, output)
+class _Recorder:
+    """Hooks on all modules of a model that note what each gives."""
 
-    def before(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def keep(module: nn.Module, args: Any, kwargs: Any) -> None:
-            given[name] = [(t, _version(t)) for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+    def __init__(self, model: nn.Module, picture: Size, outputs: dict[str, Tensor] | None, rows: int | None) -> None:
+        self.model, self.picture, self.outputs, self.rows = model, picture, outputs, rows
+        self.calls: list[Call] = []
+        self._inputs: dict[str, list[tuple[Tensor, int | None]]] = {}  # tensors as they went in, with their versions
+        self._pooled: list[Tensor] = []  # kept alive, so that identity can be compared
 
-        return keep
-
-    with as_found(model), torch.set_grad_enabled(outputs is not None):
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """Note what runs inside."""
         handles: list[RemovableHandle] = []
         try:
-            for name, module in model.named_modules():
-                handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
-                handles.append(module.register_forward_hook(hook_for(name)))
-            result = forward()
+            for name, module in self.model.named_modules():
+                handles.append(module.register_forward_pre_hook(partial(self._before, name), with_kwargs=True))
+                handles.append(module.register_forward_hook(partial(self._after, name)))
+            yield
         finally:
             for handle in handles:
                 handle.remove()
-    if outputs is not None and (last := first_tensor(result)) is not None:
-        outputs[""] = last
-    return calls
+
+    def _before(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._inputs[name] = [(t, _version(t)) for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+
+    def _after(self, name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+        tensor = first_tensor(output)
+        given = self._inputs.pop(name, ())
+        if tensor is None or not name or isinstance(module, PASSING):
+            return None
+        # A changed version is an operation in place (nn.ReLU(inplace=True)), whose output is its input, too.
+        if any(tensor is other and version == _version(tensor) for other, version in given):
+            return None
+        pooled = isinstance(module, _POOLING) or any(tensor is other for other in self._pooled)
+        if pooled:
+            self._pooled.append(tensor)
+        self.calls.append(self._call(name, module, output, tensor, pooled))
+        if self.outputs is None:
+            return None
+        # A copy is handed on, as the engine does: what the module itself made of its map is not the map's say.
+        self.outputs[name] = tensor.clone()
+        if pooled:
+            self._pooled.append(self.outputs[name])
+        return replace_tensor(output, self.outputs[name])
+
+    def _call(self, name: str, module: nn.Module, output: Any, tensor: Tensor, pooled: bool) -> Call:
+        counts = self.rows in (None, *tensor.shape[:1])
+        grid = grid_at(self.model, name, tensor, self.picture) if counts else None
+        shape = tuple(tensor.shape)
+        several = not isinstance(output, Tensor)
+        if grid is None:
+            return Call(name, type(module).__name__, shape, pooled, several=several)
+        # The whole tensor is read: some encoders keep the patches of all pictures in one long row.
+        _, channels, h, w = grid.read(tensor.detach()).shape
+        return Call(name, type(module).__name__, shape, pooled, (channels, h, w), grid.form, several)
 
 
 def _version(tensor: Tensor) -> int | None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mmcam.datasets.concepts import Concept, ConceptData
 from mmcam.engine.modules import unwrap
-from mmcam.engine.run import activations
+from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
 from mmcam.files import write_whole
 from mmcam.image import Geometry
@@ -31,6 +31,7 @@ from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.exemplars import lit
 from mmcam.neurons.fingerprint import fingerprint
 from mmcam.neurons.names import Names, UnitName
+from mmcam.places.grids import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
@@ -206,7 +207,7 @@ def _run(
         if not found:
             continue
         made = batch_of(module, [picture for _, picture in found], preprocess)
-        maps = activations(module, forward, made.x, layer, call).float()
+        maps = activations(module, forward, made.x, [layer_at(module, layer, call)])[0].float()
         for (index, picture), geometry, each in zip(found, made.geometries, maps, strict=True):
             yield index, picture, geometry, each
 

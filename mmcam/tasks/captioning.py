@@ -1,20 +1,23 @@
-"""Captioning: the protocol of a captioner, and words of a caption as targets."""
+"""Captioning: the protocol of a captioner, and words of its captions as targets."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
-
-Span = range
-"""Positions of neighbouring words in a caption."""
+from mmcam.image import Batch
+from mmcam.tasks import scores
+from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
+from mmcam.tasks.words import Span, find_span, put, word_missing
 
 
 @runtime_checkable
@@ -24,7 +27,9 @@ class Captioner(Protocol):
     Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
     picture the best captions with their log-probabilities, [(tokens, log-probability), …], the best first;
     ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s;
-    ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)}.
+    ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)};
+    ``token_logits(x, tokens)`` the scores (R,L,V) of all V tokens, before the softmax, at the place of each token, for
+    scores of words other than their log-probability.
     """
 
     def generate(self, x: Tensor) -> list[list[int]]:
@@ -44,6 +49,143 @@ class Captioner(Protocol):
         """The words the tokens spell, in order, each with the positions of its tokens."""
 
 
+@dataclass(frozen=True)
+class Caption:
+    """The caption of one picture, and what of it is explained.
+
+    Attributes:
+        tokens: of the caption.
+        spans: of its words, one a target.
+        rival: tokens of what might have been said instead, as a whole caption; None without a contrast.
+        rival_span: the words in it that stand against the one span.
+    """
+
+    tokens: Sequence[int]
+    spans: Sequence[Span]
+    rival: Sequence[int] | None = None
+    rival_span: Span = range(0)
+
+
+def every_word(model: Any, tokens: Sequence[int]) -> Caption:
+    """Each word of a caption, and last all of them together."""
+    count = len(model.words(tokens))
+    return Caption(tokens, [*(range(i, i + 1) for i in range(count)), range(count)])
+
+
+def one_word(model: Any, tokens: Sequence[int], word: str | int, position: int | None, contrast: str | None) -> Caption:
+    """A word or phrase of a caption, or one put where another stood, and perhaps what might have stood there instead.
+
+    Raises:
+        ExplainError: the word is not in the caption; the contrast is the word itself.
+    """
+    words = [text for text, _ in model.words(tokens)]
+    span = find_span(words, word, position)
+    if span is None and position is not None and isinstance(word, str):
+        at = find_span(words, position)
+        assert at is not None
+        tokens, span = put(model, tokens, at, word)
+    if span is None:
+        raise word_missing(words, str(word))
+    if contrast is None:
+        return Caption(tokens, [span])
+    rival, rival_span = put(model, tokens, span, contrast)
+    if rival == list(tokens):
+        raise both_are("phrase" if len(span) > 1 else "word", contrast)
+    return Caption(tokens, [span], rival, rival_span)
+
+
+def whole(model: Any, tokens: Sequence[int], contrast: str | None) -> Caption:
+    """A whole text, and perhaps another whole one against it.
+
+    Raises:
+        ExplainError: the model cannot say the contrast; it is the text itself.
+    """
+    words = [text for text, _ in model.words(tokens)]
+    if contrast is None:
+        return Caption(tokens, [range(len(words))])
+    try:
+        rival = list(model.encode(contrast))
+    except ValueError as error:
+        raise ExplainError(str(error)) from error
+    rivals = [text for text, _ in model.words(rival)]
+    if rivals == words:
+        raise both_are("answer", " ".join(words))
+    return Caption(tokens, [range(len(words))], rival, range(len(rivals)))
+
+
+def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | None, score: str = "log_prob") -> Asked:
+    """Which part of each picture made the model say words of its caption.
+
+    Args:
+        model: a captioner.
+        batch: the pictures.
+        captions: one a picture; all with a rival, or none.
+        contrast: what the rivals say instead.
+        score: of a word, a name of `mmcam.tasks.scores.SCORES`.
+
+    Raises:
+        ExplainError: no such score, or one that the model's outputs do not give.
+    """
+    texts = [caption.tokens for caption in captions]
+    texts += [caption.rival for caption in captions if caption.rival is not None]
+    tokens = pad(texts, batch.x.device)
+    places = [model.words(text) for text in texts]
+
+    def mask(span: Span, n: int) -> Tensor:
+        chosen = torch.zeros(tokens.shape[1], device=tokens.device)
+        chosen[[place for _, of_word in places[n][span.start : span.stop] for place in of_word]] = 1
+        return chosen
+
+    n, longest = len(captions), max(len(caption.spans) for caption in captions)
+    # Every target is computed for every picture; a caption with fewer words repeats its last span.
+    columns = [[caption.spans[min(t, len(caption.spans) - 1)] for caption in captions] for t in range(longest)]
+    masks = [torch.stack([mask(span, i) for i, span in enumerate(column)]) for column in columns]
+    rivals = [mask(caption.rival_span, n + i) for i, caption in enumerate(captions) if caption.rival is not None]
+    minus = torch.stack(rivals) if rivals else None
+
+    def forward(x: Tensor, rows: Rows) -> Tensor:
+        outputs: Tensor = scores.token_outputs(model, score)(x, rows.spread_tensor(tokens))
+        return outputs
+
+    def label(t: int, i: int, value: float) -> Label:
+        words = [text for text, _ in places[i]]
+        span, sentence = captions[i].spans[t], " ".join(words)
+        phrase = " ".join(words[span.start : span.stop])
+        claim = f"It says {quoted(phrase, contrast)}" + (f" in “{sentence}”" if phrase != sentence else "")
+        return Label(titled(phrase, contrast), claim, sentence)
+
+    def attention() -> dict[str, Tensor]:
+        return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)
+
+    targets = [word_target(scores.score_of_tokens(score), tokens, chosen, minus) for chosen in masks]
+    return Asked(
+        batch,
+        Computation(model, forward, batch.x, targets, texts=1 if minus is None else 2),
+        label,
+        [range(len(caption.spans)) for caption in captions],
+        language=True,
+        attention=attention if hasattr(model, "attention") else None,
+    )
+
+
+def word_target(score: scores.Score, tokens: Tensor, mask: Tensor, minus: Tensor | None = None) -> Target:
+    """The score of chosen tokens, or its difference to those of a second text.
+
+    Args:
+        score: of tokens.
+        tokens: (N, L), or (2N, L) with the second texts' behind.
+        mask: (N, L), 1 at the tokens of the word, phrase or caption.
+        minus: (N, L), 1 at the tokens of the contrast; then the output holds the rows of both texts.
+    """
+    n = len(mask)
+
+    def target(output: Tensor) -> Tensor:
+        value = score(output[:n], tokens[:n], mask)
+        return value if minus is None else value - score(output[n:], tokens[n:], minus)
+
+    return target
+
+
 def check_captioner(model: Any) -> None:
     """Raise ExplainError unless the model offers the protocol."""
     missing = [name for name in ("generate", "token_log_probs", "encode", "words") if not hasattr(model, name)]
@@ -52,45 +194,6 @@ def check_captioner(model: Any) -> None:
             f"{type(model).__name__} is no captioner: it lacks {', '.join(missing)} "
             "(see mmcam.Captioner, about 30 lines)."
         )
-
-
-def find_span(words: Sequence[str], wanted: str | int, position: int | None = None) -> Span | None:
-    """Where a word or phrase stands in a caption.
-
-    Args:
-        words: the words of the caption.
-        wanted: a word, a phrase of neighbouring words, or a position (negative from the end). Spelling comes first,
-            then the stem (Porter's, through NLTK), so that "dogs" finds "dog".
-        position: which occurrence, by the position of its first word; default the first.
-
-    Returns:
-        The positions, or None if the words are not there.
-
-    Raises:
-        ExplainError: a position outside the caption; an empty word.
-    """
-    if isinstance(wanted, int):
-        return range(p := _inside(wanted, words), p + 1)
-    query = wanted.split()
-    if not query:
-        raise ExplainError(f"An empty word cannot be explained; the caption is {' '.join(words)!r}.")
-    first = None if position is None else _inside(position, words)
-    for form in (str.casefold, _stem):
-        for start in range(len(words) - len(query) + 1):
-            same = [form(w) for w in words[start : start + len(query)]] == [form(q) for q in query]
-            if same and first in (None, start):
-                return range(start, start + len(query))
-    return None
-
-
-def word_missing(words: Sequence[str], wanted: str) -> ExplainError:
-    """The error for a word the caption does not hold: it shows the caption and the nearest of its words."""
-    near = difflib.get_close_matches(wanted.casefold(), [w.casefold() for w in words], n=3, cutoff=0.5)
-    hint = f"the nearest of its words: {', '.join(near)}" if near else f"its words: {', '.join(dict.fromkeys(words))}"
-    return ExplainError(
-        f"The caption {' '.join(words)!r} has no {wanted!r} ({hint}); choose one of them, or say with position= "
-        f"where {wanted!r} is to be scored."
-    )
 
 
 def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> list[list[int]]:
@@ -136,35 +239,6 @@ def beam_tokens(model: Any, x: Tensor, beam: int) -> list[list[list[int]]]:
     return found
 
 
-def put(model: Any, row: Sequence[int], span: Span, phrase: str) -> tuple[list[int], Span]:
-    """The tokens with another phrase in place of a span of words, and where that phrase stands now."""
-    places = model.words(row)
-    try:
-        # Where a blank is part of a token, a word inside a text has others than one that begins it.
-        inside = getattr(model, "encode_inside", None) if span.start else None
-        new = list((inside or model.encode)(phrase))
-    except ValueError as error:
-        raise ExplainError(str(error)) from error
-    start, stop = places[span.start][1][0], places[span.stop - 1][1][-1] + 1
-    tokens = [*row[:start], *new, *row[stop:]]
-    return tokens, range(span.start, span.start + len(model.words(new)))
-
-
-def log_prob_target(mask: Tensor, minus: Tensor | None = None) -> Target:
-    """The sum of the log-probabilities of chosen tokens, or its difference to those of a second version of the text.
-
-    Args:
-        mask: (N, L), 1 at the tokens of the word, phrase or caption.
-        minus: (N, L), 1 at the tokens of the contrast; then the output holds the rows of both versions, (2N, L).
-    """
-
-    def score(output: Tensor) -> Tensor:
-        said = _chosen_sum(output[: len(mask)], mask)
-        return said if minus is None else said - _chosen_sum(output[len(mask) :], minus)
-
-    return score
-
-
 def pad(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Token lists as one LongTensor (N, L), padded with 0."""
     length = max(map(len, rows))
@@ -181,22 +255,3 @@ def word_attention(levels: Mapping[str, Tensor], masks: Sequence[Tensor]) -> dic
     shares = torch.stack(list(masks))
     shares = shares / shares.sum(2, keepdim=True)
     return {name: torch.einsum("tnl,nlhw->tnhw", shares.to(maps.dtype), maps) for name, maps in levels.items()}
-
-
-def _chosen_sum(log_probs: Tensor, mask: Tensor) -> Tensor:
-    # Filled, not only multiplied: padding may hold -inf, and 0 times that is not 0.
-    return (log_probs.masked_fill(mask == 0, 0) * mask).sum(1)
-
-
-def _inside(position: int, words: Sequence[str]) -> int:
-    if not -len(words) <= position < len(words):
-        raise ExplainError(
-            f"The caption {' '.join(words)!r} has positions 0…{len(words) - 1}; there is no position {position}."
-        )
-    return position % len(words)
-
-
-def _stem(word: str) -> str:
-    from nltk.stem.porter import PorterStemmer
-
-    return PorterStemmer().stem(word)

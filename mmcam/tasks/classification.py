@@ -2,17 +2,70 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmcam.adapters.timm import timm_classes
+from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target, first_tensor
 from mmcam.errors import ExplainError
+from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
+from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
+from mmcam.tasks.names import class_index, class_name
+
+ClassTarget = int | str | Target
+"""A class by index or name, or any function from the model's output to N scores."""
+
+_INSTEAD = {
+    "similarity": "explain_similarity(model, picture, text)",
+    "answer_scores": "explain_answer(model, picture, question)",
+    "asked": "explain_answer(model, picture, question)",
+    "token_log_probs": "explain_caption(model, picture)",
+}
+"""What explains a model that offers a method of another task."""
+
+
+def ask(model: nn.Module, batch: Batch, target: Any, contrast: int | str | None, names: Sequence[str] | None) -> Asked:
+    """Which part of each picture spoke for a class, or for each of several.
+
+    Args:
+        model: gives logits.
+        batch: the pictures.
+        target, contrast: as in `mmcam.explain_class`.
+        names: of the classes, in order; None where nothing is known.
+
+    Raises:
+        ExplainError: unknown class; not one target a picture; a model without classes; a contrast that is the target.
+    """
+    rows, listed = _per_picture(target, batch)
+    check_classifier(model, [wanted for row in rows for wanted in row])
+    rows = [[class_index(wanted, names) if isinstance(wanted, str) else wanted for wanted in row] for row in rows]
+    against = class_index(contrast, names) if isinstance(contrast, str) else contrast
+    # Every target is computed for every picture; a picture with fewer of them repeats its last.
+    columns = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
+    predicted: list[Tensor] = []
+    targets = [column_target(column, against, predicted, names, "class") for column in columns]
+    other = None if against is None else class_name(against, names)
+
+    def label(t: int, n: int, score: float) -> Label:
+        wanted = columns[t][n]
+        if callable(wanted):
+            name = function_name(wanted)
+            return Label(titled(name, other), f"{quoted(name, other)} is as high as it is")
+        name = class_name(int(predicted[0][n]) if wanted is None else wanted, names)
+        return Label(titled(name, other), f"It says {quoted(name, other)}")
+
+    computation = Computation(model, lambda x, rows: model(x), batch.x, targets)
+    return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
+
+
+def function_name(function: Any) -> str:
+    """What a function as target is called: by its name, "score" for a lambda."""
+    return getattr(function, "__name__", "score").replace("<lambda>", "score")
 
 
 def logits_of(output: Any) -> Tensor:
@@ -29,15 +82,6 @@ def logits_of(output: Any) -> Tensor:
             f"A classifier gives logits (N, classes); this model gives {form}. Pass a function output → (N,) as target."
         )
     return logits
-
-
-_INSTEAD = {
-    "similarity": "explain_similarity(model, picture, text)",
-    "answer_scores": "explain_answer(model, picture, question)",
-    "asked": "explain_answer(model, picture, question)",
-    "token_log_probs": "explain_caption(model, picture)",
-}
-"""What explains a model that offers a method of another task."""
 
 
 def check_classifier(model: nn.Module, targets: Iterable[Any]) -> None:
@@ -77,79 +121,76 @@ def index_target(index: int | Tensor) -> Target:
     return score
 
 
-def both_are(what: str, name: str) -> ExplainError:
-    """The error for a contrast that is what is explained itself."""
-    return ExplainError(f"The {what} and its contrast are both {name!r}; choose two.")
-
-
-def predicted_target(chosen: list[Tensor]) -> Target:
-    """The highest logit of each picture; the classes it fell on, (N,), are put into `chosen`.
+def predicted_target(predicted: list[Tensor]) -> Target:
+    """The highest logit of each picture; the classes it fell on, (N,), are put into `predicted`.
 
     The first output decides: a method that changes the pictures afterwards asks about the class it began with.
     """
 
     def score(output: Any) -> Tensor:
-        if not chosen:
-            chosen.append(logits_of(output).argmax(dim=1))
-        return index_target(chosen[0])(output)
+        if not predicted:
+            predicted.append(logits_of(output).argmax(dim=1))
+        return index_target(predicted[0])(output)
 
     return score
 
 
-def class_names(model: nn.Module, names: Sequence[str] | None) -> Sequence[str] | None:
-    """The names of a model's classes, in order: as given, the model's own ``classes``, its ``config.id2label``, or
-    ImageNet's for a classifier of torchvision or timm with as many outputs; None where nothing says.
+def column_target(
+    column: Sequence[Any], contrast: int | None, predicted: list[Tensor], names: Sequence[str] | None, what: str
+) -> Target:
+    """One target for N pictures whose classes may differ, or its lead over another class.
+
+    Args:
+        column: of each picture, an index, a function, or None for the predicted class.
+        contrast: index of the other class.
+        predicted: see `predicted_target`.
+        names, what: of the classes, and what one is called in messages.
     """
-    if names is not None:
-        return names
-    if isinstance(own := getattr(model, "classes", None), Sequence):
-        return own
-    labels = getattr(getattr(model, "config", None), "id2label", None)
-    if labels:
-        return [labels[i] for i in range(len(labels))]
-    if type(model).__module__.startswith("torchvision.models.") and _outputs(model) == 1000:
-        from torchvision.models import ResNet50_Weights
+    if all(isinstance(wanted, int) for wanted in column):
+        score = index_target(torch.tensor(column))
+    else:
+        score = _mixed_target([_single_target(wanted, predicted) for wanted in column])
+    if contrast is None:
+        return score
 
-        return ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
-    return timm_classes(model)
+    def difference(output: Any) -> Tensor:
+        ours, other = score(output), index_target(contrast)(output)
+        classes = logits_of(output).shape[1]
+        indices = [predicted[0][n] if wanted is None else wanted for n, wanted in enumerate(column)]
+        if any(not callable(index) and int(index) % classes == contrast % classes for index in indices):
+            raise both_are(what, class_name(contrast % classes, names))
+        return ours - other
 
-
-def class_index(name: str, names: Sequence[str] | None) -> int:
-    """The index of a class by its name, whatever the case; ``"cat, tiger cat"`` is also found as ``"cat"``.
-
-    Raises:
-        ExplainError: unknown or ambiguous; the message lists the closest names.
-    """
-    if names is None:
-        raise ExplainError(f"The classes of this model have no names, so {name!r} cannot be found; pass names=[…].")
-    return nearest(name, names, "class")
+    return difference
 
 
-def nearest(wanted: str, known: Sequence[str], what: str) -> int:
-    """Index of a string among known ones: exact, then without case, then one of its comma-separated synonyms.
-
-    Raises:
-        ExplainError: not there; the message lists the closest.
-    """
-    folded = wanted.strip().casefold()
-    forms: list[Callable[[str], list[str]]] = [
-        lambda text: [folded] if text == wanted else [],
-        lambda text: [text.casefold()],
-        lambda text: [part.strip().casefold() for part in text.split(",")],
-    ]
-    for form in forms:
-        hits = [i for i, text in enumerate(known) if folded in form(text)]
-        if len(hits) == 1:
-            return hits[0]
-        if hits:
-            raise ExplainError(f"There are {len(hits)} {what}es named {wanted!r}: {hits}; pass the index.")
-    near = difflib.get_close_matches(folded, [text.casefold() for text in known], n=4, cutoff=0.5)
-    near += [text for text in known if folded in text.casefold() and text.casefold() not in near]
-    hint = f"the closest are {', '.join(near[:4])}." if near else f"there are {', '.join(list(known)[:8])} …"
-    raise ExplainError(f"There is no {what} {wanted!r}; {hint}")
+def _single_target(wanted: Any, predicted: list[Tensor]) -> Target:
+    if callable(wanted):
+        function: Target = wanted
+        return function
+    return predicted_target(predicted) if wanted is None else index_target(wanted)
 
 
-def _outputs(model: nn.Module) -> int | None:
-    widths = [m.out_features if isinstance(m, nn.Linear) else m.out_channels
-              for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]  # fmt: skip
-    return widths[-1] if widths else None
+def _mixed_target(functions: Sequence[Callable[[Any], Tensor]]) -> Target:
+    """Of each picture its own function's score."""
+    return lambda output: torch.stack([function(output)[n] for n, function in enumerate(functions)])
+
+
+def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]]:
+    """The targets of each picture, and whether they were given as a list."""
+    target = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
+    if batch.single:
+        rows, listed = [list(target) if _is_list(target) else [target]], [_is_list(target)]
+    else:
+        each = list(target) if _is_list(target) else [target] * len(batch.pictures)
+        if len(each) != len(batch.pictures):
+            raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} targets; give one a picture.")
+        listed = [_is_list(wanted) for wanted in each]
+        rows = [list(wanted) if many else [wanted] for wanted, many in zip(each, listed, strict=True)]
+    if not all(rows):
+        raise ExplainError("There is no target in the list; pass at least one.")
+    return rows, listed
+
+
+def _is_list(target: Any) -> bool:
+    return isinstance(target, Sequence) and not isinstance(target, str)

@@ -1,8 +1,4 @@
-"""Policies: what a reinforcement-learning policy makes of an observation, and its choices as targets.
-
-An observation is no photograph. It may be a stack of grey frames, and what is done to it is the policy's own business:
-so an array or tensor of bytes goes to the policy as it is, its values unchanged, as the environment hands it out.
-"""
+"""Policies: what a reinforcement-learning policy makes of an observation, and its choices as targets."""
 
 from __future__ import annotations
 
@@ -11,14 +7,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
+from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target
-from mmcam.errors import ExplainError, PictureError
-from mmcam.image import Batch, Geometry, Preprocess, prepare, preprocess_of
-from mmcam.tasks.classification import both_are, index_target, nearest
+from mmcam.engine.rows import Rows
+from mmcam.errors import ExplainError
+from mmcam.image import Batch
+from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
+from mmcam.tasks.classification import function_name, index_target
+from mmcam.tasks.names import nearest
 
 SCORES = {
     "action": "the logit of an action",
@@ -32,6 +31,9 @@ _FIELDS = {
     "value": ("value", "values", "state_value"),
     "q": ("q", "q_values", "action_value"),
 }
+
+Action = int | str | Callable[[Any], Tensor]
+"""An action by index or name, or any function from the policy's output to N scores."""
 
 
 @runtime_checkable
@@ -48,6 +50,66 @@ class Policy(Protocol):
 
     def __call__(self, x: Tensor) -> Any:
         """Observations (N,C,H,W) → logits, value, Q-values."""
+
+
+def ask(
+    policy: Any, batch: Batch, action: Any, contrast: int | str | None, names: Sequence[str] | None, score: str
+) -> Asked:
+    """Which part of each observation made a policy choose an action, or think the state worth what it does.
+
+    Args:
+        policy: whose output `thoughts` reads.
+        batch: the observations.
+        action, contrast, score: see `mmcam.explain_action`.
+        names: of the actions, in order; None where nothing is known.
+
+    Raises:
+        ExplainError: unknown action; a score the policy does not give; not one action an observation.
+    """
+    check_score(score, action, contrast)
+    rows, listed = _rows(action, batch)
+    against = None if contrast is None else action_index(contrast, names)
+    columns: list[list[Any]] = [[row[t] for row in rows] for t in range(len(rows[0]))]
+    functions = any(callable(wanted) for row in rows for wanted in row)
+    greedy: list[Tensor] = []
+    if functions:
+        if against is not None or not all(callable(wanted) for row in rows for wanted in row):
+            raise ExplainError("A function as action stands alone: no contrast=, and no other actions beside it.")
+        targets = [_function_column(column) for column in columns]
+    elif score == "value":
+        targets = [value_target()]
+    else:
+        columns = [[None if a is None else action_index(a, names) for a in column] for column in columns]
+        targets = [action_target(column, score, against, greedy, names) for column in columns]
+
+    def forward(x: Tensor, rows: Rows) -> Any:
+        output = policy(x)
+        # A Categorical hides its rows from the engine, so only tensors are handed on.
+        return output if functions else thoughts(output)
+
+    other = None if against is None else action_name(against, names)
+
+    def label(t: int, n: int, value: float) -> Label:
+        wanted = columns[t][n]
+        if callable(wanted):
+            return Label(function_name(wanted), f"“{function_name(wanted)}” is as high as it is")
+        if score == "value":
+            return Label("value", "It rates the state as it does")
+        name = action_name(int(greedy[0][n]) if wanted is None else wanted, names)
+        if score == "q":
+            return Label(f"Q of {titled(name, other)}", f"It rates {quoted(name, other)} as it does")
+        return Label(titled(name, other), f"It chooses {quoted(name, other)}")
+
+    computation = Computation(policy, forward, batch.x, targets)
+    return Asked(batch, computation, label, [range(len(columns))] * len(rows), [listed] * len(rows))
+
+
+def check_score(score: str, action: Any, contrast: Any) -> None:
+    """Raise ExplainError unless a policy's output may hold the score and it goes with what is asked."""
+    if score not in SCORES:
+        raise ExplainError(f"There is no score {score!r} of a policy; choose one of {', '.join(SCORES)}.")
+    if score == "value" and (action is not None or contrast is not None):
+        raise ExplainError("The value belongs to the state, not to an action; leave action= and contrast= out.")
 
 
 def thoughts(output: Any) -> dict[str, Tensor]:
@@ -175,87 +237,22 @@ def action_name(index: int, names: Sequence[str] | None) -> str:
     return names[index] if names is not None and -len(names) <= index < len(names) else f"action {index}"
 
 
-def observe(policy: nn.Module, observations: Any, preprocess: Any = None) -> Batch:
-    """What a user calls an observation, or a list of them, as the policy takes them.
-
-    Args:
-        policy: whose device, dtype and number of channels (of the first convolution) count.
-        observations: arrays or tensors (C,H,W), (H,W,C) or (H,W), or what ``numpy.asarray`` makes one of; (N,C,H,W) and
-            lists are several. With a `Preprocess`, pictures of any kind (see `mmcam.image.prepare`).
-        preprocess: a `Preprocess` or torchvision's transforms, for pictures; or a function from one observation to a
-            float tensor (C,H,W). Default the policy's own ``preprocess``; without one, values stay as they are. Float
-            tensors are taken as prepared in any case.
-
-    Returns:
-        The batch. The picture of an observation is its newest frame: the last channel, or the last three of RGB.
-
-    Raises:
-        PictureError: an observation of another form, or none.
-    """
-    parameter = next((p for p in policy.parameters() if p.is_floating_point()), torch.empty(0))
-    preprocess = getattr(policy, "preprocess", None) if preprocess is None else preprocess
-    if preprocess is not None and (isinstance(preprocess, Preprocess) or hasattr(preprocess, "crop_size")):
-        return prepare(observations, preprocess_of(preprocess), parameter.device, parameter.dtype)
-    if not isinstance(observations, (Tensor, np.ndarray, list, tuple)) and hasattr(observations, "__array__"):
-        if isinstance(observations, Image.Image):
-            raise PictureError(_PICTURE.format(type(observations).__name__))
-        observations = np.asarray(observations)  # gymnasium's LazyFrames
-    stacked = isinstance(observations, (Tensor, np.ndarray)) and observations.ndim == 4
-    single = not stacked and not isinstance(observations, (list, tuple))
-    each = [observations] if single else list(observations)
+def _rows(action: Any, batch: Batch) -> tuple[list[list[Any]], bool]:
+    """The actions asked for each observation, and whether one observation was given a list of them."""
+    action = action.tolist() if isinstance(action, (Tensor, np.ndarray, np.generic)) else action
+    listed = isinstance(action, Sequence) and not isinstance(action, str)
+    each = list(action) if listed else [action] * len(batch.pictures)
     if not each:
-        raise PictureError("There is no observation in the list; pass at least one.")
-    channels = next((m.in_channels for m in policy.modules() if isinstance(m, nn.Conv2d)), None)
-    tensors = [_tensor(observation, preprocess, channels) for observation in each]
-    shapes = {tuple(x.shape) for x in tensors}
-    if len(shapes) > 1:
-        raise PictureError(f"Observations of one batch need one shape; these are {sorted(shapes)}.")
-    size = (tensors[0].shape[1], tensors[0].shape[2])
-    x = torch.stack([x.detach().to(parameter.device, parameter.dtype) for x in tensors])
-    return Batch(x, [_newest(x) for x in tensors], [Geometry(size, size)] * len(tensors), single)
+        raise ExplainError("There is no action in the list; pass at least one.")
+    if batch.single:
+        return [each], listed
+    if len(each) != len(batch.pictures):
+        raise ExplainError(f"There are {len(batch.pictures)} observations and {len(each)} actions; give one each.")
+    return [[wanted] for wanted in each], False
 
 
-_PICTURE = (
-    "How the policy sees a {} is not known; pass the observation as an array or tensor, or say with preprocess= how it "
-    "is made."
-)
-
-
-def _tensor(observation: Any, preprocess: Callable[[Any], Any] | None, channels: int | None) -> Tensor:
-    """One observation as (C,H,W)."""
-    prepared = isinstance(observation, Tensor) and observation.is_floating_point()
-    if preprocess is not None and not prepared:
-        observation = preprocess(observation)
-    elif isinstance(observation, Image.Image) or not (
-        isinstance(observation, Tensor) or hasattr(observation, "__array__")
-    ):
-        raise PictureError(_PICTURE.format(type(observation).__name__))
-    if not isinstance(observation, Tensor):
-        array = np.asarray(observation)
-        if array.dtype.kind not in "buif":
-            raise PictureError(f"An observation holds numbers; this one is of {array.dtype}.")
-        observation = torch.as_tensor(np.ascontiguousarray(array))
-    x = observation[None] if observation.ndim == 2 else observation
-    if x.ndim != 3 or not x.numel():
-        raise PictureError(f"An observation has shape (C,H,W), (H,W,C) or (H,W); this one is {tuple(x.shape)}.")
-    if channels is not None and x.shape[0] != channels:
-        if x.shape[2] != channels:
-            raise PictureError(
-                f"The policy reads {channels} channels, and this observation has shape {tuple(x.shape)}; stack as many "
-                f"frames as ({channels},H,W)."
-            )
-        x = x.permute(2, 0, 1)
-    if not torch.isfinite(x).all():
-        raise PictureError("The observation holds NaN or infinite values; pass finite ones.")
-    return x
-
-
-def _newest(x: Tensor) -> Image.Image:
-    """The newest frame of an observation (C,H,W), for display: environments stack the newest last."""
-    colour = x.shape[0] % 3 == 0
-    frame = (x[-3:] if colour else x[-1:]).detach().float().cpu()
-    if x.dtype != torch.uint8:  # bytes are shown as they are; how floats were scaled is not known
-        low, high = float(frame.min()), float(frame.max())
-        frame = (frame - low) / max(high - low, 1e-12) * 255
-    pixels = frame.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels if colour else pixels[:, :, 0]).convert("RGB")
+def _function_column(column: Sequence[Target]) -> Target:
+    """One target for N observations, each with a function of its own."""
+    if all(function is column[0] for function in column):
+        return column[0]
+    return lambda output: torch.stack([function(output)[n] for n, function in enumerate(column)])

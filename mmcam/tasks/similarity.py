@@ -7,7 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from mmcam.engine.computation import Computation
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
+from mmcam.image import Batch
+from mmcam.tasks.asked import Asked, Label, both_are, one_each, quoted, titled
 
 
 @runtime_checkable
@@ -32,3 +36,30 @@ def check_similarity(model: Any) -> None:
             f"{type(model).__name__} compares no pictures with texts: it lacks similarity (see mmcam.SimilarityModel); "
             "mmcam.wrap(model, processor) makes a CLIP, SigLIP or ALIGN one."
         )
+
+
+def ask(model: Any, batch: Batch, text: str | Sequence[str], contrast: str | Sequence[str] | None) -> Asked:
+    """Which part of each picture made it fit a text, or rather this text than that.
+
+    Raises:
+        ExplainError: not one text a picture; a contrast that is the text itself.
+    """
+    texts = one_each(text, batch, "text")
+    others = None if contrast is None else one_each(contrast, batch, "text")
+    for one, other in zip(texts, others or (), strict=others is not None):
+        if one.split() == other.split():
+            raise both_are("text", one)
+    n = len(texts)
+
+    def forward(x: Tensor, rows: Rows) -> Any:
+        return model.similarity(x, rows.spread([*texts, *(others or ())]))
+
+    def score(output: Any) -> Any:
+        return output if others is None else output[:n] - output[n:]
+
+    def label(t: int, n: int, score: float) -> Label:
+        other = None if others is None else others[n]
+        return Label(titled(texts[n], other), f"The picture fits {quoted(texts[n], other)}")
+
+    computation = Computation(model, forward, batch.x, [score], texts=1 if others is None else 2)
+    return Asked(batch, computation, label, [[0]] * n, language=True)

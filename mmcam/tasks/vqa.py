@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
+from mmcam.image import Batch
+from mmcam.tasks import scores
+from mmcam.tasks.asked import Asked, Label, quoted, titled
+from mmcam.tasks.classification import column_target
+from mmcam.tasks.names import nearest
 
 
 @runtime_checkable
@@ -29,6 +37,115 @@ class VQAModel(Protocol):
         R is a multiple of N: the engine repeats the encoder's rows to match, so nothing behind the encoder may take its
         number of rows from x.
         """
+
+
+def ask(
+    model: Any,
+    batch: Batch,
+    questions: Sequence[str],
+    answer: str | int | None,
+    contrast: str | int | None,
+    *,
+    by_word: bool = False,
+    score: str = "logit",
+) -> Asked:
+    """Which part of each picture made the model answer its question so, and what each word had to do with it.
+
+    Target 0 is the answer's score; with `by_word`, target i is what it loses without the question's word i − 1.
+
+    Args:
+        model: a VQA model.
+        batch: the pictures.
+        questions: one a picture.
+        answer, contrast: see `mmcam.explain_answer`.
+        by_word: explain the words of the questions, too.
+        score: of an answer, a name of `mmcam.tasks.scores.SCORES`.
+
+    Raises:
+        ExplainError: an answer the model does not know; a contrast that is the answer; a question of one word that
+            cannot be blanked; no such score.
+    """
+    n = len(questions)
+    index = None if answer is None else answer_index(answer, model.answers)
+    against = None if contrast is None else answer_index(contrast, model.answers)
+    predicted: list[Tensor] = []
+    whole = _answer_target([index] * n, against, predicted, model.answers, score)
+    without = [blanked(question, getattr(model, "blank_word", "")) if by_word else [] for question in questions]
+    # Texts of a picture: its question as it is, then without each of its words. Short questions are filled up with
+    # themselves, which makes no difference, so nothing comes of it.
+    longest = max(map(len, without))
+    texts = [*questions]
+    for i in range(longest):
+        texts += [
+            blanks[i][1] if i < len(blanks) else question for blanks, question in zip(without, questions, strict=True)
+        ]
+
+    def forward(x: Tensor, rows: Rows) -> Tensor:
+        outputs: Tensor = model.answer_scores(x, rows.spread(texts))
+        return outputs
+
+    def label(t: int, i: int, value: float) -> Label:
+        name = model.answers[int(predicted[0][i]) if index is None else index]
+        other = None if against is None else model.answers[against]
+        title, both = titled(name, other), quoted(name, other)
+        if t == 0:
+            return Label(title, f"It answers {both} to “{questions[i]}”", questions[i])
+        # A word without which the score is higher speaks against the answer, by what lowers the difference.
+        sense = 1 if value >= 0 else -1
+        word = without[i][t - 1][0]
+        claim = f"The word “{word}” of “{questions[i]}” speaks {'for' if sense > 0 else 'against'} {both}"
+        return Label(word, claim, f"{questions[i]} — {title}", sense)
+
+    def attention() -> dict[str, Tensor]:
+        if against is not None:
+            raise ExplainError("Attention knows no contrast: it is the same for both; leave contrast= out.")
+        return {level: maps[None] for level, maps in model.attention(batch.x.clone(), questions).items()}
+
+    targets: list[Target] = [lambda output: whole(output[:n])]
+    targets += [difference_target(whole, n, i + 1) for i in range(longest)]
+    return Asked(
+        batch,
+        Computation(model, forward, batch.x, targets, texts=1 + longest),
+        label,
+        [range(1 + len(blanks)) for blanks in without],
+        language=True,
+        attention=attention if hasattr(model, "attention") else None,
+    )
+
+
+def answer_index(answer: str | int, answers: Sequence[str]) -> int:
+    """The index of an answer by its text or index.
+
+    Raises:
+        ExplainError: the model has no such answer; the message lists the closest.
+    """
+    if isinstance(answer, str):
+        return nearest(answer, answers or (), "answer")
+    if isinstance(answer, int) and not -len(answers or ()) <= answer < len(answers or ()):
+        raise ExplainError(f"There is no answer {answer}: the model has answers 0…{len(answers or ()) - 1}.")
+    return answer
+
+
+def _answer_target(
+    column: Sequence[int | None], contrast: int | None, predicted: list[Tensor], answers: Sequence[str], score: str
+) -> Target:
+    """The score of one answer a picture, or its lead over the contrast's."""
+    logits = column_target(column, contrast, predicted, answers, "answer")
+    if score == "logit":
+        return logits
+    function = scores.get(score)
+
+    def target(output: Tensor) -> Tensor:
+        logits(output)  # settles which answer is the predicted one, and refuses those that are not there
+        chosen = [int(predicted[0][n]) if index is None else index for n, index in enumerate(column)]
+
+        def of(indices: Sequence[int]) -> Tensor:
+            tokens = torch.tensor(indices, device=output.device)[:, None] % output.shape[1]
+            return function(output[:, None], tokens, torch.ones_like(tokens, dtype=output.dtype))
+
+        return of(chosen) if contrast is None else of(chosen) - of([contrast] * len(chosen))
+
+    return target
 
 
 def check_vqa(model: Any) -> None:
@@ -54,33 +171,6 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
     return [(word, " ".join([*words[:i], *put, *words[i + 1 :]])) for i, word in enumerate(words)]
 
 
-def unreadable(
-    model: Any, x: Tensor, questions: Sequence[str], blanked: Sequence[Sequence[tuple[str, str]]], error: ValueError
-) -> ExplainError:
-    """The error for a question the model cannot read, in the user's words where it lost one of its own.
-
-    Args:
-        model: raised `error`, asked `questions` and all versions of them at once.
-        x: (N,C,H,W).
-        questions: as the user asked them, one a picture.
-        blanked: what `blanked` made of each; empty without `by_word=`.
-        error: says in the model's words what is wrong with one of the questions.
-    """
-    for n, (asked, versions) in enumerate(zip(questions, blanked, strict=True)):
-        for word, version in [("", asked), *versions]:
-            try:
-                with as_found(model):
-                    model.answer_scores(x[n : n + 1].clone(), [version])
-            except ValueError as why:
-                if not word:
-                    return ExplainError(str(why))
-                return ExplainError(
-                    f"Without {word!r} the model can read nothing in {asked!r}; ask for the answer alone, or with more "
-                    "words it knows."
-                )
-    return ExplainError(str(error))
-
-
 def difference_target(score: Target, n: int, version: int) -> Target:
     """What the score of n questions loses in another version of them; the output holds the rows of all versions."""
 
@@ -88,3 +178,29 @@ def difference_target(score: Target, n: int, version: int) -> Target:
         return score(output[:n]) - score(output[version * n : (version + 1) * n])
 
     return difference
+
+
+def unreadable(model: Any, x: Tensor, questions: Sequence[str], by_word: bool, error: ValueError) -> ExplainError:
+    """The error for a question the model cannot read, in the user's words where it lost one of its own.
+
+    Args:
+        model: raised `error`, asked all texts of the questions at once.
+        x: (N,C,H,W).
+        questions: as the user asked them, one a picture.
+        by_word: they were also asked without each of their words.
+        error: says in the model's words what is wrong with one of the texts.
+    """
+    blank = getattr(model, "blank_word", "")
+    for n, question in enumerate(questions):
+        for word, text in [("", question), *(blanked(question, blank) if by_word else ())]:
+            try:
+                with as_found(model):
+                    model.answer_scores(x[n : n + 1].clone(), [text])
+            except ValueError as reason:
+                if not word:
+                    return ExplainError(str(reason))
+                return ExplainError(
+                    f"Without {word!r} the model can read nothing in {question!r}; ask for the answer alone, or with "
+                    "more words it knows."
+                )
+    return ExplainError(str(error))

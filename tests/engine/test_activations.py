@@ -7,7 +7,13 @@ from tiny import VQA, Captioner, Deep, Gap, Noisy, mixed, network, pictures, see
 from torch import nn
 
 from mmcam import ExplainError
-from mmcam.engine.run import activations
+from mmcam.engine import record
+from mmcam.places.grids import layer_at
+
+
+def activations(model, forward, x, layer, call=None):
+    """Of one layer, by its name."""
+    return record.activations(model, forward, x, [layer_at(model, layer, call)])[0]
 
 
 class Twice(nn.Module):

@@ -20,6 +20,7 @@ from tiny import (
     LosesRows,
     Noisy,
     Stubborn,
+    evidence_at,
     mixed,
     network,
     pictures,
@@ -32,7 +33,6 @@ from torch.nn import functional as F
 import mmcam
 from mmcam import ExplainError, attribute
 from mmcam.engine.outputs import first_tensor
-from mmcam.engine.run import run
 from mmcam.methods.cam import gradcam
 
 METHODS = ("gradcam", "cam", "guided_backprop", "guided_gradcam")
@@ -161,7 +161,7 @@ def test_maps_equal_ordinary_backpropagation(name):
 def test_a_layer_beside_a_shortcut_is_exact_too(layer, n):
     """The shortcut carries N rows and the layer T·N: for one picture they broadcast, for two the model refuses."""
     model, x = network("resnet18"), pictures(n, 64)
-    evidence = run(model, lambda p, _: model(p), x, [lambda o: o[:, 0], lambda o: o[:, 7]], layer)
+    evidence = evidence_at(model, lambda p, _: model(p), x, [lambda o: o[:, 0], lambda o: o[:, 7]], layer)
     for t, target in enumerate((0, 7)):
         expected = reference_gradcam(model, layer, lambda: model(x)[:, target].sum())  # noqa: B023
         got = gradcam(evidence)[0][t]
@@ -186,13 +186,13 @@ def test_many_targets_equal_one_at_a_time_whatever_the_chunks(rows, count):
     model, x = seeded(Deep), pictures(2)
     targets = class_targets(count)
 
-    def run(some, rows):
-        return run(model, lambda p, _: model(p), x, some, "features", rows=rows)
+    def at_features(some, rows):
+        return evidence_at(model, lambda p, _: model(p), x, some, "features", rows=rows)
 
-    together = run(targets, rows)
+    together = at_features(targets, rows)
     assert together.gradients.shape[:2] == together.scores.shape == (count, 2)
     for t, target in enumerate(targets):
-        alone = run([target], 64)
+        alone = at_features([target], 64)
         scale = float(alone.gradients.abs().max())
         torch.testing.assert_close(together.gradients[t], alone.gradients[0], rtol=0, atol=1e-6 * scale)
         torch.testing.assert_close(together.scores[t], alone.scores[0])
@@ -204,8 +204,8 @@ def test_many_targets_equal_one_at_a_time_whatever_the_chunks(rows, count):
 def test_a_model_that_takes_no_added_rows_is_still_exact(kind, rows):
     model, x = seeded(kind), pictures(2)
     usual = seeded(Deep)
-    got = run(model, lambda p, _: model(p), x, class_targets(7), "features", rows=rows)
-    expected = run(usual, lambda p, _: usual(p), x, class_targets(7), "features")
+    got = evidence_at(model, lambda p, _: model(p), x, class_targets(7), "features", rows=rows)
+    expected = evidence_at(usual, lambda p, _: usual(p), x, class_targets(7), "features")
     torch.testing.assert_close(got.gradients, expected.gradients, rtol=1e-5, atol=1e-8)
     torch.testing.assert_close(got.scores, expected.scores)
     assert got.activations.shape == expected.activations.shape
@@ -223,19 +223,18 @@ def test_the_fallback_goes_through_an_lstm():
 
 @pytest.mark.parametrize("kind", [Captioner, Stubborn])
 @pytest.mark.parametrize("rows", [64, 12, 4])
-def test_many_targets_of_two_versions_of_a_text(kind, rows):
-    """With fan=2 a target sees both versions' rows of its pictures, whichever copy is its own."""
+def test_many_targets_of_two_texts(kind, rows):
+    """With texts=2 a target sees both texts' rows of its pictures, whichever copy is its own."""
     model, x = seeded(kind), pictures(2, 32)
-    tokens = torch.tensor([[1, 2, 4, 5], [6, 9, 10, 3], [1, 3, 4, 8], [6, 9, 2, 7]])  # version, picture
+    tokens = torch.tensor([[1, 2, 4, 5], [6, 9, 10, 3], [1, 3, 4, 8], [6, 9, 2, 7]])  # text, picture
 
-    def forward(some, copies):
-        repeated = tokens.unflatten(0, (2, 2))[:, None].expand(-1, copies, -1, -1).reshape(-1, 4)
-        return model.token_log_probs(some, repeated)
+    def forward(some, rows):
+        return model.token_log_probs(some, rows.spread_tensor(tokens))
 
     targets = [lambda out, t=t: (t + 2) * out[:2, t] - out[2:, t] for t in range(4)]
-    together = run(model, forward, x, targets, "encoder", fan=2, rows=rows)
+    together = evidence_at(model, forward, x, targets, "encoder", texts=2, rows=rows)
     for t, target in enumerate(targets):
-        alone = run(model, forward, x, [target], "encoder", fan=2)
+        alone = evidence_at(model, forward, x, [target], "encoder", texts=2)
         scale = float(alone.gradients.abs().max())
         torch.testing.assert_close(together.gradients[t], alone.gradients[0], rtol=0, atol=1e-5 * scale)
         torch.testing.assert_close(together.scores[t], alone.scores[0])
@@ -289,7 +288,7 @@ def test_torchvisions_convolution_and_in_place_relu():
     model = copy.deepcopy(network("vgg11_bn"))
     layer = "features.26"  # batch norm straight before an in-place ReLU
     assert model.features[27].inplace
-    activations = run(model, lambda p, _: model(p), x, [lambda o: o[:, 0]], layer).activations
+    activations = evidence_at(model, lambda p, _: model(p), x, [lambda o: o[:, 0]], layer).activations
     assert (activations < 0).any(), "these are the activations after the ReLU"
     maps = attribute(model, x, [0], layer=layer)
     guided = attribute(model, x, [0], layer=layer, method="guided_gradcam")
@@ -316,7 +315,7 @@ def test_nothing_before_the_layer_keeps_a_graph_and_no_parameter_gets_a_gradient
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        run(model, lambda p, _: model(p), x, class_targets(3), "features")
+        evidence_at(model, lambda p, _: model(p), x, class_targets(3), "features")
     handle.remove()
     inner.remove()
     assert saved, "the head keeps something for its backward pass"
@@ -358,7 +357,7 @@ def test_memory_of_the_layers_before_is_let_go():
 
     count()  # what other tests left
     model.head.register_forward_pre_hook(count)
-    run(model, lambda p, _: model(p), x, class_targets(1), "features")
+    evidence_at(model, lambda p, _: model(p), x, class_targets(1), "features")
     before, inside = alive
     assert inside == before
 

@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcam import attribute
+from mmcam.engine.computation import Computation
 from mmcam.engine.pixels import input_gradients
 from mmcam.engine.run import run
+from mmcam.places.grids import layer_at
 
 
 class Net(nn.Module):
@@ -90,8 +92,9 @@ def test_evidence_of_the_pixel_pass_equals_the_engines(name):
     """Activations and gradient at the layer agree with the leaf engine's, whatever in-place ReLU follows."""
     model, x = network(name), pictures(2, 64)
     targets = [lambda out: out[:, 0], lambda out: out[:, 7]]
-    leaf = run(model, lambda p, _: model(p), x, targets, LAYERS[name])
-    evidence = input_gradients(model, lambda p, _: model(p), x, targets, layer=LAYERS[name])[2]
+    layer, computation = layer_at(model, LAYERS[name]), Computation(model, lambda p, _: model(p), x, targets)
+    leaf = run(computation, layer)
+    evidence = input_gradients(computation, layer=layer)[2]
     torch.testing.assert_close(evidence.activations, leaf.activations)
     torch.testing.assert_close(evidence.gradients, leaf.gradients, rtol=1e-4, atol=1e-8)
     torch.testing.assert_close(evidence.scores, leaf.scores)

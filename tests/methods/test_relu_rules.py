@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcam import ExplainError, attribute
+from mmcam.engine.computation import Computation
 from mmcam.engine.pixels import input_gradients
 from mmcam.methods.relu_rules import ReluRule
 
@@ -39,7 +40,7 @@ def gradients(net, x, rule):
     """What the engine gives under a rule."""
     with ReluRule(rule) as rules:
         targets = [lambda out: out[:, 0], lambda out: out[:, 2]]
-        return input_gradients(net, lambda p, _: net(p), x, targets, switch=rules.switch)[0]
+        return input_gradients(Computation(net, lambda p, _: net(p), x, targets), switch=rules.switch)[0]
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])

@@ -5,42 +5,50 @@ Nothing here imports transformers: a model and its processor come from the user,
 
 from __future__ import annotations
 
-import importlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
+from mmcam.adapters.transformers.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
+from mmcam.adapters.transformers.classifier import Classifier
+from mmcam.adapters.transformers.encoder_decoder import EncoderDecoder
+from mmcam.adapters.transformers.generative import Blip2, Idefics3, InternVL, Llava, PaliGemma
+from mmcam.adapters.transformers.git import GitCaptioner
+from mmcam.adapters.transformers.pix2struct import Pix2Struct
+from mmcam.adapters.transformers.qwen import Qwen
+from mmcam.adapters.transformers.similarity import Similarity
+from mmcam.adapters.transformers.vilt import Vilt
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 
 CLASSIFIERS = "ForImageClassification"
 """How the names of image classifiers end."""
 
-FAMILIES = {
-    CLASSIFIERS: "classifier",
-    "DeiTForImageClassificationWithTeacher": "classifier",
-    "VisionEncoderDecoderModel": "encoder_decoder",
-    "BlipForConditionalGeneration": "blip",
-    "BlipForQuestionAnswering": "blip",
-    "BlipForImageTextRetrieval": "blip",
-    "GitForCausalLM": "git",
-    "Pix2StructForConditionalGeneration": "pix2struct",
-    "ViltForQuestionAnswering": "vilt",
-    "CLIPModel": "similarity",
-    "ChineseCLIPModel": "similarity",
-    "SiglipModel": "similarity",
-    "Siglip2Model": "similarity",
-    "AlignModel": "similarity",
-    "Blip2ForConditionalGeneration": "generative",
-    "LlavaForConditionalGeneration": "generative",
-    "PaliGemmaForConditionalGeneration": "generative",
-    "Idefics3ForConditionalGeneration": "generative",
-    "InternVLForConditionalGeneration": "generative",
-    "Qwen2VLForConditionalGeneration": "qwen",
-    "Qwen2_5_VLForConditionalGeneration": "qwen",
+FAMILIES: dict[str, Callable[[Any, Any], nn.Module]] = {
+    "DeiTForImageClassificationWithTeacher": Classifier,
+    "VisionEncoderDecoderModel": EncoderDecoder,
+    "BlipForConditionalGeneration": BlipCaptioner,
+    "BlipForQuestionAnswering": BlipAnswerer,
+    "BlipForImageTextRetrieval": BlipMatcher,
+    "GitForCausalLM": GitCaptioner,
+    "Pix2StructForConditionalGeneration": Pix2Struct,
+    "ViltForQuestionAnswering": Vilt,
+    "CLIPModel": Similarity,
+    "ChineseCLIPModel": Similarity,
+    "SiglipModel": Similarity,
+    "Siglip2Model": Similarity,
+    "AlignModel": Similarity,
+    "Blip2ForConditionalGeneration": Blip2,
+    "LlavaForConditionalGeneration": Llava,
+    "PaliGemmaForConditionalGeneration": PaliGemma,
+    "Idefics3ForConditionalGeneration": Idefics3,
+    "InternVLForConditionalGeneration": InternVL,
+    "Qwen2VLForConditionalGeneration": Qwen,
+    "Qwen2_5_VLForConditionalGeneration": Qwen,
 }
-"""The module of this package that adapts a class, by the class's name; each has a function ``adapt``."""
+"""The adapter of a class, by the class's name: a module made of a model and its processor."""
 
 
 def wrap(model: Any, processor: Any = None) -> nn.Module:
@@ -58,27 +66,58 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     """
     if processor is None and hasattr(model, "preprocess") and hasattr(model, "model"):  # a pipeline
         model, processor = model.model, _processor_of(model)
-    if isinstance(model, nn.Module):
-        model = unwrap(model)
+    model = _inside(model)
     if processor is None:
         raise ExplainError(
             f"{type(model).__name__} needs its processor: mmcam.wrap(model, AutoProcessor.from_pretrained(…))."
         )
-    name = type(model).__name__
-    family = FAMILIES.get(CLASSIFIERS if name.endswith(CLASSIFIERS) else name)
-    if family is None:
+    adapter = _adapter_of(type(model))
+    if adapter is None:
         raise ExplainError(
-            f"There is no adapter for {name}; there are some for image classifiers, {', '.join(_known())}. Any module "
-            "can be explained with explain_class, a target function and layer=."
+            f"There is no adapter for {type(model).__name__}; there are some for image classifiers, "
+            f"{', '.join(_known())}. Any module can be explained with explain_class, a target function and layer=."
         )
-    adapted: nn.Module = importlib.import_module(f"mmcam.adapters.transformers.{family}").adapt(model, processor)
+    adapted = adapter(model, processor)
     adapted.training = model.training  # of the new module alone: a part of the model may be in another mode
     return adapted
 
 
+def _inside(model: Any) -> Any:
+    """The model inside compiled, parallel and PEFT wrappers.
+
+    Raises:
+        ExplainError: PEFT's wrapper holds a learned prompt, which the model inside would be run without.
+    """
+    while isinstance(model, nn.Module):
+        model = unwrap(model)
+        if not (hasattr(model, "peft_config") and hasattr(model, "get_base_model")):
+            break
+        if any(getattr(config, "is_prompt_learning", False) for config in model.peft_config.values()):
+            raise ExplainError(
+                f"{type(model).__name__} puts a learned prompt before its text, which no adapter knows; drop it."
+            )
+        model = model.get_base_model()  # with the adapters' layers in it
+    return model
+
+
+def _adapter_of(kind: type) -> Callable[[Any, Any], nn.Module] | None:
+    """The adapter of a class, or of the library's class that a user's own is derived from.
+
+    The search ends at the first class of the library: one that it derives from another may be built differently.
+    """
+    for base in kind.__mro__:
+        if base.__name__ in FAMILIES:
+            return FAMILIES[base.__name__]
+        if base.__name__.endswith(CLASSIFIERS):
+            return Classifier
+        if base.__module__.startswith("transformers."):
+            return None
+    return None
+
+
 def _known() -> list[str]:
     """The families' names, without what their models are for."""
-    names = [re.sub("(For[A-Z]|Model$).*", "", name) for name, family in FAMILIES.items() if family != "classifier"]
+    names = [re.sub("(For[A-Z]|Model$).*", "", name) for name, adapter in FAMILIES.items() if adapter is not Classifier]
     return list(dict.fromkeys(names))
 
 

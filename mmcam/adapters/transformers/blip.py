@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, log_probs_of, said
+from mmcam.adapters.transformers.text import Wording, behind, said
 from mmcam.errors import ExplainError
 
 
@@ -52,11 +52,12 @@ class BlipCaptioner(Wording, Blip):
         """The caption of the model's own generation settings."""
         return said(self.model.generate(pixel_values=x), (self.model.config.text_config.sep_token_id,))
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, tokens before it)."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax."""
         read = behind(self.model.config.text_config.bos_token_id, tokens)
         out = self.model.text_decoder(input_ids=read, encoder_hidden_states=self.see(x), use_cache=False)
-        return log_probs_of(out.logits, tokens)
+        logits: Tensor = out.logits
+        return logits
 
 
 class BlipAnswerer(Wording, Blip):
@@ -90,13 +91,13 @@ class BlipAnswerer(Wording, Blip):
                 answers[row] = answer
         return answers
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, question, tokens before it)."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax, behind the question."""
         read = behind(self.model.config.text_config.bos_token_id, tokens)
         places, parts = [], []
         for rows, meant in self._questions_of(self.see(x)):
             out = self.model.text_decoder(input_ids=read[rows], encoder_hidden_states=meant, use_cache=False)
-            parts.append(log_probs_of(out.logits, tokens[rows]))
+            parts.append(out.logits)
             places.append(rows)
         return torch.cat(parts)[torch.cat(places).argsort()]
 
@@ -149,15 +150,3 @@ class BlipMatcher(Blip):
             return logits[:, 1] - logits[:, 0]
         alone = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return F.cosine_similarity(self.model.vision_proj(seen[:, 0]), self.model.text_proj(alone[:, 0]))
-
-
-KINDS: dict[str, type[Blip]] = {
-    "BlipForConditionalGeneration": BlipCaptioner,
-    "BlipForQuestionAnswering": BlipAnswerer,
-    "BlipForImageTextRetrieval": BlipMatcher,
-}
-
-
-def adapt(model: Any, processor: Any) -> Blip:
-    """See `mmcam.wrap`."""
-    return next(kind for name, kind in KINDS.items() if type(model).__name__.endswith(name))(model, processor)

@@ -37,12 +37,3 @@ class Classifier(nn.Module):
         """Pictures (N,3,H,W) → logits (N, classes)."""
         logits: Tensor = self.model(pixel_values=x).logits
         return logits
-
-
-def adapt(model: Any, processor: Any) -> Classifier:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: the processor makes pictures of no fixed size, or by a rule of its own.
-    """
-    return Classifier(model, processor)

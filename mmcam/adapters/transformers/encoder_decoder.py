@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, ends_of, log_probs_of, said
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, said
 from mmcam.errors import ExplainError
 
 
@@ -31,8 +31,8 @@ class EncoderDecoder(Wording, nn.Module):
         ends = ends_of(self._setting("eos_token_id"), self.tokenizer.eos_token_id)
         return said(self.model.generate(pixel_values=x), ends)
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, tokens before it)."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax."""
         seen = self.model.encoder(pixel_values=x)
         start = self._setting("decoder_start_token_id", "bos_token_id")
         if start is None:
@@ -41,15 +41,11 @@ class EncoderDecoder(Wording, nn.Module):
                 "model.generation_config.decoder_start_token_id."
             )
         read = behind(start, tokens)
-        return log_probs_of(self.model(encoder_outputs=seen, decoder_input_ids=read, use_cache=False).logits, tokens)
+        logits: Tensor = self.model(encoder_outputs=seen, decoder_input_ids=read, use_cache=False).logits
+        return logits
 
     def _setting(self, *names: str) -> Any:
         """The first of some settings that is there, looked for where ``generate`` does."""
         places = (self.model.generation_config, self.model.config, self.model.config.decoder)
         found = (getattr(place, name, None) for name in names for place in places)
         return next((value for value in found if value is not None), None)
-
-
-def adapt(model: Any, processor: Any) -> EncoderDecoder:
-    """See `mmcam.wrap`."""
-    return EncoderDecoder(model, processor)

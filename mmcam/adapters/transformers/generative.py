@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import Processed, image_processor_of, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, ends_of, log_probs_of, said, tokens_inside, tokens_of
+from mmcam.adapters.transformers.text import Wording, ends_of, said, tokens_inside, tokens_of
 from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess
@@ -58,8 +58,8 @@ class Generative(Wording, nn.Module):
         # One at a time: prompts of different lengths would have to be padded, which positions feel.
         return [row for n, prompt in enumerate(prompts) for row in self._written(x[n : n + 1], prompt)]
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, prompt, tokens before it); row r belongs to picture and question r modulo theirs."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) behind picture and prompt; row r belongs to picture and question r modulo theirs."""
         prompts = self._prompts(x)
         rows = [prompts[r % len(prompts)] for r in range(len(tokens))]
         # Padded at the end only, where nothing that counts looks: so every row has the positions it has alone.
@@ -68,7 +68,7 @@ class Generative(Wording, nn.Module):
         first = min(map(len, rows))
         logits = self._logits(x, ids, starts, ids.shape[1] - first + 1)
         at = starts[:, None] - first + torch.arange(tokens.shape[1], device=x.device)
-        return log_probs_of(logits[torch.arange(len(ids), device=x.device)[:, None], at], tokens)
+        return logits[torch.arange(len(ids), device=x.device)[:, None], at]
 
     def encode(self, caption: str) -> list[int]:
         """The tokens of a whole caption or answer, as they go on after the prompt."""
@@ -333,24 +333,3 @@ def with_pictures(model: Any, ids: Tensor, features: Tensor) -> Tensor:
         )
     embeds: Tensor = model.get_input_embeddings()(ids)
     return embeds.masked_scatter(places[..., None], features.to(embeds.dtype))
-
-
-_KINDS = {
-    "Blip2ForConditionalGeneration": Blip2,
-    "LlavaForConditionalGeneration": Llava,
-    "PaliGemmaForConditionalGeneration": PaliGemma,
-    "InternVLForConditionalGeneration": InternVL,
-    "Idefics3ForConditionalGeneration": Idefics3,
-}
-
-
-def adapt(model: Any, processor: Any) -> Generative:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: a model with a similar name that is built differently, or a processor without its template.
-    """
-    kind = _KINDS.get(type(model).__name__)
-    if kind is None:
-        raise ExplainError(f"There is no adapter for {type(model).__name__}; there are some for {', '.join(_KINDS)}.")
-    return kind(model, processor)

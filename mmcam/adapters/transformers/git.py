@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, ends_of, log_probs_of, said
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, said
 from mmcam.errors import ExplainError
 
 
@@ -30,14 +30,9 @@ class GitCaptioner(Wording, nn.Module):
         ends = ends_of(self.model.generation_config.eos_token_id, self.model.config.eos_token_id)
         return said(self.model.generate(pixel_values=x), ends)
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, tokens before it)."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax."""
         start = self.model.generation_config.bos_token_id
         read = behind(self.model.config.bos_token_id if start is None else start, tokens)
-        logits = self.model(input_ids=read, pixel_values=x, use_cache=False).logits
-        return log_probs_of(logits[:, -tokens.shape[1] :], tokens)  # those before belong to the picture's tokens
-
-
-def adapt(model: Any, processor: Any) -> GitCaptioner:
-    """See `mmcam.wrap`."""
-    return GitCaptioner(model, processor)
+        logits: Tensor = self.model(input_ids=read, pixel_values=x, use_cache=False).logits
+        return logits[:, -tokens.shape[1] :]  # those before belong to the picture's tokens

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam.adapters.transformers.pictures import image_processor_of, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, ends_of, log_probs_of, said
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, said
+from mmcam.engine.layer import Grid, Size
 from mmcam.errors import ExplainError
 from mmcam.image import Geometry, Preprocess
-from mmcam.places.grids import Grid, tokens
+from mmcam.places.grids import tokens
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,6 @@ class Pix2Struct(Wording, nn.Module):
         whole = processor if callable(processor) else maker
         self.preprocess = Patchwork(mean=(0.5,) * 3, std=(0.25,) * 3, processor=whole, patch=self.patch)
         self.explain_layer = f"model.encoder.encoder.layer.{len(model.encoder.encoder.layer) - 1}"
-        self._cells = (0, 0)
 
     def generate(self, x: Tensor) -> list[list[int]]:
         """The caption of the model's own generation settings."""
@@ -73,18 +73,18 @@ class Pix2Struct(Wording, nn.Module):
         ends = ends_of(self.model.generation_config.eos_token_id, self.model.config.text_config.eos_token_id)
         return said(self.model.generate(flattened_patches=patches, attention_mask=mask), ends)
 
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """log p(token | picture, tokens before it)."""
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax."""
         patches, mask = self._patches(x)
         seen = self.model.encoder(flattened_patches=patches, attention_mask=mask)
         start = self.model.generation_config.decoder_start_token_id
         read = behind(self.model.config.text_config.decoder_start_token_id if start is None else start, tokens)
-        out = self.model(encoder_outputs=seen, decoder_input_ids=read, use_cache=False)
-        return log_probs_of(out.logits, tokens)
+        logits: Tensor = self.model(encoder_outputs=seen, decoder_input_ids=read, use_cache=False).logits
+        return logits
 
-    def grid(self, layer: str, tensor: Tensor) -> Grid | None:
+    def grid(self, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
         """The encoder's tokens lie row by row."""
-        h, w = self._cells
+        h, w = (full // side for full, side in zip(picture, self.patch, strict=True))
         known = layer.startswith("model.encoder.") and tensor.ndim == 3 and tensor.shape[1] == h * w
         return tokens(h, w) if known else None
 
@@ -97,7 +97,7 @@ class Pix2Struct(Wording, nn.Module):
         (height, width), (h, w) = x.shape[-2:], self.patch
         if height % h or width % w:
             raise ExplainError(f"A prepared input holds whole patches of {h}×{w}; this one has {height}×{width}.")
-        rows, columns = self._cells = height // h, width // w
+        rows, columns = height // h, width // w
         places = torch.cartesian_prod(torch.arange(1, rows + 1), torch.arange(1, columns + 1)).to(x)
         if places[-1].tolist() != [rows, columns]:
             raise ExplainError(
@@ -107,8 +107,3 @@ class Pix2Struct(Wording, nn.Module):
         cut = F.unfold(x, self.patch, stride=self.patch).transpose(1, 2).unflatten(2, (-1, h * w)).transpose(2, 3)
         patches = torch.cat([places.expand(len(x), -1, -1), cut.flatten(2)], dim=2)
         return patches, torch.ones_like(patches[..., 0])
-
-
-def adapt(model: Any, processor: Any) -> Pix2Struct:
-    """See `mmcam.wrap`."""
-    return Pix2Struct(model, processor)

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from mmcam.adapters.transformers.generative import Generative, recorded, with_pictures
 from mmcam.adapters.transformers.pictures import image_processor_of
+from mmcam.engine.layer import Grid, Size
+from mmcam.engine.outputs import picture_of
 from mmcam.errors import ExplainError, PictureError
 from mmcam.image import Geometry, Preprocess
-from mmcam.places.grids import Grid, placed
+from mmcam.places.grids import placed
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,13 @@ class Qwen(Generative):
         vision = model.config.vision_config
         windows = getattr(vision, "window_size", 0)
         self.window = windows // vision.spatial_merge_size // vision.patch_size  # in tokens; 0: row by row
-        self._cells = (0, 0)  # tokens of the pictures of the last forward
 
-    def grid(self, layer: str, tensor: Tensor) -> Grid | None:
+    def grid(self, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
         """How the tokens (N·L, K) of the merger or of a block lie in the pictures."""
-        h, w = self._cells
+        h, w = (side // self._block for side in picture)
         block = self._name_of(self._visual().blocks)
         merged = layer.startswith(self.explain_layer)
-        if tensor.ndim != 2 or not h or not (merged or layer.startswith(f"{block}.")):
+        if tensor.ndim != 2 or not h * w or not (merged or layer.startswith(f"{block}.")):
             return None
         merge = 1 if merged and layer != f"{self.explain_layer}.ln_q" else self.maker.merge_size
         length = h * w * merge**2
@@ -120,9 +121,15 @@ class Qwen(Generative):
     def _prompt(self, text: str, size: tuple[int, ...]) -> list[int]:
         tokens, place = super()._prompt(text, size), self.model.config.image_token_id
         # The processor resizes pictures as it likes; a prepared input keeps its size, so its places are counted here.
-        start, side = tokens.index(place), self.maker.patch_size * self.maker.merge_size
+        start, side = tokens.index(place), self._block
         after = start + tokens.count(place)
         return [*tokens[:start], *[place] * ((size[0] // side) * (size[1] // side)), *tokens[after:]]
+
+    @property
+    def _block(self) -> int:
+        """Side in pixels of what becomes one token of the language model."""
+        side: int = self.maker.patch_size * self.maker.merge_size
+        return side
 
     def _visual(self) -> Any:
         return self.model.model.visual
@@ -131,13 +138,11 @@ class Qwen(Generative):
         return self._name_of(self._visual().merger)
 
     def _pictures(self, x: Tensor) -> dict[str, Tensor]:
-        side = self.maker.patch_size * self.maker.merge_size
+        side, patch = self._block, self.maker.patch_size
         h, w = x.shape[-2:]
         if h % side or w % side:
             raise ExplainError(f"An input of {h}×{w} cannot be cut into blocks of {side}×{side} pixels; resize it.")
-        self._cells = h // side, w // side
-        merge = self.maker.merge_size
-        grid = torch.tensor([[1, self._cells[0] * merge, self._cells[1] * merge]] * len(x), device=x.device)
+        grid = torch.tensor([[1, h // patch, w // patch]] * len(x), device=x.device)
         return {"pixel_values": to_patches(x, self.maker), "image_grid_thw": grid}
 
     def _beside(self, ids: Tensor, starts: Tensor) -> dict[str, Tensor]:
@@ -148,7 +153,7 @@ class Qwen(Generative):
     def _logits(self, x: Tensor, ids: Tensor, starts: Tensor, keep: int) -> Tensor:
         pictures = self._pictures(x)
         sizes = pictures["image_grid_thw"]
-        visual, (h, w) = self._visual(), self._cells
+        visual, (h, w) = self._visual(), (side // self._block for side in picture_of(x))
         # Read here, because the encoder puts as many tokens in order, and the model takes as many, as x has pictures.
         (tokens,) = recorded([visual.merger], lambda: visual(pictures["pixel_values"], grid_thw=sizes))
         features = tokens.unflatten(0, (-1, h * w))[:, places(h, w, self.window).to(x.device)]
@@ -180,8 +185,3 @@ def places(h: int, w: int, window: int = 0) -> Tensor:
     windows = (rows // window) * (-(-w // window)) + columns // window
     order = torch.argsort(windows, stable=True)  # the cell that each token is
     return torch.argsort(order)
-
-
-def adapt(model: Any, processor: Any) -> Qwen:
-    """See `mmcam.wrap`."""
-    return Qwen(model, processor)

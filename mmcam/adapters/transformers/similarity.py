@@ -13,9 +13,18 @@ from mmcam.errors import ExplainError
 
 
 class Similarity(nn.Module):
-    """A model of pictures and texts (`mmcam.SimilarityModel`)."""
+    """A model of pictures and texts (`mmcam.SimilarityModel`).
+
+    Raises:
+        ExplainError: the pictures have no fixed size, as those of `Siglip2Model`.
+    """
 
     def __init__(self, model: Any, processor: Any) -> None:
+        if model.config.model_type == "siglip2":
+            raise ExplainError(
+                "Siglip2Model takes a picture of any proportions as a row of patches, which has no adapter; a SigLIP 2 "
+                "of fixed size (its name ends like -patch16-256) is a SiglipModel and has one."
+            )
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer_of(processor)
@@ -75,17 +84,3 @@ def _embedding(features: Any) -> Tensor:
 
 def _normed(embedding: Tensor) -> Tensor:
     return embedding / embedding.norm(dim=-1, keepdim=True)
-
-
-def adapt(model: Any, processor: Any) -> Similarity:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: the pictures have no fixed size, as those of `Siglip2Model`.
-    """
-    if type(model).__name__ == "Siglip2Model":
-        raise ExplainError(
-            "Siglip2Model takes a picture of any proportions as a row of patches, which has no adapter; a SigLIP 2 of "
-            "fixed size (its name ends like -patch16-256) is a SiglipModel and has one."
-        )
-    return Similarity(model, processor)

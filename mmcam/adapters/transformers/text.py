@@ -9,12 +9,21 @@ import torch
 from torch import Tensor
 
 from mmcam.errors import ExplainError
+from mmcam.tasks.scores import token_log_probs
 
 
 class Wording:
-    """The part of a captioner (`mmcam.Captioner`) that a tokenizer does."""
+    """The part of a captioner (`mmcam.Captioner`) that follows from its tokenizer and its logits."""
 
     tokenizer: Any
+
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R,L,V) before the softmax at the places of the tokens (R,L)."""
+        raise NotImplementedError
+
+    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """log p(token | picture, tokens before it), (R,L)."""
+        return token_log_probs(self.token_logits(x, tokens), tokens)
 
     def encode(self, caption: str) -> list[int]:
         """The tokens of a caption; ExplainError if it has none."""
@@ -163,9 +172,3 @@ def ends_of(*found: Any) -> tuple[int, ...]:
 def behind(start: int, tokens: Tensor) -> Tensor:
     """What the model has read before each of the tokens (R, L): the start and all tokens but the last, (R, L)."""
     return torch.cat([torch.full_like(tokens[:, :1], start), tokens[:, :-1]], dim=1)
-
-
-def log_probs_of(logits: Tensor, tokens: Tensor) -> Tensor:
-    """log p of the tokens (R, L) under the logits (R, L, vocabulary), in single precision at least."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision has three digits
-    return wide.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]

@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import Processed, image_processor_of, tokenizer_of
+from mmcam.engine.layer import Grid, Size
 from mmcam.errors import ExplainError, PictureError
 from mmcam.image import Geometry
-from mmcam.places.grids import Grid, tokens
+from mmcam.places.grids import tokens
 
 LONGEST = 1333 / 800
 """No picture's longer side is more than so many times the length its shorter one is made, as the processor has it."""
@@ -75,11 +76,14 @@ class Vilt(nn.Module):
         self.blank_word = self.tokenizer.mask_token or ""
         # Only the first word's token leaves the last block, so the block's output has no gradient at the patches.
         self.explain_layer = f"model.vilt.encoder.layer.{len(model.vilt.encoder.layer) - 1}.layernorm_before"
-        self._length, self._grid = 0, tokens(0, 0)  # of the last forward pass
 
-    def grid(self, layer: str, tensor: Tensor) -> Grid | None:
-        """Where the patches stand among all tokens, (R,L,K); None for other outputs."""
-        return self._grid if tensor.ndim == 3 and tensor.shape[1] == self._length else None
+    def grid(self, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
+        """Where the patches stand among all tokens, (R,L,K): behind the question's and a class token."""
+        h, w = (side // self.model.config.patch_size for side in picture)
+        both = layer.removeprefix("model.vilt.").partition(".")[0] in ("encoder", "layernorm")  # words and patches
+        both |= layer == "model.vilt.embeddings"
+        fits = tensor.ndim == 3 and tensor.shape[1] > h * w + 1
+        return tokens(h, w, skip=tensor.shape[1] - h * w) if both and fits else None
 
     def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
         """Logits (R, answers) of R pictures and as many questions.
@@ -93,7 +97,7 @@ class Vilt(nn.Module):
                 f"ViLT reads a question and its picture together: there are {len(x)} pictures for {len(questions)}."
             )
         text = self._read(questions, x.device)
-        patches, mask = self._look(x, skip=text["input_ids"].shape[1] + 1)
+        patches, mask = self._look(x)
         logits: Tensor = self.model(**text, image_embeds=patches, pixel_mask=mask).logits
         return logits
 
@@ -107,7 +111,7 @@ class Vilt(nn.Module):
             raise ExplainError(f"ViLT reads questions of up to {most} tokens; {asked!r} has {int(lengths.max())}.")
         return {name: value.to(device) for name, value in text.items()}
 
-    def _look(self, x: Tensor, skip: int) -> tuple[Tensor, Tensor]:
+    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Embedded patches row by row behind the class token, (R,1+h·w,K), and their mask (R,1+h·w).
 
         All of them: a ``max_image_length`` in the configuration would have each pass see others, drawn at random.
@@ -117,10 +121,9 @@ class Vilt(nn.Module):
         if x.shape[-2] % side or x.shape[-1] % side:
             raise ExplainError(f"ViLT's input has sides of whole patches of {side}; this one is {tuple(x.shape[-2:])}.")
         whole = torch.ones(len(x), *x.shape[-2:], dtype=torch.long, device=x.device)
-        embedded, mask, (place, (h, w)) = embeddings.visual_embed(x, whole, max_image_length=-1)
+        embedded, mask, (place, (_, w)) = embeddings.visual_embed(x, whole, max_image_length=-1)
         order = (place[..., 0] * w + place[..., 1]).argsort(1)[..., None]
         patches = embedded[:, 1:].gather(1, order.expand(-1, -1, embedded.shape[2]))
-        self._length, self._grid = skip + h * w, tokens(h, w, skip)
         return torch.cat([embedded[:, :1], patches], dim=1), mask
 
 
@@ -132,12 +135,3 @@ def _preprocess(processor: Any) -> Proportional:
     mean, std = tuple(maker.image_mean), tuple(maker.image_std)
     square = short // divisor * divisor
     return Proportional((square, square), "squash", short, mean, std, processor=maker, divisor=divisor)
-
-
-def adapt(model: Any, processor: Any) -> Vilt:
-    """See `mmcam.wrap`.
-
-    Raises:
-        ExplainError: the processor does not resize, or has no tokenizer.
-    """
-    return Vilt(model, processor)

@@ -24,10 +24,6 @@ def shared(name):
 
 
 def wrap(model, processor):
-    if type(model).__name__.endswith("Teacher"):  # of the same family under a longer name
-        from mmcam.adapters.transformers.classifier import adapt
-
-        return adapt(model, processor)
     return mmcam.wrap(model, processor)
 
 

@@ -14,6 +14,7 @@ from mmcam import ExplainError
 from mmcam.errors import PictureError
 from mmcam.methods.registry import Question
 from mmcam.methods.variants import activation_scores
+from mmcam.places.grids import layer_at
 from mmcam.tasks import vqa
 
 QUESTION = "what colour is the dog ?"
@@ -500,8 +501,8 @@ def test_changed_activations_of_each_version_of_a_question(answerer):
     targets = [lambda out: out[:1, 0], vqa.difference_target(lambda out: out[:, 0], 1, 1)]
     question = Question(
         wrapped,
-        lambda pixels, copies: wrapped.answer_scores(pixels, [text for text in asked for _ in range(copies)]),
-        x, targets, lambda: wrapped.explain_layer, fan=2, language=True,
+        lambda pixels, rows: wrapped.answer_scores(pixels, rows.spread(asked)),
+        x, targets, texts=2, where=lambda: layer_at(wrapped, wrapped.explain_layer), language=True,
     )  # fmt: skip
     scores = activation_scores(question, lambda a: a[None].expand(3, *a.shape), 3)
     assert torch.allclose(scores[0, :, 0], own[0].expand(3), atol=1e-5)

@@ -167,3 +167,56 @@ def test_a_listed_name_is_whole_however_narrow_the_screen(tmp_path):
     lines = CliRunner().invoke(app, ["layers", str(tmp_path)]).stdout.splitlines()
     column = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
     assert column == "".join(row["name"] for row in rows)
+
+
+def test_a_users_own_class_is_explained_as_the_one_it_is_derived_from():
+    model, processor = blip("BlipForConditionalGeneration")
+
+    class Mine(type(model)):
+        pass
+
+    class Twice(Mine):
+        pass
+
+    derived = Twice(model.config).eval()
+    derived.load_state_dict(model.state_dict())
+    expected = mmcam.explain_caption(mmcam.wrap(model, processor), photo(40, 60), caption=CAPTION)
+    found = mmcam.explain_caption(mmcam.wrap(derived, processor), photo(40, 60), caption=CAPTION)
+    assert torch.equal(found.whole.values, expected.whole.values)
+
+
+def test_a_class_of_the_library_is_not_taken_for_one_it_happens_to_be_derived_from():
+    from transformers import BlipForConditionalGeneration
+
+    other = type("OtherForConditionalGeneration", (BlipForConditionalGeneration,), {"__module__": "transformers.other"})
+    model, processor = blip("BlipForConditionalGeneration")
+    with pytest.raises(ExplainError, match="no adapter for OtherForConditionalGeneration"):
+        mmcam.wrap(other(model.config), processor)
+
+
+def test_peft_compiled_and_parallel_wrappers_are_seen_through():
+    """LoRA's layers count: a trained adapter changes the map, and the map is that of the merged model."""
+    peft = pytest.importorskip("peft")
+    model, processor = vit()
+    picture = photo(40, 60)
+    plain = mmcam.explain_class(mmcam.wrap(model, processor), picture, "dog")
+    config = peft.LoraConfig(target_modules=["q_proj", "v_proj", "query", "value"], r=2, init_lora_weights=False)
+    tuned = peft.get_peft_model(model, config).eval()
+    found = mmcam.explain_class(mmcam.wrap(torch.compile(nn.DataParallel(tuned)), processor), picture, "dog")
+    assert not torch.allclose(found.values, plain.values, atol=1e-6)
+    merged = mmcam.explain_class(mmcam.wrap(tuned.merge_and_unload(), processor), picture, "dog")
+    torch.testing.assert_close(found.values, merged.values, rtol=1e-4, atol=1e-7)
+    assert found.score == pytest.approx(merged.score, abs=1e-5)
+
+
+def test_a_learned_prompt_is_refused():
+    class Prompted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.peft_config = {"default": type("Config", (), {"is_prompt_learning": True})()}
+
+        def get_base_model(self):
+            raise AssertionError("the prompt would be lost")
+
+    with pytest.raises(ExplainError, match="puts a learned prompt before its text"):
+        mmcam.wrap(Prompted(), object())

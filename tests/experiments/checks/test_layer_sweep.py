@@ -192,7 +192,7 @@ def test_the_sweep_notices_a_wrong_grid(turned):
             tokens = self.norm(torch.cat([self.token.expand(len(x), -1, -1), tokens], 1))
             return self.head(tokens[:, 0] + tokens.tanh().mean(1))
 
-    def grid(layer, tensor):
+    def grid(layer, tensor, picture):
         right = grid_of(tuple(tensor.shape), (48, 48))
         if turned == "shifted":
             return layer_sweep_grid(right, lambda t: t.roll(-1, 1), lambda t: t.roll(1, 1))

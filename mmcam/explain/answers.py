@@ -1,0 +1,189 @@
+"""Which part of a picture made a model answer a question so?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, overload
+
+import torch
+from torch import nn
+
+from mmcam.engine.modules import unwrap
+from mmcam.errors import ExplainError
+from mmcam.explain.explained import How, Layers, explanations
+from mmcam.explanation import Explanation, QuestionExplanation
+from mmcam.image import Batch, Picture
+from mmcam.preparation import batch_of
+from mmcam.tasks import captioning, vqa
+from mmcam.tasks.asked import Label, one_each, quoted, titled
+
+
+@overload
+def explain_answer(
+    model: nn.Module,
+    images: Picture,
+    question: str,
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: Literal[False] = False,
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Explanation: ...
+@overload
+def explain_answer(
+    model: nn.Module,
+    images: Picture,
+    question: str,
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: Literal[True],
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> QuestionExplanation: ...
+@overload
+def explain_answer(
+    model: nn.Module,
+    images: Picture,
+    question: str,
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: bool,
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Explanation | QuestionExplanation: ...
+@overload
+def explain_answer(
+    model: nn.Module,
+    images: Sequence[Picture],
+    question: str | Sequence[str],
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: Literal[False] = False,
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> list[Explanation]: ...
+@overload
+def explain_answer(
+    model: nn.Module,
+    images: Sequence[Picture],
+    question: str | Sequence[str],
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: Literal[True],
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> list[QuestionExplanation]: ...
+@torch.inference_mode(False)
+def explain_answer(
+    model: Any,
+    images: Any,
+    question: str | Sequence[str],
+    answer: str | int | None = None,
+    *,
+    contrast: str | int | None = None,
+    by_word: bool = False,
+    score: str | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Any:
+    """Which part of a picture made a model answer a question so.
+
+    With `by_word=`, also what each word of the question had to do with it: the score of a word is what the answer's
+    score loses when the word is blanked, and its map is that difference's, so it shows where the picture met the word.
+    Blanked means replaced by the model's ``blank_word``, or left out where it has none.
+
+    Args:
+        model: a VQA model (see `mmcam.VQAModel`), or one that writes its answers: a `mmcam.Captioner` with a context
+            manager ``asked(questions)``, inside which its captions are its answers.
+        images: a picture or a list of them (see `mmcam.image.prepare`).
+        question: one for all pictures, or one each.
+        answer: one of ``model.answers`` or its index, or any text if the model writes its answers; default its own.
+        contrast: a second answer; the score becomes the difference, "why this rather than that".
+        by_word: explain the words of the question, too.
+        score: what of an answer is explained: "logit", "log_prob", "prob", "entropy" or one that was registered with
+            `mmcam.register_score`; default the logit, and the log-probability of an answer that is written.
+        layer, method, call, options: as in `attribute`.
+        preprocess: as in `explain_class`.
+
+    Returns:
+        An Explanation, or with `by_word=` a QuestionExplanation; a list of them for a list of pictures. All words of a
+        question share one pass through the encoder.
+
+    Raises:
+        ExplainError: an answer the model does not know (with close matches); a contrast that is the answer itself; not
+            one question a picture; `by_word=` of a question of which the model can read nothing when a word is blanked.
+        PictureError: a picture that cannot be used.
+    """
+    module: Any = unwrap(model)
+    how = How(layer, method, call, options)
+    if hasattr(module, "asked"):
+        if by_word:
+            raise ExplainError(f"{type(module).__name__} writes its answers; by_word= needs one with a list of them.")
+        if not all(text is None or isinstance(text, str) for text in (answer, contrast)):
+            raise ExplainError(f"{type(module).__name__} writes its answers: give answer= and contrast= as texts.")
+        batch = batch_of(module, images, preprocess)
+        questions = one_each(question, batch, "question")
+        return _written(module, batch, questions, answer, contrast, score or "log_prob", how)
+    vqa.check_vqa(module)
+    batch = batch_of(module, images, preprocess)
+    questions = one_each(question, batch, "question")
+    asked = vqa.ask(module, batch, questions, answer, contrast, by_word=by_word, score=score or "logit")
+    try:
+        made = explanations(asked, how)
+    except ExplainError:
+        raise
+    except ValueError as error:  # not in the model's forward, where it may mean other numbers of rows: these are tried
+        raise vqa.unreadable(module, batch.x, questions, by_word, error) from error
+    return made.per_picture(_question_explanation, questions) if by_word else made.as_listed()
+
+
+def _written(
+    module: Any, batch: Batch, questions: Sequence[str], answer: Any, contrast: Any, score: str, how: How
+) -> Any:
+    """The answer of a model that writes it: all its words together."""
+    with module.asked(questions):
+        captioning.check_captioner(module)
+        given = None if answer is None else one_each(answer, batch, "caption")
+        texts = [captioning.whole(module, row, contrast) for row in captioning.caption_tokens(module, batch.x, given)]
+        asked = captioning.ask(module, batch, texts, contrast, score)
+
+        def label(t: int, n: int, value: float) -> Label:
+            text = asked.label(t, n, value).context
+            claim = f"It answers {quoted(text, contrast)} to “{questions[n]}”"
+            return Label(titled(text, contrast), claim, questions[n])
+
+        return explanations(replace(asked, label=label), how).as_listed()
+
+
+def _question_explanation(words: list[Explanation], question: str) -> QuestionExplanation:
+    """Of the answer first, then of every word of the question."""
+    return QuestionExplanation(question, tuple(words[1:]), words[0])

@@ -1,0 +1,116 @@
+"""Which part of a picture spoke for a class?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+import torch
+from torch import nn
+
+from mmcam.adapters.class_names import class_names
+from mmcam.engine.modules import unwrap
+from mmcam.explain.explained import How, Layers, explanations
+from mmcam.explanation import Explanation
+from mmcam.image import Picture
+from mmcam.preparation import batch_of
+from mmcam.tasks import classification
+from mmcam.tasks.classification import ClassTarget
+
+
+@overload
+def explain_class(
+    model: nn.Module,
+    images: Picture,
+    target: ClassTarget | None = None,
+    *,
+    contrast: int | str | None = None,
+    names: Sequence[str] | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Explanation: ...
+@overload
+def explain_class(
+    model: nn.Module,
+    images: Picture,
+    target: Sequence[ClassTarget],
+    *,
+    contrast: int | str | None = None,
+    names: Sequence[str] | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> list[Explanation]: ...
+@overload
+def explain_class(
+    model: nn.Module,
+    images: Sequence[Picture],
+    target: ClassTarget | Sequence[ClassTarget | None] | None = None,
+    *,
+    contrast: int | str | None = None,
+    names: Sequence[str] | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> list[Explanation]: ...
+@overload
+def explain_class(
+    model: nn.Module,
+    images: Sequence[Picture],
+    target: Sequence[Sequence[ClassTarget]],
+    *,
+    contrast: int | str | None = None,
+    names: Sequence[str] | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> list[list[Explanation]]: ...
+@torch.inference_mode(False)  # tensors made in inference mode cannot be recorded
+def explain_class(
+    model: nn.Module,
+    images: Any,
+    target: Any = None,
+    *,
+    contrast: int | str | None = None,
+    names: Sequence[str] | None = None,
+    layer: Layers = None,
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    **options: Any,
+) -> Any:
+    """Which part of a picture spoke for a class.
+
+    Args:
+        model: any module from pictures to logits, single- or multi-label.
+        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them.
+        target: a class by index or name, or a function output → (N,); default the highest logit. For one picture, a
+            list asks for several classes; for a list of pictures, a list holds one entry a picture, each a target or
+            a list of them.
+        contrast: a second class; the score becomes the difference, "why this rather than that".
+        names: the class names in order; default what the model, torchvision or timm says.
+        layer, method, call, options: as in `attribute`.
+        preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
+            or timm's for its networks, else ImageNet's resize to 256, crop to 224.
+
+    Returns:
+        An Explanation; a list where a list of pictures or of targets was given, nested if both.
+
+    Raises:
+        ExplainError: unknown class (with close matches) or layer; not one target a picture; a model without classes; a
+            contrast that is the target itself.
+        PictureError: a picture that cannot be used.
+    """
+    module = unwrap(model)
+    batch = batch_of(module, images, preprocess)
+    asked = classification.ask(module, batch, target, contrast, class_names(module) if names is None else names)
+    return explanations(asked, How(layer, method, call, options)).as_listed()

@@ -1,0 +1,165 @@
+"""From what is asked and how to maps, and from maps to Explanations: what all explain functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from mmcam import methods
+from mmcam.engine.layer import Layer
+from mmcam.errors import ExplainError, IndependentError
+from mmcam.explanation import Explanation
+from mmcam.image import Geometry
+from mmcam.methods import Maps, Question
+from mmcam.methods.fusion import fuse
+from mmcam.neurons.fingerprint import Origin
+from mmcam.places.find import find_layer, find_layer_of
+from mmcam.places.grids import layer_at
+from mmcam.tasks.asked import Asked
+
+Layers = str | Sequence[str] | None
+"""A layer by its dotted name, several whose maps are fused, or None for the default one."""
+
+Result = TypeVar("Result")
+More = ParamSpec("More")
+
+
+@dataclass(frozen=True)
+class How:
+    """How maps are made.
+
+    Attributes:
+        layer: one, several whose maps are fused, or None for the default.
+        method: a name of ``mmcam.METHODS``.
+        call: which run of a layer that runs several times in one forward, from 0.
+        options: of the method.
+    """
+
+    layer: Layers = None
+    method: str = "gradcam"
+    call: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The explanations of a batch, those of each picture in a row."""
+
+    rows: list[list[Explanation]]
+    listed: Sequence[bool]
+    single: bool
+
+    def as_listed(self) -> Any:
+        """Of each picture a list where a list was asked for, else its one; alone where one picture was given."""
+        each: list[Any] = [row if many else row[0] for row, many in zip(self.rows, self.listed, strict=True)]
+        return each[0] if self.single else each
+
+    def per_picture(self, join: Callable[..., Any], *more: Sequence[Any]) -> Any:
+        """Each picture's explanations joined to one; alone where one picture was given.
+
+        Args:
+            join: from a picture's row, and an entry of each of `more`, to the result.
+            more: one entry a picture.
+        """
+        each = [join(row, *entries) for row, *entries in zip(self.rows, *more, strict=True)]
+        return each[0] if self.single else each
+
+
+def explanations(asked: Asked, how: How) -> Explained:
+    """Everything that is asked, explained."""
+    maps, layer = maps_of(asked, how)
+    rows = [[_explanation(asked, how, maps, layer, t, n) for t in own] for n, own in enumerate(asked.targets)]
+    return Explained(rows, asked.listed or [False] * len(rows), asked.batch.single)
+
+
+def maps_of(asked: Asked, how: How) -> tuple[Maps, str]:
+    """The method's maps and the layer they were computed at, "pixels" or "attention" for a method that reads none.
+
+    Where the model's last layer has no say in what is asked, the default is the last one that has: an actor and a
+    critic may have encoders of their own.
+    """
+    method, read = methods.get(how.method), list[str]()
+    names = [how.layer] if how.layer is None or isinstance(how.layer, str) else list(how.layer)
+    if not names:
+        raise ExplainError("The list of layers is empty; name at least one.")
+    named = [None if name is None else layer_at(asked.computation.model, name, how.call) for name in names]
+
+    def where(layer: Layer | None) -> Layer:
+        layer = layer or layer_at(asked.computation.model, _default_layer(asked), how.call)
+        if layer.name not in read:
+            read.append(layer.name)
+        return layer
+
+    try:
+        maps = [method(_question(asked, partial(where, layer)), **how.options) for layer in named]
+    except IndependentError:
+        other = _last_layer_with_a_say(asked) if how.layer is None and read else None
+        if other is None or other in read:
+            raise
+        return maps_of(asked, replace(how, layer=other))
+    if len(maps) > 1 and not read:
+        raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
+    nowhere = "attention" if method.family == "attention" else "pixels"
+    return (maps[0] if len(maps) == 1 else fuse(maps)), " + ".join(read) or nowhere
+
+
+def _question(asked: Asked, where: Callable[[], Layer]) -> Question:
+    c = asked.computation
+    return Question(
+        c.model, c.forward, c.x, c.targets, c.texts, where=where, language=asked.language, attention=asked.attention
+    )
+
+
+def _default_layer(asked: Asked) -> str:
+    c = asked.computation
+    # Several texts need as many rows behind the encoder, so the trace sees the whole batch repeated.
+    return find_layer(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x))
+
+
+def _last_layer_with_a_say(asked: Asked) -> str | None:
+    c = asked.computation
+    return find_layer_of(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x), c.targets[0])
+
+
+def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int) -> Explanation:
+    """Target t of picture n as an Explanation."""
+    values, geometry, score = maps.values[t, n], asked.batch.geometries[n], float(maps.scores[t, n])
+    activations = None if maps.activations is None else maps.activations[n]
+    label, model = asked.label(t, n, score), asked.computation.model
+    return Explanation(
+        target=label.target,
+        score=score,
+        values=values,
+        weights=None if maps.weights is None else maps.weights[t, n],
+        layer=layer,
+        method=how.method,
+        model=type(model).__name__,
+        image=asked.batch.pictures[n],
+        geometry=geometry,
+        context=label.context,
+        note=_note(values, geometry, layer, label.target),
+        options=dict(how.options),
+        claim=label.claim,
+        sense=-label.sense if how.options.get("counterfactual") else label.sense,
+        activations=activations,
+        origin=None if activations is None else Origin(model, layer),
+    )
+
+
+def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
+    """Why a map points nowhere; "" where it does."""
+    if not torch.isfinite(values).all():
+        return f"The map of {title!r} holds values that are not finite: the score or its gradient overflows."
+    cam = values if values.ndim == 2 else values.abs().amax(0)
+    if not (cam > 0).any():
+        return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
+    # Only padding, or a picture smaller than its map, can hide what is positive.
+    hiding = max(geometry.offset) > 0 or min(geometry.original) < max(cam.shape)
+    if hiding and not (geometry.to_original(cam) > 0).any():
+        return f"The map of {title!r} is empty over the picture: it is positive on the padding or between pixels only."
+    return ""

@@ -1,0 +1,84 @@
+"""What a task makes of what a person asks: scalars to differentiate, and how to tell what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mmcam.engine.computation import Computation
+from mmcam.errors import ExplainError
+from mmcam.image import Batch
+
+
+@dataclass(frozen=True)
+class Label:
+    """How the explanation of one target of one picture is told.
+
+    Attributes:
+        target: the target in words: a class, a word, an answer, or a contrast of two.
+        claim: what the model did, as the beginning of a sentence: "It says “dog”".
+        context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
+        sense: 1 if what raises the score speaks for the claim, -1 if it speaks against it.
+    """
+
+    target: str
+    claim: str
+    context: str = ""
+    sense: int = 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a batch of pictures.
+
+    Attributes:
+        batch: the pictures.
+        computation: of all their targets; a target that some picture lacks repeats one that it has.
+        label: (t, n, score) → how target t of picture n is told.
+        targets: the numbers of the targets that were asked of each picture.
+        listed: whether the targets of each picture were given as a list, so that a list is the answer.
+        language: a language side follows the part of the model that sees the picture.
+        attention: see `mmcam.methods.Question`.
+    """
+
+    batch: Batch
+    computation: Computation
+    label: Callable[[int, int, float], Label]
+    targets: Sequence[Sequence[int]]
+    listed: Sequence[bool] = ()
+    language: bool = False
+    attention: Callable[[], Mapping[str, Tensor]] | None = None
+
+
+def quoted(text: str, rather_than: str | None = None) -> str:
+    """A text in quotation marks, or two: “this” rather than “that”."""
+    return f"“{text}”" if rather_than is None else f"“{text}” rather than “{rather_than}”"
+
+
+def titled(text: str, rather_than: str | None = None) -> str:
+    """The same without marks, as a title."""
+    return text if rather_than is None else f"{text} rather than {rather_than}"
+
+
+def both_are(what: str, name: str) -> ExplainError:
+    """The error for a contrast that is what is explained itself."""
+    return ExplainError(f"The {what} and its contrast are both {name!r}; choose two.")
+
+
+def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
+    """One text a picture, repeated if it is one for all.
+
+    Raises:
+        ExplainError: something else than a text, or not one a picture.
+    """
+    one_for_all = isinstance(texts, str) or not isinstance(texts, Iterable)
+    each: list[Any] = [texts] * len(batch.pictures) if one_for_all else list(texts)
+    for text in each:
+        if not isinstance(text, str):
+            raise ExplainError(f"A {what} is a text, and {text!r} is none; pass one, or a list of one a picture.")
+    if len(each) != len(batch.pictures):
+        raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} {what}s; give one a picture.")
+    return each
