@@ -7,27 +7,30 @@ from pathlib import Path
 import pytest
 
 from mmcam import METHODS
+from mmcam.adapters.transformers import FAMILIES
 
 PAGE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 
 
 @pytest.fixture
 def names():
-    """What the blocks define; the methods they register are gone afterwards."""
-    known = set(METHODS)
+    """What the blocks define; what they register is gone afterwards."""
+    known = [(table, set(table)) for table in (METHODS, FAMILIES)]
     names = {"__name__": "contributing"}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    assert len(blocks) >= 4
+    assert len(blocks) >= 8
     try:
         for block in blocks:
             exec(compile(block, str(PAGE), "exec"), names)
         yield names
     finally:
-        for name in METHODS.keys() - known:
-            del METHODS[name]
+        for table, names_before in known:
+            for name in table.keys() - names_before:
+                del table[name]
 
 
 def test_the_examples_run(names, tmp_path):
+    assert "SegformerForSemanticSegmentation" in FAMILIES
     assert METHODS["elementwise"].options.keys() >= {"power", "counterfactual"}
     names["main"](3, tmp_path)
     report = json.loads((tmp_path / "peak-distance.json").read_text())
