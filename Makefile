@@ -4,7 +4,7 @@ VENV   ?= .venv
 SEED   ?= 20000123
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast test-long lint clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.core: pyproject.toml
@@ -23,8 +23,16 @@ $(VENV)/.dev: $(VENV)/.core
 demo: $(VENV)/.core
 	$(BIN)/mmcam demo --seed $(SEED) --out out
 
+# All but the long ones, and of those always the same tenth.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# What one runs while writing: no experiments, nothing slow; a file stays in one process, which shares its models.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --long none -m "not slow" --ignore tests/experiments
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest --long all -m long
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

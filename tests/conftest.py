@@ -1,9 +1,13 @@
-"""One thread, so that runs are reproducible and share a machine kindly; GPU tests skip where there is no GPU."""
+"""One thread a process; GPU tests where there is a GPU; of the long tests a tenth, unless told otherwise."""
+
+import hashlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+SEED = 20_000_123  # another one draws another tenth
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,7 +32,27 @@ def photo(tmp_path):
     return path
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long",
+        choices=("tenth", "all", "none"),
+        default="tenth",
+        help="which of the tests marked long run: a tenth, chosen by a hash of their names, all or none",
+    )
+
+
+def in_tenth(nodeid: str) -> bool:
+    """Whether a test belongs to the tenth; it hangs on its name alone, so new tests change nothing for the others."""
+    return int.from_bytes(hashlib.sha256(f"{SEED} {nodeid}".encode()).digest()) % 10 == 0
+
+
+def pytest_collection_modifyitems(config, items):
+    runs = {"tenth": in_tenth, "all": lambda nodeid: True, "none": lambda nodeid: False}[config.option.long]
+    left_out = [item for item in items if item.get_closest_marker("long") and not runs(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -1,4 +1,4 @@
-"""Models as people have them: half, compiled, parallel, sharded, checkpointed, frozen, quantised; and a lean import."""
+"""Models as people have them: half, compiled, parallel, sharded, checkpointed, frozen, quantised; broken libraries."""
 
 import os
 import subprocess
@@ -287,9 +287,8 @@ def test_dynamic_quantisation_is_refused():
             call()
 
 
-# --- imports ----------------------------------------------------------------------------------------------------------
+# --- broken imports ---------------------------------------------------------------------------------------------------
 
-HEAVY = ("transformers", "torchvision", "matplotlib", "timm", "pandas", "gradio", "ray", "scipy", "nltk", "gymnasium")
 CLASSIFIER = """
 import torch, mmcam
 from torch import nn
@@ -306,18 +305,11 @@ def python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
 
 
-def test_the_import_is_lean():
-    code = f"import sys, mmcam\nprint([name for name in {HEAVY!r} if name in sys.modules])"
-    done = python(code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", ["torchvision", "transformers", "matplotlib"])
-def test_what_is_broken_is_not_missed_where_it_is_not_needed(name, tmp_path):
-    """E.g. a torchvision built for another torch, whose import fails."""
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "__init__.py").write_text('raise RuntimeError("operator torchvision::nms does not exist")\n')
+def test_what_is_broken_is_not_missed_where_it_is_not_needed(tmp_path):
+    """E.g. a torchvision built for another torch, whose import fails; here all that is heavy at once."""
+    for name in ("torchvision", "transformers", "matplotlib"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f'raise RuntimeError("{name} is broken")\n')
     done = python(CLASSIFIER, tmp_path)
     assert done.returncode == 0, done.stderr
 
