@@ -37,12 +37,16 @@ def keep_sheet(path: Path, sheet: Image.Image) -> Path:
     small = sheet.convert("RGB")
     if small.width > WIDEST:
         small = small.resize((WIDEST, round(small.height * WIDEST / small.width)), Image.Resampling.LANCZOS)
+    data = b""
     for quality in QUALITIES:
         buffer = io.BytesIO()
         small.save(buffer, "WEBP", quality=quality, method=6)
-        if buffer.tell() <= LARGEST:
-            return write_whole(path, lambda file, data=buffer.getvalue(): file.write(data))
-    raise ValueError(f"{path.name} takes {buffer.tell():,} bytes, more than {LARGEST:,}; draw fewer or smaller panels.")
+        data = buffer.getvalue()
+        if len(data) <= LARGEST:
+            break
+    else:
+        raise ValueError(f"{path.name} takes {len(data):,} bytes, over {LARGEST:,}; draw fewer or smaller panels.")
+    return write_whole(path, lambda file: file.write(data))
 
 
 def keep_plot(path: Path, plot: Figure, dpi: int = 110) -> Path:
