@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
-from experiments.checks.benchmark import settle
+from experiments.lib.separate import separate
+from experiments.lib.settled import settle
 from experiments.lib.tables import show
 
 LAYERS: Final = {
@@ -175,31 +176,6 @@ class SameNoise(torch.distributions.Normal):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - as in torch
         """The next copy's noise."""
         return torch.randn(sample_shape, generator=self.generator).to(self.spread) * self.spread
-
-
-def separate(model: nn.Module) -> nn.Module:
-    """A copy in which every ReLU is a module of its own and not in place, the only kind that captum sees."""
-    twin = copy.deepcopy(model)
-    for module in twin.modules():
-        for name, child in module.named_children():
-            if isinstance(child, (nn.ReLU, nn.ReLU6)):
-                child.inplace = False
-            if isinstance(module, torchvision.models.resnet.BasicBlock) and name == "relu":
-                module.relu = Each()
-    return twin
-
-
-class Each(nn.Module):
-    """Two ReLUs in turn, for a block that uses its one ReLU twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.calls = nn.ReLU(), nn.ReLU(), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The first for odd calls, the second for even ones."""
-        self.calls += 1
-        return self.first(x) if self.calls % 2 else self.second(x)
 
 
 def difference(ours: Tensor, theirs: Tensor, library: str) -> float:

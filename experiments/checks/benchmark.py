@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import statistics
 import sys
@@ -29,10 +28,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import Bottleneck
 
 import mmcam
 from experiments.lib.memory import peak_of, peak_printed_by
+from experiments.lib.separate import separate
+from experiments.lib.settled import settle
+from experiments.lib.stamp import device_name
 from experiments.lib.tables import comma_separated, keep, latex
 from mmcam.engine.run import run as engine_run
 from mmcam.files import write_whole
@@ -103,16 +104,6 @@ class Captioner(nn.Module):
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward of an RNN in eval mode, for anyone
             states, _ = self.lstm(torch.cat([first, self.embedding(tokens[:, :-1])], 1))
         return self.output(states).log_softmax(-1).gather(-1, tokens[:, :, None])[:, :, 0]
-
-
-def settle(model: nn.Module, x: Tensor) -> nn.Module:
-    """Fit the batch-norm statistics to the random weights, so that no signal dies on the way."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-    with torch.no_grad():
-        model.train()(x)
-    return model.eval()
 
 
 def network(name: str, setting: Setting) -> nn.Module:
@@ -260,33 +251,6 @@ def caption_task(setting: Setting) -> dict[str, Run]:
     }
 
 
-class Separate(nn.Module):
-    """A Bottleneck whose ReLUs are modules of their own, not in place: captum hooks each module once."""
-
-    def __init__(self, block: Bottleneck) -> None:
-        super().__init__()
-        self.first = nn.Sequential(block.conv1, block.bn1, nn.ReLU(), block.conv2, block.bn2, nn.ReLU())
-        self.second = nn.Sequential(block.conv3, block.bn3)
-        self.downsample = block.downsample or nn.Identity()
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same output as the block's."""
-        return self.relu(self.second(self.first(x)) + self.downsample(x))
-
-
-def separate(module: nn.Module) -> nn.Module:
-    """Replace every shared or in-place ReLU of a network by one of its own."""
-    for key, child in module.named_children():
-        if isinstance(child, Bottleneck):
-            setattr(module, key, Separate(child))
-        elif isinstance(child, nn.ReLU):
-            setattr(module, key, nn.ReLU())
-        else:
-            separate(child)
-    return module
-
-
 def guided_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
     """Guided Grad-CAM of a batch, beside the least it could cost: a forward and a backward pass to the pixels."""
     model, x, layer = network(name, setting), pictures(n, setting), LAYERS[name]
@@ -412,18 +376,10 @@ def peak_apart(task: str, name: str, setting: Setting) -> float:
 
 def machine(setting: Setting) -> str:
     """The device and the versions, in one line."""
-    device = torch.cuda.get_device_name() if setting.device == "cuda" else _processor()
+    device = device_name(setting.device)
     names = ("mmcam", "torch", "torchvision", "torchcam", "captum", "grad-cam")
     versions = ", ".join(f"{n} {mmcam.__version__ if n == 'mmcam' else version(n)}" for n in names)
     return f"{device}, {setting.threads} thread(s), {setting.side}×{setting.side} pictures, {versions}"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def table(cells: list[Cell]) -> list[list[str]]:

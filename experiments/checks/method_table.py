@@ -28,6 +28,7 @@ import mmcam
 import models
 from experiments.lib.memory import peak_of, peak_printed_by
 from experiments.lib.records import add, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import keep, show, with_error
 from mmcam.datasets import vignettes
 from mmcam.evaluation import bootstrap, mean, pointing, relevance
@@ -73,7 +74,7 @@ def main(
                 row["mb"] = memory_of(method, work / f"memory-{method}.json")
             rows.append(row)
     command = f"python -m experiments.checks.method_table --pictures {pictures} --split {split}"
-    report = {"command": command, "versions": versions(), "options": OPTIONS, "rows": rows}
+    report = {**stamp(command, pictures=pictures, seed=0), "options": OPTIONS, "rows": rows}
     table(report, out / f"methods-{split}")
 
 
@@ -230,15 +231,9 @@ def peak_apart(method: str) -> float:
     return peak_printed_by(["experiments.checks.method_table", "--memory", method], method)
 
 
-def versions() -> dict[str, str | int]:
-    """What the figures were measured with."""
-    return {"mmcam": mmcam.__version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
 def table(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
     head = ("task", "method", "n", "pointing %", "mass %", "rank %", "things found %", "forwards", "MB")
-    told = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
     cells = []
     for row in report["rows"]:
@@ -249,7 +244,7 @@ def table(report: dict[str, Any], path: Path) -> None:
         if row["task"] == "class" and "forwards" in row:
             costs[0] = with_error(row["forwards"])
         cells.append([row["task"], row["method"], str(row["n"]), *shares, *costs])
-    show(path, report, head, cells, [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND])
+    show(path, report, head, cells, [f"`{report['command']}`: defaults, but {options}.", "", LEGEND])
 
 
 if __name__ == "__main__":

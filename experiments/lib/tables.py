@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.lib.stamp import line_of
 from mmcam.files import write_whole
 
 FIGURES: Final = ("value", "standard_error", "low", "high")
@@ -61,7 +62,10 @@ def show_parts(
         lines += ["| " + " | ".join(row) + " |" for row in part.rows]
     keep(path.with_suffix(".json"), json.dumps(report, indent=1))
     keep(path.with_suffix(".csv"), comma_separated(report["rows"]))
-    keep(path.with_suffix(".md"), "\n".join([*lines, *below]) + "\n")
+    lines += below
+    if "commit" in report:
+        lines += ["", line_of(report)]
+    keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
     keep(path.with_suffix(".tex"), "\n".join(latex(part.head, part.rows) for part in parts))
 
 

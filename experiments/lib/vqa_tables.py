@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 import mmcam
+from experiments.lib.protocol import SQUARES
 from experiments.lib.tables import show, with_error
 from experiments.lib.text_prior import RARE
-from experiments.paper.faithfulness import SETTINGS
 from mmcam import evaluation as ev
 from models import Answerer
 
@@ -21,7 +21,6 @@ BESIDE: Final = (OCCLUSION, RANDOM, CENTRE, TEXT, PEOPLE)
 """What is no method's map of the answer, but set beside them."""
 BY_TYPE: Final = ("gradcam", "layercam")
 KEYS: Final = ("occlusion", "attended", "mass", "rank", "pointing")
-SQUARES: Final = {key: SETTINGS[key] for key in ("patch", "stride")}
 
 PUBLISHED: Final[dict[str, dict[str, str]]] = {
     "gradcam": {"occlusion": "0.60 ± 0.038", "attended": "0.136"},

@@ -26,10 +26,10 @@ from rich.progress import track
 
 import mmcam
 import models
-from experiments.checks.method_table import versions
-from experiments.checks.real_photos import Network, networks, validation
 from experiments.lib.memory import keep_freed_memory
+from experiments.lib.photographs import Network, networks, validation
 from experiments.lib.records import add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.datasets import vignettes
 from mmcam.evaluation import Mean, mean
@@ -195,7 +195,6 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
         known = row["published localisation error"]
         published = "" if known is None else f"~{known:.2f} ({row['published difference']:+.2f})"
         cells.append([row["network"], row["name"], str(error.n), told(error), told(change, "+"), told(miss), published])
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
     counted = ", ".join(f"{name} {number} pictures" for name, number in pictures.items())
     what = {
         "vignettes": "Each kind in the first test vignettes; boxes around all of a thing.",
@@ -205,7 +204,7 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
         "there.",
     }[data]
     above = [
-        f"`{command}`: {made}. {counted}.",
+        f"`{command}`. {counted}.",
         "",
         f"{what} Mean ± standard error, maps of one picture counting as one source of error. Difference: to Grad-CAM "
         "on the same maps. Pointing without tolerance. The published figures are of other networks and pictures and "
@@ -213,7 +212,7 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
     ]
     below = ["", f"![Differences of the localisation error, beside the published ones]({path.name}.png)"]
     kept = [{key: vars(v) if isinstance(v, Mean) else v for key, v in row.items()} for row in rows]
-    show(path, {"command": command, "versions": versions(), "rows": kept}, head, cells, above, below)
+    show(path, {**stamp(command, pictures=max(pictures.values()), seed=0), "rows": kept}, head, cells, above, below)
 
 
 def told(figure: Mean, sign: str = "") -> str:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from torchvision.models import ResNet50_Weights
 
 import mmcam
 from experiments.lib.boxes import Net, nets_of, path_of, subjects
+from experiments.lib.maxima import TOLERANCE, hit, mask_of
+from experiments.lib.photographs import CLASSES
 from experiments.lib.records import Record, read
 from experiments.lib.tables import show, with_error
-from experiments.paper.localisation import TOLERANCE, hit, mask_of
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.localisation import iou
 from mmcam.evaluation.uncertainty import mean
@@ -116,7 +116,6 @@ def judge(record: Record, tolerance: int) -> dict[str, float]:
 
 def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:
     """Misclassified photographs, with Grad-CAM of the true and of the predicted class."""
-    classes = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
     panels, notes = [], []
     for subject in subjects(data, root, None):
         if subject.name not in names:
@@ -129,7 +128,7 @@ def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:
         panels.append((picture, ""))
         notes.append("")
         for exp, label, what in zip(maps, (true, predicted), ("true", "predicted"), strict=True):
-            panels.append((exp.overlay(), classes[label]))
+            panels.append((exp.overlay(), CLASSES[label]))
             notes.append(what)
     return draw_strip(panels, notes, columns=6)
 

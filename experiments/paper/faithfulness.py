@@ -14,10 +14,8 @@ probabilities are sigmoids, as several classes may be there.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -30,15 +28,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
-import models
-from experiments.checks.method_table import versions
-from experiments.checks.real_photos import networks, validation
 from experiments.lib.baseline import BASELINES, baseline
 from experiments.lib.given_network import finetuned
 from experiments.lib.memory import keep_freed_memory
+from experiments.lib.protocol import METHODS, SQUARES
 from experiments.lib.records import add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
-from mmcam.datasets import vignettes, voc
+from experiments.lib.worlds import WORLDS, Asked, Net, bundled, questions
+from mmcam.datasets import voc
 from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.agreement import rank_correlation
@@ -47,18 +45,6 @@ from mmcam.evaluation.drop import drops, seen_through, win
 from mmcam.evaluation.sensitivity import max_sensitivity
 from mmcam.files import write_whole
 
-METHODS: Final = (
-    "gradcam",
-    "gradcam++",
-    "layercam",
-    "hirescam",
-    "guided_backprop",
-    "guided_gradcam",
-    "c_mwp",
-    "gradient",
-)
-WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "voc": None}
-"""Which pictures, and how many unless told otherwise; None: all there are."""
 CURVES: Final = ("insertion", "deletion", "road")
 ROWS: Final = 4
 """Pictures scored at a time: more no longer fit a core's cache, and each then takes up to twice as long."""
@@ -68,8 +54,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "shares": [0.1, 0.3, 0.5, 0.7, 0.9],
     "radius": 0.02,
     "samples": 5,
-    "patch": 32,
-    "stride": 16,
+    **SQUARES,
 }
 LEGEND: Final = (
     "Occlusion: Spearman's rank correlation of the map with that of squares of 32 pixels, stride 16, covered with the "
@@ -99,26 +84,6 @@ SOURCES: Final = (
 )
 
 Explain = Callable[[Tensor], Tensor]
-Probability = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network, how its pictures are made, and what makes probabilities of its logits."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-    probability: Probability
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A picture as the model takes it, (C,H,W), by its name, and the classes that are explained."""
-
-    name: str
-    picture: Tensor
-    labels: tuple[int, ...]
 
 
 def main(
@@ -151,21 +116,6 @@ def main(
         draw(records, (out / f"faithfulness-{world}").with_suffix(".png"))
 
 
-def bundled(world: str) -> Net:
-    """The network of a world whose weights are at hand."""
-    if world == "vignettes":
-        name = "vignette-classifier"
-        model: Any = models.load(name)
-        return Net(name, model.to(memory_format=torch.channels_last), model.preprocess, torch.sigmoid)
-    if world != "photographs":
-        raise typer.BadParameter(f"There is no world {world!r} here; choose of {', '.join(WORLDS)}.")
-    if "MMCAM_REAL_DATA" not in os.environ:
-        raise typer.BadParameter("Photographs need the folder named by MMCAM_REAL_DATA (see data/README.md).")
-    found = networks(Path(os.environ["MMCAM_REAL_DATA"]))[1]
-    model = found.model.to(memory_format=torch.channels_last)
-    return Net(found.name, model, found.preprocess, lambda logits: logits.softmax(1))
-
-
 def of_voc(text: str) -> Net:
     """A network that was finetuned to VOC's classes, from NAME=FILE."""
     name, model, preprocess, outputs = finetuned(text)
@@ -174,33 +124,6 @@ def of_voc(text: str) -> Net:
             f"{text} has {outputs} outputs; finetune the network to VOC's {len(VOC_CLASSES)} classes."
         )
     return Net(name, model.to(memory_format=torch.channels_last), preprocess, torch.sigmoid)
-
-
-@torch.no_grad()
-def questions(world: str, net: Net, count: int | None) -> Iterator[Asked]:
-    """`count` pictures of a world and one class of each."""
-    model: Any = net.model
-    if world == "photographs":
-        root = Path(os.environ["MMCAM_REAL_DATA"])
-        for i, photo in enumerate(islice(validation(root), count)):
-            x = net.preprocess(photo.open())[0]
-            yield Asked(str(i), x, (int(model(x[None]).argmax()),))
-        return
-    yield from islice(certain(net), count)
-
-
-def certain(net: Net) -> Iterator[Asked]:
-    """Test vignettes, and of each a kind in turn, where the network finds it."""
-    model: Any = net.model
-    for i in itertools.count():
-        scene = vignettes.draw(vignettes.seed("test", i))
-        kinds = sorted({thing.kind for thing in scene.truth.things})
-        x = net.preprocess(scene.image)[0]
-        label = list(model.classes).index(kinds[i % len(kinds)])
-        with torch.no_grad():
-            found = bool(model(x[None])[0, label] > 0)
-        if found:
-            yield Asked(str(i), x, (label,))
 
 
 def annotated(root: Path, net: Net, count: int | None) -> Iterator[Asked]:
@@ -288,7 +211,6 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
     command = f"python -m experiments.paper.faithfulness --worlds {world}" + (f" --pictures {limit}" if limit else "")
     command += f" --root … --network {name}=…" * (world == "voc")
     before = "MMCAM_REAL_DATA=… " if world == "photographs" else ""
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
     shown = {
         "vignettes": f"test vignettes, {name}, sigmoid probabilities, a kind that is there and found in each",
         "photographs": f"ILSVRC validation photographs, {name}, softmax probabilities, the predicted class",
@@ -297,10 +219,9 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
     }[world]
     ours = "Other pictures and" if world != "voc" else "The same photographs, maybe other"
     sources = f"{SOURCES} {ours} networks than ours: only the order can be compared."
-    above = [f"`{before}{command}`: {made}. {len(records)} {shown}.", "", LEGEND, "", sources]
+    above = [f"`{before}{command}`: {len(records)} {shown}.", "", LEGEND, "", sources]
     report = {
-        "command": before + command,
-        "versions": versions(),
+        **stamp(before + command, pictures=len(records), seed=0),
         "settings": SETTINGS,
         "published": PUBLISHED,
         "rows": [

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 import torch
 import typer
 
@@ -33,18 +32,17 @@ from experiments.lib.boxes import (
     path_of,
     subjects,
 )  # fmt: skip
+from experiments.lib.maxima import TOLERANCE, hit, mask_of
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
 from experiments.lib.records import Record, read
 from experiments.lib.tables import show, with_error
-from mmcam.evaluation.localisation import Located, covered, errors, share
-from mmcam.evaluation.pointing import Offered, class_mean, inside
+from mmcam.evaluation.localisation import Located, errors, share
+from mmcam.evaluation.pointing import Offered, class_mean
 from mmcam.files import write_whole
 
 PAPERS: Final = 0.15
 """The papers' share of the maximum at which a map is cut."""
-TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
-"""Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
 SMALL: Final = 0.25
 """A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
 SLOW: Final = (
@@ -202,18 +200,6 @@ def offered(record: Record, tolerance: int) -> list[Offered]:
             there = mask is not None
             found.append(Offered(each["maximum"], there, mask is not None and hit(each, mask, tolerance)))
     return found
-
-
-def hit(found: Record, mask: np.ndarray, tolerance: int) -> bool:
-    """Whether a map's maximum lies in a box."""
-    peak = found["peak"]
-    return inside(None if peak is None else (peak[0], peak[1]), mask, tolerance)
-
-
-def mask_of(record: Record, label: int) -> np.ndarray | None:
-    """True in the boxes of a class; None where it is not in the picture."""
-    boxes = record["truth"].get(str(label))
-    return None if boxes is None else covered(boxes, record["size"])
 
 
 def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> float:

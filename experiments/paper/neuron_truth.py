@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 import mmcam
 import models
+from experiments.lib.detectors import DETECTORS
 from experiments.lib.tables import show, with_error
 from experiments.lib.training import plain_pictures
-from experiments.train.classifier import DETECTORS
 from mmcam.datasets import vignettes
 from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.drawing.strip import stack

@@ -28,8 +28,8 @@ from rich.progress import track
 
 import mmcam
 import models
-from experiments.checks.real_photos import FREE_WITH_CREDIT
 from experiments.lib.judging import shares
+from experiments.lib.photographs import FREE_WITH_CREDIT
 from experiments.lib.records import Record, add, checksum, read
 from experiments.lib.tables import show
 from experiments.lib.text_prior import Grid, Tally, on_grid, peak_on

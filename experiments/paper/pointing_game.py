@@ -28,11 +28,11 @@ from torch import nn
 
 import mmcam
 import models
-from experiments.checks.real_photos import networks
 from experiments.lib.boxes import PAPERS_METHODS, SMOOTHING, blurred
 from experiments.lib.category_outputs import outputs_of, score_of
 from experiments.lib.given_network import finetuned
 from experiments.lib.modified_game import RESAMPLES, SEED, interval, modified, spread
+from experiments.lib.photographs import networks
 from experiments.lib.pointing_subjects import Game, Mask, Subject, coco_game, vignette_game, voc_game
 from experiments.lib.records import Record, add, checksum, read
 from experiments.lib.tables import show

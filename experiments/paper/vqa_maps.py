@@ -34,11 +34,11 @@ from experiments.lib.baseline import baseline
 from experiments.lib.human_prior import GRID, Grid, cells
 from experiments.lib.judging import KINDS
 from experiments.lib.memory import keep_freed_memory
+from experiments.lib.protocol import METHODS, SQUARES
 from experiments.lib.records import add, read
 from experiments.lib.vqa_pictures import draw
 from experiments.lib.vqa_subjects import Case, Subject, of_photographs, of_vignettes
-from experiments.lib.vqa_tables import BESIDE, CENTRE, OCCLUSION, PEOPLE, RANDOM, SQUARES, TEXT, Record, tables
-from experiments.paper.faithfulness import METHODS
+from experiments.lib.vqa_tables import BESIDE, CENTRE, OCCLUSION, PEOPLE, RANDOM, TEXT, Record, tables
 from mmcam import evaluation as ev
 from mmcam.files import write_whole
 from models import Answerer

@@ -29,13 +29,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments.checks.method_table import versions
-from experiments.checks.sanity_checks import compared, figures, maps, told
 from experiments.lib.memory import keep_freed_memory
+from experiments.lib.protocol import METHODS
 from experiments.lib.records import add, read
+from experiments.lib.sanity import compared, figures, maps, told
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import keep, show
 from experiments.lib.training import Log, descend, learning_rate, optimiser_of, rows_of
-from experiments.paper.faithfulness import METHODS
 from mmcam.datasets import vignettes
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.localisation import share
@@ -87,7 +87,8 @@ def main(
     command = f"python -m experiments.train.random_labels --pictures {pictures} --shown {shown} --epochs {epochs}"
     command += f" --seed {seed}"
     alike = float((shuffled == labels).mean())
-    table(folder, shown, cards, f"{alike:.0%} of the permuted labels are right by chance", command, out)
+    stamped = stamp(command, pictures=shown, seed=seed)
+    table(folder, shown, cards, f"{alike:.0%} of the permuted labels are right by chance", stamped, out)
 
 
 def learned(pictures: int, split: str = "train") -> tuple[Tensor, np.ndarray]:
@@ -192,7 +193,9 @@ def rows_from(folder: Path, shown: int) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def table(folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: str, command: str, out: Path) -> None:
+def table(
+    folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: str, stamped: dict[str, Any], out: Path
+) -> None:
     """Print and write the comparison."""
     rows = list(rows_from(folder, shown))
     head = ["method", "pictures"]
@@ -212,7 +215,7 @@ def table(folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: st
         for name, card in cards.items()
     )
     above = [
-        f"`{command}`: {', '.join(f'{name} {value}' for name, value in versions().items())}. {trained}. {chance}.",
+        f"`{stamped['command']}`: {trained}. {chance}.",
         "",
         "Maps of the true class on the first pictures that were learned, of a model trained on true labels, compared "
         "with those of one trained on permuted labels, of one trained on true labels from another start and in "
@@ -225,7 +228,7 @@ def table(folder: Path, shown: int, cards: dict[str, dict[str, Any]], chance: st
         "The networks are the bundled classifier's architecture at its full width and 224×224 pixels, with a softmax "
         "over the kinds, as every picture shows one kind.",
     ]
-    report = {"command": command, "versions": versions(), "trained": cards, "rows": [plain(row) for row in rows]}
+    report = {**stamped, "trained": cards, "rows": [plain(row) for row in rows]}
     below = ["", "![Similarity of maps to those of a model that learnt other labels](sanity-labels.png)"]
     show(out / "sanity-labels", report, head, cells, above, below)
     draw(rows, out / "sanity-labels.png")

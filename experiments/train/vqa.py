@@ -42,6 +42,7 @@ from experiments.lib.asked import (
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.pictures import encoded
 from experiments.lib.precision import PRECISION, autocast
+from experiments.lib.rendered import read_pixels
 from experiments.lib.training import (
     Log,
     descend,
@@ -54,7 +55,6 @@ from experiments.lib.training import (
     rows_of,
     save_checkpoint,
 )
-from experiments.train.render import read_pixels
 from mmcam.datasets.vignettes import questions
 from models import VQA, WEIGHTS, Answerer, build, load
 from models.answerer import PAD, UNKNOWN

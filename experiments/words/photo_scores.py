@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.lib.caption_scores import BLEU, RESAMPLES, SEED, scores
 from experiments.lib.tables import Part, binomial, show_parts, with_error
-from experiments.words.text_only import BLEU, RESAMPLES, SEED, scores
 
 PUBLISHED = (
     ("published: Karpathy & Fei-Fei 2015, VGG-16", "57.9", "38.3", "24.5", "16.0", ""),

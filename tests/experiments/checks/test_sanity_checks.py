@@ -9,6 +9,7 @@ import typer
 from scipy.stats import spearmanr
 
 from experiments.checks import sanity_checks
+from experiments.lib import sanity
 from experiments.train import random_labels as train_random_labels
 from mmcam.datasets import vignettes
 
@@ -23,13 +24,13 @@ def few(monkeypatch):
 def test_maps_are_compared_with_and_without_their_signs():
     torch.manual_seed(0)
     before, after = torch.randn(20, 20), torch.randn(20, 20)
-    found = sanity_checks.compared(before, after, (20, 20))
+    found = sanity.compared(before, after, (20, 20))
     assert found["rank"] == pytest.approx(spearmanr(before.abs().flatten(), after.abs().flatten()).statistic)
     assert found["rank, signed"] == pytest.approx(spearmanr(before.flatten(), after.flatten()).statistic)
     assert found["ssim"] != found["ssim, signed"]
-    same = sanity_checks.compared(before.abs(), before.abs(), (40, 40))
+    same = sanity.compared(before.abs(), before.abs(), (40, 40))
     assert same == pytest.approx({"rank": 1, "ssim": 1, "rank, signed": 1, "ssim, signed": 1})
-    assert all(math.isnan(value) for value in sanity_checks.compared(before, before * 0, (20, 20)).values())
+    assert all(math.isnan(value) for value in sanity.compared(before, before * 0, (20, 20)).values())
 
 
 def test_a_pixel_map_keeps_the_sign_of_its_largest_channel():
@@ -37,7 +38,7 @@ def test_a_pixel_map_keeps_the_sign_of_its_largest_channel():
     with torch.no_grad():
         model[0].weight[:] = torch.tensor([1.0, -3.0, 2.0]).view(1, 3, 1, 1)
         model[2].weight[:] = torch.tensor([[1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
-    made = sanity_checks.maps(model, torch.rand(1, 3, 2, 2), torch.tensor([0]), "0", "gradient")
+    made = sanity.maps(model, torch.rand(1, 3, 2, 2), torch.tensor([0]), "0", "gradient")
     assert made[0].tolist() == [[-3, 3], [-3, -3]]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import models
+from experiments.lib.detectors import DETECTORS
 from experiments.paper import neuron_truth
-from experiments.train.classifier import DETECTORS
 
 
 def test_the_card_says_how_many_units_were_trained_for_a_fact():
