@@ -14,7 +14,6 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +30,7 @@ from torch.nn import functional as F
 import mmcam
 from experiments.lib.separate import separate
 from experiments.lib.settled import settle
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 
 LAYERS: Final = {
@@ -192,7 +192,6 @@ def difference(ours: Tensor, theirs: Tensor, library: str) -> float:
 def table(rows: list[Row], path: Path) -> None:
     """Print the table, methods down and networks across, and write it as JSON and Markdown."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    told = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", *LIBRARIES))
     noted = list(NOTES)
     cells = []
     for method, library in dict.fromkeys((row["method"], row["library"]) for row in rows):
@@ -204,10 +203,10 @@ def table(rows: list[Row], path: Path) -> None:
     command = "python -m experiments.checks.agreement"
     show(
         path,
-        {"command": command, "rows": rows},
+        {**stamp(command, pictures=2, seed=0, libraries=LIBRARIES), "rows": rows},
         ("method", "library", *networks),
         cells,
-        [f"`{command}`: {told}"],
+        [f"`{command}`"],
         ["", EMPTY, "", *notes],
     )
 

@@ -36,15 +36,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import timm
-import torch
-import torchvision
 import typer
 from rich.console import Console
 
-import mmcam
 from experiments.lib.architectures import chosen, random_network
 from experiments.lib.layer_checks import Row, check
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 
 
@@ -120,14 +117,8 @@ def report(rows: list[dict[str, Any]], out: Path, command: str) -> None:
         [row["model"], row["layer"], row["form"], "×".join(map(str, row["map"])), row["verdict"], row["note"]]
         for row in sorted(rows, key=lambda row: (row["model"].startswith("timm"), row["model"]))
     ]
-    versions = {m.__name__: m.__version__ for m in (mmcam, torch, torchvision, timm)}
-    above = [
-        f"`{command}`",
-        "",
-        ", ".join(f"{k} {v}" for k, v in versions.items()) + "; see the script for the checks.",
-    ]
-    table = {"command": command, "versions": versions, "rows": rows}
-    show(out / "layer-sweep", table, head, cells, above, below)
+    table = {**stamp(command, seed=0, libraries=("timm",)), "rows": rows}
+    show(out / "layer-sweep", table, head, cells, [f"`{command}`; see the script for the checks."], below)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ from rich.progress import track
 
 import mmcam
 from experiments.lib.photographs import CLASSES, FREE_WITH_CREDIT, Network, networks, validation
+from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation import mean
 from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, chance, inside
-from mmcam.files import write_whole
 
 ERROR = " ± s.e."
 
@@ -106,12 +106,12 @@ def main(
     command = "MMCAM_REAL_DATA=… python -m experiments.checks.real_photos" + (f" --limit {limit}" if limit else "")
     report = {**stamp(command, pictures=rows[0]["photographs"]), "rows": rows}
     picture, credits = sheet(found[1], root)
-    write_whole(out / "real-photos.jpg", lambda file: picture.save(file, "JPEG", quality=85))
+    keep_sheet(out / "real-photos.webp", picture)
     head = ["", *(row["network"] for row in report["rows"])]
     keys = [key for key in report["rows"][0] if key != "network" and not key.endswith(ERROR)]
     cells = [[key, *(told(row, key) for row in report["rows"])] for key in keys]
     below = ["", "±: standard error over the photographs. Small boxes cover less than a quarter of the picture.", ""]
-    below += ["![Twenty photographs and their maps](real-photos.jpg)", ""]
+    below += ["![Twenty photographs and their maps](real-photos.webp)", ""]
     below += ["SqueezeNet's predicted class and its Grad-CAM. Photographs:", "", *(f"- {line}" for line in credits)]
     show(out / "real-photos", report, head, cells, [f"`{report['command']}`"], below)
 

@@ -23,11 +23,11 @@ from rich.progress import track
 
 from experiments.lib.protocol import METHODS
 from experiments.lib.sanity import compared, figures, maps, told
+from experiments.lib.sheets import keep_plot
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import keep, show
 from experiments.lib.worlds import bundled, questions
 from mmcam.evaluation.sanity import randomised
-from mmcam.files import write_whole
 from mmcam.places.find import find_layer
 
 WORLDS: Final = {"vignettes": "vignette-classifier", "photographs": "SqueezeNet 1.0"}
@@ -166,7 +166,7 @@ def draw(rows: list[dict[str, Any]], path: Path, independent: bool) -> None:
     axes[0, 0].set_ylabel("rank correlation with the trained network's map")
     axes[1, 0].set_ylabel("structural similarity to it")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    keep_plot(path, figure)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import models
 from experiments.lib.caption_scores import BLEU, RESAMPLES, SEED, Words, scores
 from experiments.lib.judging import KINDS
 from experiments.lib.records import add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import captioned, vignettes
 from mmcam.datasets.vignettes.truth import Truth
@@ -48,7 +49,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/text_only"),
 ) -> None:
-    """Write text-only.json, .csv, .md and .tex."""
+    """Write text-only.json and .md."""
     rows: list[dict[str, Any]] = []
     for split in ("test", "heldout"):
         of = drawn(split, pictures)
@@ -75,7 +76,8 @@ def main(
         f"split stand in [models.md](models.md). In brackets 95 % intervals from {RESAMPLES} resamplings of the "
         f"pictures, seed {SEED}.",
     ]
-    show(out / "text-only", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures, seed=SEED), "rows": rows}
+    show(out / "text-only", report, head, cells, [f"`{command}`"], below)
 
 
 def drawn(split: str, count: int) -> Pictures:

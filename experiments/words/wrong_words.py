@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.lib.judging import KINDS, Judged, judged
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.evaluation import mean
 
@@ -54,7 +55,8 @@ def main(
         f"beside all things. Rows of fewer than {FEW} are left out. ±: standard error, the "
         "words or answers of one picture counting as one source of error.",
     ]
-    show(out / f"wrong-{split}-{method}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures), "rows": rows}
+    show(out / f"wrong-{split}-{method}", report, head, cells, [f"`{command}`"], below)
 
 
 def every(record: Judged) -> str:

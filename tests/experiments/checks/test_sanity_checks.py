@@ -9,7 +9,7 @@ import typer
 from scipy.stats import spearmanr
 
 from experiments.checks import sanity_checks
-from experiments.lib import sanity
+from experiments.lib import label_comparison, sanity
 from experiments.train import random_labels as train_random_labels
 from mmcam.datasets import vignettes
 
@@ -17,7 +17,7 @@ from mmcam.datasets import vignettes
 @pytest.fixture
 def few(monkeypatch):
     """Two methods: one whose maps have no sign, and one whose maps have."""
-    for module in (sanity_checks, train_random_labels):
+    for module in (sanity_checks, label_comparison):
         monkeypatch.setattr(module, "METHODS", ("layercam", "gradient"))
 
 
@@ -109,6 +109,6 @@ def test_random_labels_are_learned_by_heart(few, tmp_path, monkeypatch):
     difference = row["rank, another start less random labels"]["value"]
     assert difference == pytest.approx(row["another start"]["rank"]["value"] - row["random labels"]["rank"]["value"])
     monkeypatch.setattr(train_random_labels, "train", None)  # calling it would fail
-    monkeypatch.setattr(train_random_labels, "maps", None)
+    monkeypatch.setattr(label_comparison, "maps", None)
     run()
     assert json.loads((tmp_path / "sanity-labels.json").read_text()) == report
