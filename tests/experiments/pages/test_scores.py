@@ -75,7 +75,7 @@ def test_photograph_scores_stand_beside_the_published_ones(tmp_path):
 def test_the_pictures_of_the_pages_are_drawn(tmp_path):
     text_pictures.main(out=tmp_path)
     for name in ("attention", "question-words"):
-        assert min(Image.open(tmp_path / f"{name}.png").size) > 200
+        assert min(Image.open(tmp_path / f"{name}.webp").size) > 200
 
 
 def test_the_committed_table_is_that_of_the_committed_cards(tmp_path):
