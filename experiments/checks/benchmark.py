@@ -30,11 +30,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
+from experiments.lib.export import comma_separated, latex
 from experiments.lib.memory import peak_of, peak_printed_by
 from experiments.lib.separate import separate
 from experiments.lib.settled import settle
 from experiments.lib.stamp import device_name
-from experiments.lib.tables import comma_separated, keep, latex
+from experiments.lib.tables import keep
 from mmcam.engine.run import run as engine_run
 from mmcam.files import write_whole
 from mmcam.methods.cam import gradcam

@@ -23,6 +23,7 @@ from experiments.lib.boxes import Net, nets_of, path_of, subjects
 from experiments.lib.maxima import TOLERANCE, hit, mask_of
 from experiments.lib.photographs import CLASSES
 from experiments.lib.records import Record, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.localisation import iou
@@ -49,7 +50,7 @@ def main(
     pictures: Annotated[Path, typer.Option(help="Folder for the sheets, which may not be shared.")] = Path("out"),
     work: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("runs/localisation"),
 ) -> None:
-    """Write failure-modes-DATA (.json, .csv, .md, .tex), and a sheet for each network."""
+    """Write failure-modes-DATA (.json, .md), and a sheet for each network."""
     if data not in ("real", "ilsvrc") or root is None:
         raise typer.BadParameter("Failures are of photographs: --data real or ilsvrc, with --root or MMCAM_REAL_DATA.")
     names = {subject.name for subject in subjects(data, root, limit)}
@@ -80,7 +81,14 @@ def main(
         "15 % of the maximum. Wrong, near: the true class is among the five surest. ± standard error over pictures. "
         "The paper shows such pictures and gives no figures.",
     ]
-    show(out / f"failure-modes-{data}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    show(
+        out / f"failure-modes-{data}",
+        {**stamp(command, pictures=len(names)), "rows": rows},
+        head,
+        cells,
+        [f"`{command}`"],
+        below,
+    )
 
 
 def rows_of(records: Sequence[Record], tolerance: int) -> list[dict[str, Any]]:

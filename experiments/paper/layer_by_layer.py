@@ -21,13 +21,14 @@ from torch import nn
 
 import mmcam
 import models
+from experiments.lib.sheets import keep_sheet
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation import mean
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import inside
-from mmcam.files import write_whole
 
 
 def main(
@@ -37,7 +38,7 @@ def main(
     shown: Annotated[int, typer.Option(help="Which picture of the split is drawn.")] = 4,
     out: Annotated[Path, typer.Option(help="Folder for table and figure.")] = Path("experiments/results"),
 ) -> None:
-    """Write layers-MODEL.json, .md and .png."""
+    """Write layers-MODEL.json, .md and .webp."""
     vqa = models.load(model)
     layers = [f"features.{i}" for i, module in enumerate(vqa.convolutions) if isinstance(module, nn.ReLU)]
     sides = sides_of(vqa, layers)
@@ -78,11 +79,18 @@ def main(
         "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many "
         "maps are empty at neither layer.",
         "",
-        f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.png)",
+        f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.webp)",
     ]
-    show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command} --shown {shown}`"], below)
+    show(
+        out / name,
+        {**stamp(command, pictures=pictures), "rows": rows},
+        head,
+        cells,
+        [f"`{command} --shown {shown}`"],
+        below,
+    )
     figure = draw(vqa, drawn, layers, sides)
-    write_whole(out / f"{name}.png", lambda file: figure.save(file, "PNG"))
+    keep_sheet(out / f"{name}.webp", figure)
 
 
 def asked(scene: vignettes.Vignette) -> vignettes.Question | None:

@@ -56,7 +56,7 @@ def test_table_picture_and_going_on(tmp_path, monkeypatch):
     report = json.loads((tmp_path / "out" / "seeds.json").read_text())
     rows = {row["method"]: row for row in report["rows"]}
     assert rows["gradcam"]["miou"]["value"] > 2 * max(rows[name]["miou"]["value"] for name in seeds.BASELINES)
-    assert Image.open(tmp_path / "out" / "seeds.png").width > 600
+    assert Image.open(tmp_path / "out" / "seeds.webp").width > 600
     monkeypatch.setattr(seeds, "counted", lambda *args: pytest.fail("done before"))
     seeds.main(3, tmp_path / "out", tmp_path / "work")
     assert json.loads((tmp_path / "out" / "seeds.json").read_text()) == report
