@@ -68,6 +68,12 @@ def main(
         rows += [summary(net.name, method, records) for method in METHODS]
     command = f"python -m experiments.paper.adversarial --data {data} --pictures {pictures}"
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
+    table(rows, data, nets[-1].name, stamp(command, pictures=pictures), out / f"adversarial-{data}")
+    keep_sheet(out / f"adversarial-{data}.webp", shown(nets[-1], data, root))
+
+
+def table(rows: Sequence[dict[str, Any]], data: str, drawn: str, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table; below it stands the picture, of the network `drawn`."""
     head = (
         "network", "pictures", "fooled", "steps", "largest change /255", "p of the true class before", "after",
         "method", "n", "points at the true class before %", "after %", "rank correlation before, after", "centre %",
@@ -90,11 +96,9 @@ def main(
         "standard error over pictures. The paper shows one such picture and gives no figures.",
         "",
         f"![A picture that fools a network, and the maps of what is in it](adversarial-{data}.webp)",
-        *(["", f"Above: {nets[-1].name}. {CREDIT}"] if data == "real" else []),
+        *(["", f"Above: {drawn}. {CREDIT}"] if data == "real" else []),
     ]
-    report = {**stamp(command, pictures=pictures), "rows": rows}
-    show(out / f"adversarial-{data}", report, head, cells, [f"`{command}`"], below)
-    keep_sheet(out / f"adversarial-{data}.webp", shown(nets[-1], data, root))
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> list[dict[str, Any]]:

@@ -69,6 +69,11 @@ def main(
         write_whole(pictures / f"failure-modes-{net.name}.jpg".replace(" ", "-"), partial(picture.save, format="JPEG"))
     command = f"python -m experiments.paper.failure_modes --data {data}" + (f" --limit {limit}" if limit else "")
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
+    table(rows, TOLERANCE[data], stamp(command, pictures=len(names)), out / f"failure-modes-{data}")
+
+
+def table(rows: Sequence[dict[str, Any]], tolerance: int, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table."""
     head = ("network", "method", "pictures", "n", *FIGURES.values())
     cells = [
         [row["network"], row["method"], row["pictures"], str(row["n"])]
@@ -77,18 +82,11 @@ def main(
     ]
     below = [
         "",
-        f"A hit: the maximum lies in a box of the true class, tolerance {TOLERANCE[data]} pixels. Boxes are those at "
+        f"A hit: the maximum lies in a box of the true class, tolerance {tolerance} pixels. Boxes are those at "
         "15 % of the maximum. Wrong, near: the true class is among the five surest. ± standard error over pictures. "
         "The paper shows such pictures and gives no figures.",
     ]
-    show(
-        out / f"failure-modes-{data}",
-        {**stamp(command, pictures=len(names)), "rows": rows},
-        head,
-        cells,
-        [f"`{command}`"],
-        below,
-    )
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def rows_of(records: Sequence[Record], tolerance: int) -> list[dict[str, Any]]:

@@ -42,6 +42,21 @@ def main(
     vqa = models.load(model)
     layers = [f"features.{i}" for i, module in enumerate(vqa.convolutions) if isinstance(module, nn.ReLU)]
     sides = sides_of(vqa, layers)
+    drawn = vignettes.draw(vignettes.seed(split, shown))
+    question = asked(drawn)
+    if question is None:
+        raise typer.BadParameter(f"Picture {shown} has no question for a colour or a kind; draw another with --shown.")
+    rows = measured(vqa, layers, sides, pictures, split)
+    command = f"python -m experiments.paper.layer_by_layer --model {model} --pictures {pictures} --split {split}"
+    command += f" --shown {shown}"
+    answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
+    path = out / f"layers-{model.removeprefix('vignette-')}"
+    table(rows, f"“{question.text}?” – “{answer}”", stamp(command, pictures=pictures), path)
+    keep_sheet(path.with_suffix(".webp"), draw(vqa, drawn, layers, sides))
+
+
+def measured(model: Any, layers: list[str], sides: dict[str, int], pictures: int, split: str) -> list[dict[str, Any]]:
+    """Rows of the table, a layer each: pointing, and the agreement with the layer before."""
     same: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     hits: defaultdict[str, list[bool]] = defaultdict(list)
     for i in track(range(pictures), "pictures"):
@@ -49,7 +64,7 @@ def main(
         question = asked(scene)
         if question is None:
             continue
-        maps = {layer: mmcam.explain_answer(vqa, scene.image, question.text, layer=layer) for layer in layers}
+        maps = {layer: mmcam.explain_answer(model, scene.image, question.text, layer=layer) for layer in layers}
         if maps[layers[-1]].target != question.answer:
             continue
         mask = scene.mask(question.things)
@@ -58,8 +73,11 @@ def main(
         for first, second in pairwise(layers):
             size = (min(sides[first], sides[second]),) * 2
             same[first, second].append(rank_correlation(maps[first].cam, maps[second].cam, size))
-    command = f"python -m experiments.paper.layer_by_layer --model {model} --pictures {pictures} --split {split}"
-    rows = [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
+    return [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
+
+
+def table(rows: list[dict[str, Any]], drawn: str, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table; below it stands the picture of the question and answer `drawn`."""
     head = ("layer", "resolution", "questions", "pointing %", "n", "rank correlation with the layer before")
     cells = []
     for row in rows:
@@ -68,29 +86,14 @@ def main(
         line.append(with_error(hit, 100))
         line += [str(same_as["n"]), with_error(same_as, digits=2)] if same_as else ["", ""]
         cells.append(line)
-    name = f"layers-{model.removeprefix('vignette-')}"
-    drawn = vignettes.draw(vignettes.seed(split, shown))
-    question = asked(drawn)
-    if question is None:
-        raise typer.BadParameter(f"Picture {shown} has no question for a colour or a kind; draw another with --shown.")
-    answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
     below = [
         "",
         "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many "
         "maps are empty at neither layer.",
         "",
-        f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.webp)",
+        f"{drawn}: ![Grad-CAM at every layer, and the model's own attention]({path.name}.webp)",
     ]
-    show(
-        out / name,
-        {**stamp(command, pictures=pictures), "rows": rows},
-        head,
-        cells,
-        [f"`{command} --shown {shown}`"],
-        below,
-    )
-    figure = draw(vqa, drawn, layers, sides)
-    keep_sheet(out / f"{name}.webp", figure)
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def asked(scene: vignettes.Vignette) -> vignettes.Question | None:

@@ -153,7 +153,7 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
     left = [f"{each['network']}, {each['method']}: {each['why']}" for each in report["left out"]]
     below = ["", f"![Error by share of the maximum](localisation-{data}.png)", ""]
     below += [f"{line}\n" for line in (*PUBLISHED_POINTING, *(f"Left out: {why}" for why in left))]
-    show(path, report, head, cells, [f"`{report['command']}`", "", told(report, data)], below)
+    show(path, report, head, cells, [f"`{report['command']}`", "", legend(report, data)], below)
 
 
 def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
@@ -190,7 +190,7 @@ def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
 GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
 
 
-def told(report: dict[str, Any], data: str) -> str:
+def legend(report: dict[str, Any], data: str) -> str:
     """What the columns mean."""
     what = {
         "real": f"The first {report['pictures']} of 638 ILSVRC validation photographs, brought back to their original "

@@ -183,10 +183,10 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
         cells.append([f"published: {name}", method, "", every, "", difficult, "", ""])
     for name, method, rejecting in PUBLISHED_MODIFIED if data == "coco" else ():
         cells.append([f"published: {name}", method, "", "", "", "", rejecting, ""])
-    show(path, report, head, cells, [f"`{report['command']}`", "", told(report, data)])
+    show(path, report, head, cells, [f"`{report['command']}`", "", legend(report, data)])
 
 
-def told(report: dict[str, Any], data: str) -> str:
+def legend(report: dict[str, Any], data: str) -> str:
     """What the pictures are and what the columns mean."""
     what = {
         "vignettes": "test vignettes; the masks are exact, and the very pixel has to be hit.",

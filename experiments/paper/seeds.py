@@ -62,6 +62,12 @@ def main(
         {"method": method, "pictures": pictures, **figures(method, own)} for method in (*METHODS, *BASELINES)
     ]
     command = f"python -m experiments.paper.seeds --pictures {pictures}"
+    table(rows, stamp(command, pictures=pictures, seed=SEED), out / "seeds")
+    keep_sheet(out / "seeds.webp", drawn(model, 4))
+
+
+def table(rows: Sequence[dict[str, Any]], stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table, the published figures in it."""
     head = (
         "seeds of",
         "n",
@@ -71,27 +77,21 @@ def main(
         "of things found %",
     )
     keys = ("miou", "precision", "background", "recall")
-    cells = [[row["method"], str(pictures), *(with_error(row[key], 100, bounds=0) for key in keys)] for row in rows]
+    cells = [
+        [row["method"], str(row["pictures"]), *(with_error(row[key], 100, bounds=0) for key in keys)] for row in rows
+    ]
     cells.append(["published: CAM, after SEC's training on VOC12", "", "44.6", "", "", ""])
     cells.append(["published: Grad-CAM (VGG-16), the same", "", "49.6", "", "", ""])
     below = [
         "",
-        f"vignette-classifier, the kinds that are in each of the first {pictures} test vignettes. mIoU over the kinds, "
-        "cells without a seed counting as not found. In brackets 95 % intervals, "
+        f"vignette-classifier, the kinds that are in each of the first {stamped['pictures']} test vignettes. mIoU over "
+        "the kinds, cells without a seed counting as not found. In brackets 95 % intervals, "
         f"{RESAMPLES} resamplings of the pictures, seed {SEED}. The published figures are of segmentations that a "
         "network learnt from such seeds, so they do not compare with these.",
         "",
         "![Seeds beside the truth](seeds.webp)",
     ]
-    show(
-        out / "seeds",
-        {**stamp(command, pictures=pictures, seed=SEED), "rows": rows},
-        head,
-        cells,
-        [f"`{command}`"],
-        below,
-    )
-    keep_sheet(out / "seeds.webp", drawn(model, 4))
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def figures(method: str, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
