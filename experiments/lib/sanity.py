@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
-from experiments.lib.tables import with_error
+from experiments.lib.tables import with_count
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.sanity import similarity, structural_similarity
 
@@ -45,4 +45,4 @@ def told(figure: Mean) -> str:
     """A figure, its standard error, and how many pictures it is of if some had to be left out."""
     if not figure.n:
         return "all empty"
-    return with_error(figure, digits=2) + (f" ({figure.n})" if figure.undefined else "")
+    return with_count(figure, 2)

@@ -1,4 +1,4 @@
-"""Pictures, the network that classifies them, and the class of each that is explained: vignettes and photographs."""
+"""Vignettes, ILSVRC's photographs and VOC's: a network that classifies them, and the classes that are explained."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 import mmcam
 import models
+from experiments.lib.given_network import finetuned
 from experiments.lib.photographs import networks, validation
-from mmcam.datasets import vignettes
+from mmcam.datasets import vignettes, voc
+from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
 
 WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "voc": None}
 """Which pictures, and how many unless told otherwise; None: all there are."""
@@ -83,3 +85,23 @@ def certain(net: Net) -> Iterator[Asked]:
             found = bool(model(x[None])[0, label] > 0)
         if found:
             yield Asked(str(i), x, (label,))
+
+
+def of_voc(text: str) -> Net:
+    """A network that was finetuned to VOC's classes, from NAME=FILE."""
+    name, model, preprocess, outputs = finetuned(text)
+    if outputs != len(VOC_CLASSES):
+        raise typer.BadParameter(
+            f"{text} has {outputs} outputs; finetune the network to VOC's {len(VOC_CLASSES)} classes."
+        )
+    return Net(name, model.to(memory_format=torch.channels_last), preprocess, torch.sigmoid)
+
+
+def annotated(root: Path, net: Net, count: int | None) -> Iterator[Asked]:
+    """VOC's val photographs with every class that is there; one that shows only difficult things is left out."""
+    try:
+        for photo in islice((p for p in voc.detection(root, "val") if p.names()), count):
+            x = net.preprocess(mmcam.load_image(photo.path))[0]
+            yield Asked(photo.path.stem, x, tuple(VOC_CLASSES.index(name) for name in photo.names()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

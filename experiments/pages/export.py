@@ -6,18 +6,14 @@ python -m experiments.pages.export --format tex seeds models    # two of them, f
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from pylatexenc.latexencode import UnicodeToLatexEncoder
-from tabulate import tabulate
 
+from experiments.lib.export import comma_separated, latex, parts_of
 from experiments.lib.tables import keep
 
 RESULTS: Final = Path("experiments/results")
@@ -43,51 +39,9 @@ def main(
         if format == Format.csv:
             text = comma_separated(json.loads(source.read_text())["rows"])
         else:
-            text = "\n".join(latex(*table) for table in tables(source.with_suffix(".md").read_text()))
+            text = "\n".join(latex(part.head, part.rows) for part in parts_of(source.with_suffix(".md").read_text()))
         keep(out / f"{name}.{format}", text)
         print(out / f"{name}.{format}")
-
-
-def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV with a column for every figure in any of them; "pointing.low" is `low` within `pointing`."""
-    flat = [dict(leaves(row)) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
-
-
-def leaves(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The figures of a row by their dotted names; a list stays one entry."""
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{before}{name}.")
-        else:
-            yield before + name, value
-
-
-def tables(page: str) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """Head and rows of every table on a page of Markdown, in order."""
-    lines: list[str] = []
-    for line in [*page.splitlines(), ""]:
-        if line.startswith("| ") or (lines and line.startswith("|-")):
-            lines.append(line)
-        elif lines:
-            head, _, *rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines]
-            yield head, rows
-            lines = []
-
-
-def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""A table for ``\input``, with the rules of the booktabs package; what LaTeX cannot take as it is, is escaped."""
-    encode = UnicodeToLatexEncoder(unknown_char_policy="fail").unicode_to_latex
-    cells = [[encode(cell) for cell in row] for row in (head, *rows)]
-    made = tabulate(cells[1:], cells[0], tablefmt="latex_raw", disable_numparse=True)
-    for rule in ("toprule", "midrule", "bottomrule"):
-        made = made.replace(r"\hline", rf"\{rule}", 1)
-    return f"% needs \\usepackage{{booktabs}}\n{made}\n"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import torch
 import typer
 
 import mmcam
-from experiments.paper.ablations import WHOLE, figures, judged, main, settings_of, vignette
+from experiments.lib.ablated import WHOLE, figures, judged, settings_of
+from experiments.paper.ablations import main, vignette
 from mmcam.image import Geometry
 
 SUBJECT = vignette(3)

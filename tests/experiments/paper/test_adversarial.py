@@ -70,7 +70,7 @@ def test_on_vignettes_and_on_again(tmp_path, monkeypatch):
     assert rows["gradcam"]["fooled"] == 2
     assert rows["gradcam"]["before"]["n"] == rows["gradient"]["before"]["n"] >= 2
     assert rows["gradcam"]["sure before"]["value"] > 0.5 > 1e-4 > rows["gradcam"]["sure after"]["value"]
-    assert Image.open(tmp_path / "out" / "adversarial-vignettes.png").width > 600
+    assert Image.open(tmp_path / "out" / "adversarial-vignettes.webp").width > 600
     (path,) = (tmp_path / "work").iterdir()
     lines = path.read_text()
     monkeypatch.setattr(adversarial, "judged", lambda *args: pytest.fail("done before"))

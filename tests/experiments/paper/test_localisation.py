@@ -11,7 +11,7 @@ from records import record
 from torchvision import models as zoo
 
 import mmcam
-from experiments.lib import boxes, modified_game
+from experiments.lib import boxes, located, modified_game
 from experiments.paper import localisation
 from tests.datasets.test_imagenet import NAME, OBJECT, XML
 
@@ -55,7 +55,7 @@ def test_official_files_give_a_table_a_picture_and_records(ilsvrc):
     text = (ilsvrc / "out" / "localisation-ilsvrc.md").read_text()
     assert "| published: VGG-16 | Grad-CAM | 50000 | 30.38 | 10.89 | 56.51 | 46.41 |" in text
     assert Image.open(ilsvrc / "out" / "localisation-ilsvrc.png").width > 300
-    assert {path.suffix for path in (ilsvrc / "out").iterdir()} == {".json", ".csv", ".md", ".tex", ".png"}
+    assert {path.suffix for path in (ilsvrc / "out").iterdir()} == {".json", ".md", ".png"}
 
 
 def test_goes_on_where_it_was_stopped(ilsvrc, monkeypatch):
@@ -110,7 +110,7 @@ def test_the_papers_layers_are_read():
 def test_figures_by_hand():
     hit = record("a", [7, 1, 2, 3, 4], {"7": [[0, 0, 49, 39]]}, {n: [0, 0, 49, 39] for n in (7, 1, 2, 3, 4)})
     beside = record("b", [7, 1, 2, 3, 4], {"7": [[60, 50, 99, 79]]}, {n: [0, 0, 9, 9] for n in (7, 1, 2, 3, 4)})
-    found = localisation.figures([hit, beside], tolerance=0)
+    found = located.figures([hit, beside], tolerance=0)
     assert found["localisation top-1"]["value"] == found["localisation top-5"]["value"] == 0.5
     assert found["classification top-1"]["value"] == 0
     assert found["pointing"]["value"] == 0.5

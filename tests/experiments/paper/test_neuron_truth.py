@@ -8,7 +8,7 @@ import pytest
 
 import models
 from experiments.lib.detectors import DETECTORS
-from experiments.paper import neuron_truth
+from experiments.lib.neurons import detectors, targets, texts
 
 
 def test_the_card_says_how_many_units_were_trained_for_a_fact():
@@ -25,7 +25,7 @@ def test_detectors_of_both_groups(name, threshold):
     iou = found.both.numpy() / (found.active + found.truth - found.both).clamp(min=1).numpy()
     best = [found.concepts[i] for i in iou.argmax(1)]
     for group, units in (("all", range(384)), ("trained for a fact", range(271)), ("free", range(271, 384))):
-        row = neuron_truth.detected(found, threshold, group)
+        row = detectors.detected(found, threshold, group)
         named = [best[unit] for unit in units if iou[unit].max() > threshold]
         assert row["units"] == len(units)
         assert row["detectors"] == {c: sum(n.category == c for n in named) for c in found.categories}
@@ -36,13 +36,13 @@ def test_detectors_of_both_groups(name, threshold):
 def test_texts_of_free_units_only(tmp_path, monkeypatch):
     """A free text names nothing but what free units detect, and errors count pictures, not texts."""
     found = models.dissection("vignette-classifier")
-    monkeypatch.setattr(neuron_truth, "MODELS", ("vignette-classifier",))
-    monkeypatch.setattr(neuron_truth, "dissected", lambda *_: found)
-    monkeypatch.setattr(neuron_truth, "SETTINGS", neuron_truth.SETTINGS[:2])
-    neuron_truth.texts(3, 1000, tmp_path, tmp_path, "command")
+    monkeypatch.setattr(texts, "MODELS", ("vignette-classifier",))
+    monkeypatch.setattr(texts, "dissected", lambda *_: found)
+    monkeypatch.setattr(texts, "SETTINGS", texts.SETTINGS[:2])
+    texts.show_texts(texts.texts(3, 1000, tmp_path), 3, tmp_path, "command")
     every, free = json.loads((tmp_path / "neuron-text.json").read_text())["rows"]
     assert (every["units"], free["units"]) == ("all", "free")
-    said = list(neuron_truth.said("vignette-classifier", models.load("vignette-classifier"), 3))
+    said = list(targets.right_targets("vignette-classifier", models.load("vignette-classifier"), 3))
     names = found.names(0.04).units
     for row, first in ((every, 0), (free, 271)):
         known = [(n.category, n.name) for unit, n in names.items() if unit >= first]
@@ -52,7 +52,7 @@ def test_texts_of_free_units_only(tmp_path, monkeypatch):
             top = [unit for unit in np.argsort(-contribution)[:5] if contribution[unit] > 0]
             mine = {(names[u].category, names[u].name) for u in top if u >= first and u in names}
             if mine:
-                true = neuron_truth.facts(one.scene)
+                true = targets.facts(one.scene)
                 told.append(
                     (one.scene.truth.seed, np.mean([n in true for n in mine]), np.mean([n in true for n in known]))
                 )
