@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.lib.judging import KINDS
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, binomial, show_parts, with_error
 from models import WEIGHTS
 
@@ -30,7 +31,7 @@ Cards = Mapping[str, dict[str, Any]]
 
 
 def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results")) -> None:
-    """Write models.json, .csv, .md and .tex."""
+    """Write models.json and .md."""
     parts, rows = [], []
     for task, names in KINDS.items():
         cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}
@@ -61,7 +62,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Pat
         "the words and questions of one picture are not independent of one another. Scores of whole corpora "
         "(average precision, BLEU, CIDEr) have none in the cards.",
     ]
-    show_parts(out / "models", {"command": command, "rows": rows}, parts, above)
+    show_parts(out / "models", {**stamp(command), "rows": rows}, parts, above)
 
 
 def scored(cards: Cards) -> Iterator[tuple[str, str]]:
