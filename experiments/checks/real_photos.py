@@ -24,7 +24,7 @@ import mmcam
 from experiments.lib.photographs import CLASSES, FREE_WITH_CREDIT, Network, networks, validation
 from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
-from experiments.lib.tables import show
+from experiments.lib.tables import show, with_error
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation import mean
 from mmcam.evaluation.localisation import covered
@@ -120,7 +120,9 @@ def told(row: dict[str, Any], key: str) -> str:
     """A number, or a share and its standard error; "" where there was no such photograph."""
     if key not in row:
         return ""
-    return f"{row[key]:.1f} ± {row[key + ERROR]:.1f}" if key + ERROR in row else str(row[key])
+    if key + ERROR not in row:
+        return str(row[key])
+    return with_error({"value": row[key], "standard_error": row[key + ERROR]})
 
 
 if __name__ == "__main__":

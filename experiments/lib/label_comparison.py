@@ -15,7 +15,7 @@ from experiments.lib.protocol import METHODS
 from experiments.lib.records import add, read
 from experiments.lib.sanity import compared, figures, maps, told
 from experiments.lib.sheets import keep_plot
-from experiments.lib.tables import show
+from experiments.lib.tables import show, with_error
 from mmcam.evaluation import Mean, mean
 from mmcam.places.find import find_layer
 from models import Classifier
@@ -76,7 +76,7 @@ def table(
         cells.append(line)
     trained = "; ".join(
         f"{name} (seed {card['seed']}): {card['accuracy']:.1%} of {card['pictures']} training labels right after "
-        f"{card['epochs']} epochs, {card['unseen']['value']:.1%} ± {card['unseen']['standard_error']:.1%} of "
+        f"{card['epochs']} epochs, {with_error(card['unseen'], 100)} % of "
         f"{card['unseen']['pictures']} unseen pictures' true kinds"
         for name, card in cards.items()
     )

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import typer
 
+from experiments.lib.tables import with_error
+
 RESULTS: Final = Path("experiments/results")
 PHOTO_NETWORKS: Final = ("MobileNetV2", "SqueezeNet 1.0")
 
@@ -37,19 +39,13 @@ def cell(table: str, key: str, scale: float = 100, digits: int = 1, **where: Any
     if len(own) != 1:
         raise KeyError(f"{table} has {len(own)} rows with {where}")
     value: Any = own[0]
-    error = None
     for part in key.split("."):
         beside = value
         value = value[part]
-    if isinstance(value, dict):
-        beside, value = value, value["value"]
-    for spread in (f"{key} s.e.", f"{key}_se", "standard_error"):
-        error = beside.get(spread) if error is None else error
-    if error is not None:
-        return f"{scale * value:.{digits}f} ± {scale * error:.{digits}f}"
-    if beside.get("low") is not None and "high" in beside:
-        return f"{scale * value:.{digits}f} ({scale * beside['low']:.0f}–{scale * beside['high']:.0f})"
-    return f"{scale * value:.{digits}f}"
+    if not isinstance(value, dict):  # the error lies beside the figure, under one of these names
+        errors = (beside.get(name) for name in (f"{key} s.e.", f"{key}_se", "standard_error"))
+        value = {"value": value, "standard_error": next((error for error in errors if error is not None), None)}
+    return with_error(value, scale, digits, bounds=0)
 
 
 def listed(name: str, key: str, methods: Sequence[str], **how: Any) -> str:

@@ -49,7 +49,11 @@ def show(
 def show_parts(
     path: Path, report: Mapping[str, Any], parts: Sequence[Part], above: Sequence[str], below: Sequence[str] = ()
 ) -> None:
-    """The same of a page with several tables."""
+    """The same of a page with several tables.
+
+    Raises:
+        KeyError: the report has no stamp.
+    """
     lines = list(above)
     for part in parts:
         table = Table(*part.head, title=part.title or None)
@@ -59,9 +63,7 @@ def show_parts(
         lines += ["", *([part.title, ""] if part.title else [])]
         lines += ["| " + " | ".join(part.head) + " |", "|---" * len(part.head) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in part.rows]
-    lines += below
-    if "commit" in report:
-        lines += ["", line_of(report)]
+    lines += [*below, "", line_of(report)]
     keep(path.with_suffix(".json"), json.dumps(report, indent=1))
     keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
 

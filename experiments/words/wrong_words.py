@@ -16,7 +16,7 @@ import typer
 
 from experiments.lib.judging import KINDS, Judged, judged
 from experiments.lib.stamp import stamp
-from experiments.lib.tables import show
+from experiments.lib.tables import show, with_error
 from mmcam.evaluation import mean
 
 FELL = ("meant", "alike", "another", "none", "empty")
@@ -45,7 +45,7 @@ def main(
     head = ("model", "word or question", "", "n", *(f"{where} %" for where in FELL))
     cells = [
         [row["model"], row["category"], "right" if row["right"] else "wrong", str(row["n"])]
-        + [f"{100 * row[where]:.0f} ± {100 * row[f'{where} s.e.']:.0f}" for where in FELL]
+        + [with_error({"value": row[where], "standard_error": row[f"{where} s.e."]}, 100, 0) for where in FELL]
         for row in rows
     ]
     below = [

@@ -80,3 +80,9 @@ def test_how_many_are_left_is_said_where_some_are_not():
     assert with_count(mean([0.0, 1.0, float("nan")]), 2) == "0.50 ± 0.50 (2)"
     assert with_count(mean([0.0, 1.0]), 2) == "0.50 ± 0.50"
     assert with_count(None) == ""
+
+
+def test_what_has_no_stamp_is_not_written(tmp_path):
+    with pytest.raises(KeyError):
+        show(tmp_path / "t", {"command": "python -m x", "rows": []}, ["a"], [["1"]], [])
+    assert list(tmp_path.iterdir()) == []

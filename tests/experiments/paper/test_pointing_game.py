@@ -8,10 +8,9 @@ import torch
 import typer
 from PIL import Image
 from torch import nn
-from torchvision import models as zoo
 
 import mmcam
-from experiments.lib import category_networks, pointing_records
+from experiments.lib import pointing_records
 from experiments.lib.category_networks import Net
 from experiments.lib.pointing_subjects import coco_game, vignette_game, voc_game
 from experiments.paper import pointing_game
@@ -219,18 +218,6 @@ def test_vignettes_ask_for_every_kind_that_can_be_seen():
         assert set(truth) <= {thing.kind for thing in scene.truth.things}
         assert all(np.array_equal(mask, scene.kind_mask(kind)) for kind, mask in truth.items())
         assert subject.tolerance == 0
-
-
-def test_a_networks_weights_say_how_many_outputs_it_has(tmp_path):
-    weights = tmp_path / "net.pth"
-    torch.save(zoo.squeezenet1_1(weights=None, num_classes=3).state_dict(), weights)
-    net = category_networks.network_of(f"squeezenet1_1={weights}", list(IDS))
-    assert net.outputs == {"person": [0], "dog": [1], "toothbrush": [2]}
-    assert net.preprocess.mode == "squash"
-    with pytest.raises(typer.BadParameter, match=r"net.pth: The network has 3 outputs; one with 2, one a category"):
-        category_networks.network_of(f"squeezenet1_1={weights}", ["a", "b"])
-    with pytest.raises(typer.BadParameter, match="--network is NAME=FILE"):
-        category_networks.network_of("squeezenet1_1", ["a", "b"])
 
 
 @pytest.mark.parametrize(

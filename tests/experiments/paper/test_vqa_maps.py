@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 import mmcam
 import models
-from experiments.lib import asking, text_prior, vqa_figures, vqa_pictures, vqa_subjects, vqa_tables
-from experiments.lib.human_prior import HumanPrior, cells
+from experiments.lib import asking, text_prior, vqa_pictures, vqa_subjects, vqa_tables
+from experiments.lib.human_prior import cells
 from experiments.lib.judging import KINDS
 from experiments.paper import vqa_maps
 from mmcam.datasets import vignettes
@@ -33,55 +33,6 @@ def quick(monkeypatch, tmp_path):
 def by_hand(mask):
     """A mask (224,224) at 14×14."""
     return mask.reshape(14, 16, 14, 16).mean((1, 3))
-
-
-def test_people_are_asked_about_other_pictures_questions_that_begin_alike(tmp_path):
-    a, b, c = (tmp_path / name for name in "abc")
-    one, two, three, four = (np.full((14, 14), value, np.float32) for value in (1, 2, 3, 4))
-    prior = HumanPrior(
-        [(a, "What is this?", one), (a, "what is that", two), (b, "What is here", three), (c, "How many", four)]
-    )
-    assert prior(b, "what  IS it")[0][0, 0] == 1.5  # both of a, not its own
-    assert prior(a, "What is this?")[0][0, 0] == 3
-    assert not prior(a, "What is this?")[1]
-    grid, fell_back = prior(c, "How many")  # no other one begins so
-    assert (grid[0, 0], fell_back) == (2, True)
-    assert HumanPrior([(a, "What is this?", one)])(a, "What is this?") == (None, True)
-
-
-def test_cells_are_averages_of_areas():
-    values = np.random.default_rng(0).random((2, 28, 42))
-    np.testing.assert_allclose(cells(values), values.reshape(2, 14, 2, 14, 3).mean((2, 4)), rtol=1e-6)
-    np.testing.assert_array_equal(cells(values[:, :14, :14]), values[:, :14, :14].astype(np.float32))
-
-
-def test_people_agree_by_the_mean_over_pairs():
-    one, two, three = np.random.default_rng(1).random((3, 14, 14))
-    pairs = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in ((one, two), (one, three), (two, three))]
-    assert vqa_figures.agreement([one, two, three]) == pytest.approx(np.mean(pairs))
-    assert vqa_figures.agreement([one, one, -one]) == pytest.approx(-1 / 3)  # 1, -1, -1
-    assert vqa_figures.agreement([one, two, np.zeros((14, 14))]) == pytest.approx(pairs[0]), "black maps have no ranks"
-    assert np.isnan(vqa_figures.agreement([one]))
-    assert np.isnan(vqa_figures.agreement([]))
-
-
-def test_a_map_is_compared_with_each_person_and_the_mask():
-    rng = np.random.default_rng(2)
-    cam, occlusion, first, second = rng.random((4, 14, 14)).astype(np.float32)
-    mask = np.zeros((28, 28), bool)
-    mask[:, 14:] = True
-    heatmap = np.ones((28, 28), np.float32)
-    heatmap[3, 20] = 9
-    case = vqa_subjects.Case(None, (first, second, np.zeros((14, 14))), mask, (None, False))
-    found = vqa_figures.figures(torch.from_numpy(cam), heatmap, case, occlusion)
-    each = [spearmanr(cam.ravel(), other.ravel()).statistic for other in (first, second)]
-    assert found["attended"] == pytest.approx(np.mean(each))
-    assert found["occlusion"] == pytest.approx(spearmanr(cam.ravel(), occlusion.ravel()).statistic)
-    assert found["mass"] == pytest.approx((28 * 14 + 8) / (28 * 28 + 8))
-    assert found["pointing"] == 1
-    empty = vqa_figures.figures(torch.zeros(14, 14), np.zeros((28, 28)), case, occlusion)
-    assert np.isnan(empty["occlusion"])
-    assert empty["pointing"] == empty["mass"] == 0
 
 
 @pytest.mark.parametrize("name", KINDS["answer"])
