@@ -60,7 +60,8 @@ def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Pat
         "Every cell: test / held-out combinations, 3,000 pictures each. ±: standard error of a share of n, "
         "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as "
         "the words and questions of one picture are not independent of one another. Scores of whole corpora "
-        "(average precision, BLEU, CIDEr) have none in the cards.",
+        "(average precision, BLEU, CIDEr) have none in the cards. A score was measured when its model was trained; the "
+        "last line says what put them together.",
     ]
     show_parts(out / "models", {**stamp(command), "rows": rows}, parts, above)
 
