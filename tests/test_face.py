@@ -10,11 +10,13 @@ import mmcam
 
 PAGE = (Path(__file__).parents[1] / "docs" / "research.md").read_text()
 TABLE = PAGE[PAGE.index("## The whole face") :]
-NAMES = sorted(name for cell in re.findall(r"^\| (`.*?) \|", TABLE, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell))
+NAMES = sorted(
+    name for cell in re.findall(r"^\| (`.*?) \|", TABLE, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+)
 
 
 def test_the_table_names_the_whole_face():
-    assert NAMES == sorted(set(mmcam.__all__) - {"__version__"})
+    assert sorted(set(mmcam.__all__) - {"__version__"}) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, QuestionExplanation
-from mmcam.image import Batch, Picture
+from mmcam.image import Batch, PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, vqa
 from mmcam.tasks.asked import Label, one_each, quoted, titled
@@ -23,7 +23,7 @@ from mmcam.tasks.vqa import AnswerScore
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -39,7 +39,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -55,7 +55,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -71,7 +71,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     question: str | Sequence[str],
     answer: str | int | None = None,
     *,
@@ -87,7 +87,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     question: str | Sequence[str],
     answer: str | int | None = None,
     *,

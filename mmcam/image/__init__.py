@@ -2,7 +2,7 @@
 
 from mmcam.image.batch import Batch, prepare
 from mmcam.image.geometry import Geometry
-from mmcam.image.open import MAX_PIXELS, Picture, load_image
+from mmcam.image.open import MAX_PIXELS, PictureLike, load_image
 from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, preprocess_of
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "MAX_PIXELS",
     "Batch",
     "Geometry",
-    "Picture",
+    "PictureLike",
     "Preprocess",
     "load_image",
     "prepare",

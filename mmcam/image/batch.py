@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from mmcam.errors import PictureError
 from mmcam.image.geometry import Geometry
-from mmcam.image.open import NOT_FINITE, load_image
+from mmcam.image.open import NOT_FINITE, PictureLike, load_image
 from mmcam.image.preprocess import Preprocess
 
 
@@ -27,7 +26,9 @@ class Batch:
     single: bool
 
 
-def prepare(images: Any, preprocess: Preprocess, device: torch.device, dtype: torch.dtype) -> Batch:
+def prepare(
+    images: PictureLike | Sequence[PictureLike], preprocess: Preprocess, device: torch.device, dtype: torch.dtype
+) -> Batch:
     """Make one batch of whatever the user calls a picture, or a list of them.
 
     Float tensors (C,H,W) or (N,C,H,W) are taken as prepared inputs and pass unchanged; everything else goes through
@@ -36,9 +37,14 @@ def prepare(images: Any, preprocess: Preprocess, device: torch.device, dtype: to
     Raises:
         PictureError: no picture at all, or one that cannot be used.
     """
-    stacked = isinstance(images, (Tensor, np.ndarray)) and images.ndim == 4
-    single = not stacked and (not isinstance(images, Sequence) or isinstance(images, str))
-    sources: list[Any] = [images] if single else list(images)
+    sources: list[PictureLike]
+    if isinstance(images, (Tensor, np.ndarray)):
+        single = images.ndim != 4
+        sources = [images] if single else list(images)
+    elif isinstance(images, Sequence) and not isinstance(images, str):
+        single, sources = False, list(images)
+    else:
+        single, sources = True, [images]
     if not sources:
         raise PictureError("There is no picture in the list; pass at least one.")
     inputs, pictures, geometries = [], [], []
@@ -56,7 +62,7 @@ def prepare(images: Any, preprocess: Preprocess, device: torch.device, dtype: to
     return Batch(torch.stack(inputs), pictures, geometries, single)
 
 
-def _input_of(source: Any, preprocess: Preprocess) -> tuple[Tensor, Image.Image, Geometry]:
+def _input_of(source: PictureLike, preprocess: Preprocess) -> tuple[Tensor, Image.Image, Geometry]:
     """One picture's input, what it looks like, and the way back to its pixels."""
     if not (isinstance(source, Tensor) and source.is_floating_point()):
         picture = load_image(source)

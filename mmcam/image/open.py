@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from mmcam.errors import PictureError
 
+PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
+"""What `load_image` opens."""
+
 # Pillow refuses pictures above twice its own limit; the same bound holds for pictures we would make by resizing.
 MAX_PIXELS = 178_956_970
-
-Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
-"""A picture: its path, itself, or its values; of four dimensions, arrays and tensors are several pictures."""
 
 NOT_FINITE = "The picture holds NaN or infinite values; pass finite ones."
 
 
-def load_image(source: Any) -> Image.Image:
+def load_image(source: PictureLike) -> Image.Image:
     """Open anything that shows a picture as 8-bit RGB, upright.
 
     Args:
