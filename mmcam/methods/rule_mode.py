@@ -121,11 +121,8 @@ class _TwoFaced(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        kept = [tensor.detach() for tensor in ctx.saved_tensors]
-        # What a rule computes is no part of the network: no mode may replace it in turn.
-        with torch._C.DisableTorchFunction():
-            if ctx.face.second:
-                given = ctx.rule(ctx.operation, *gradients, *kept)
-            else:
-                given = ctx.operation.derivative(*gradients, *kept)
+        if ctx.face.second:
+            given = ctx.rule(ctx.operation, *gradients, *ctx.saved_tensors)
+        else:
+            given = ctx.operation.derivative(*gradients, *ctx.saved_tensors)
         return None, None, None, *(given if isinstance(given, tuple) else (given,))

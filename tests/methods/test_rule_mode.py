@@ -276,6 +276,21 @@ def test_a_table_and_a_method_with_rules_of_its_own_both_hold():
     torch.testing.assert_close(got, attribute(net, x, [0], method="guided_backprop") / 4)  # two convolutions
 
 
+def test_what_a_rule_computes_is_seen_by_no_table():
+    """PyTorch sets the modes aside for a backward pass, so that a rule which runs its layer does not call itself."""
+    depths = []
+
+    def rule(operation, gradient, x):
+        depths.append(torch._C._len_torch_function_stack())
+        return operation.derivative(gradient, x)
+
+    net, x = seeded(Plain), pictures(2, 8).requires_grad_()
+    with backward_rules("outer", {"linear": rule}), backward_rules("inner", {"conv2d": rule}):
+        net(x)[:, 0].sum().backward()
+        torch.autograd.grad(net(x)[:, 0].sum(), x)
+    assert depths == [0] * 8
+
+
 def test_an_unknown_kind_names_those_there_are():
     with (
         pytest.raises(ExplainError, match=r"no kind of operation 'conv'; rules are for linear, conv2d, .*, relu\."),
