@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcam.errors import ExplainError
-from mmcam.methods.cam import chosen, weighted_sum
+from mmcam.methods.cam import weighted_sum
+from mmcam.methods.cam_family import chosen
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.variants import ROWS, activation_scores, activations_of, chunks, picture_scores
 
@@ -130,7 +131,7 @@ def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: An
 
     Args:
         question: what is asked.
-        units, mask: channels and cells of the layer that count (see `mmcam.methods.cam`).
+        units, mask: channels and cells of the layer that count (see `mmcam.methods.cam_family`).
         rows: pictures sent through the model at a time.
     """
     q, x = question, question.x

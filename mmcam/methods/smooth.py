@@ -12,7 +12,8 @@ from torch import Tensor
 from mmcam.engine.modules import independent
 from mmcam.errors import ExplainError
 from mmcam.methods import registry
-from mmcam.methods.cam import chosen, collect, plus_plus
+from mmcam.methods.cam import plus_plus
+from mmcam.methods.cam_family import chosen, collect
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.relu_rules import Rule
 from mmcam.methods.variants import ROWS, activations_of, chunks, picture_scores
