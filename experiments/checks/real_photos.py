@@ -34,7 +34,7 @@ from mmcam.evaluation import mean
 from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, chance, inside
 from mmcam.files import write_whole
-from mmcam.model_spec import read_state
+from mmcam.models.state import read_state
 
 CLASSES = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
 ERROR = " ± s.e."

@@ -19,8 +19,8 @@ from torchvision import models as zoo
 
 import mmcam
 from mmcam import ExplainError, Preprocess
-from models import foreign
 from models.encoder import Features
+from models.foreign import infos as infos_module
 from models.foreign import load_attend_tell, load_neuraltalk2, read_infos, resnet_features
 
 WORDS = ("a", "dog", "café", "runs", "on", "UNK")
@@ -360,7 +360,7 @@ def test_what_data_may_be_is_all_they_can_make(opcodes, tmp_path):
     with pytest.raises(ExplainError, match=r"infos\.pkl (names|cannot be read)"):
         read_infos(path)
     assert dict(vars(argparse.Namespace)) == before
-    assert foreign._Options(a=1) == argparse.Namespace(a=1)
+    assert infos_module._Options(a=1) == argparse.Namespace(a=1)
 
 
 def test_infos_that_are_none(tmp_path):
