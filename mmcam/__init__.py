@@ -1,5 +1,6 @@
 """Which part of a picture made a model choose a class, say a word of a caption, or answer a question."""
 
+from mmcam import models
 from mmcam.adapters.transformers import wrap
 from mmcam.engine.run import Evidence
 from mmcam.errors import ExplainError, IndependentError, PictureError
@@ -56,6 +57,7 @@ __all__ = [
     "explain_similarity",
     "grounding",
     "load_image",
+    "models",
     "record",
     "register",
     "register_cam",

@@ -15,7 +15,7 @@ from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.pointing import inside
 from mmcam.files import write_whole
-from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
+from mmcam.models import default, dissection, load
 
 SHOWN = ("colour", "kind", "texture", "relation", "left_right", "part", "exists")
 """Question types in the order the tour prefers them; each is about things one can point at."""
@@ -31,7 +31,7 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     begin = time.perf_counter()
     scene = vignettes.draw(seed)
     picture = write_whole(out / "picture.png", lambda file: scene.image.save(file, "PNG"))
-    classifier, captioner, vqa = (load_model(BUNDLED[task])[0] for task in ("class", "caption", "answer"))
+    classifier, captioner, vqa = (load(default(task)) for task in ("class", "caption", "answer"))
 
     kind = max(scene.truth.things, key=lambda thing: (thing.box[2] - thing.box[0]) * (thing.box[3] - thing.box[1])).kind
     by_class = mmcam.explain_class(classifier, scene.image, kind)
@@ -58,7 +58,7 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     if question.things:
         say(f"   It looked most at {answer.peak()}: {_verdict(answer, scene.mask(question.things))}")
 
-    units = {task: bundled_dissection(BUNDLED[task]) for task in ("class", "caption", "answer")}
+    units = {task: dissection(default(task)) for task in ("class", "caption", "answer")}
     others = [thing.kind for thing in scene.truth.things if thing.kind != kind]
     rather = mmcam.explain_class(classifier, scene.image, kind, contrast=others[0] if others else None)
     why = rather.why(units["class"])

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Seeing
-from models.speaker import Parts, split_words
+from .encoder import Seeing
+from .speaker import Parts, split_words
 
 PAD, UNKNOWN = 0, 1  # token i + 2 is vocabulary[i]
 
@@ -60,7 +60,8 @@ class Answerer(Seeing):
 
     def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
         """Pre-softmax scores (R, answers) of R questions, one for each row the encoder gives for `x`."""
-        return self(x, *self.tokens(questions, x.device))
+        scores: Tensor = self(x, *self.tokens(questions, x.device))
+        return scores
 
     def tokens(self, questions: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Questions as padded tokens (R, L) on a device, and their lengths (R,)."""

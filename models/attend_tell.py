@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Features, features
-from models.speaker import Parts, Speaker, remember
+from .encoder import Features, features
+from .speaker import Parts, Speaker, remember
 
 
 class ShowAttendTell(Speaker):
@@ -79,4 +79,5 @@ class ShowAttendTell(Speaker):
         """Where it looked before it said each of the tokens (R, L): one map, "attention" (R, L, side, side)."""
         looked = self.look(self.see(x))
         steps = self.unroll(looked, tokens[:, :-1].clamp(0, len(self.vocabulary)))
-        return {"attention": torch.stack([state[2] for _, state in steps], dim=1).unflatten(2, (self.side, self.side))}
+        weights = torch.stack([state[2] for _, state in steps], dim=1)
+        return {"attention": torch.unflatten(weights, 2, (self.side, self.side))}

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.encoder import PREPROCESS, Encoder, Features
-from models.photo import Pooled
-from models.speaker import Parts, Speaker, remember
+from .encoder import PREPROCESS, Encoder, Features
+from .photo import Pooled
+from .speaker import Parts, Speaker, remember
 
 
 class Captioner(Speaker):
@@ -56,7 +56,8 @@ class Captioner(Speaker):
 
     def begin(self, looked: Parts) -> Parts:
         """Let the LSTM read the picture: its h and c."""
-        return self.cell(looked[0])
+        state: Parts = self.cell(looked[0])
+        return state
 
     def step(self, looked: Parts, state: Parts, words: Tensor) -> tuple[Tensor, Parts]:
         """Read a word: h, and h and c."""

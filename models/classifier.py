@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.encoder import PREPROCESS, Encoder
+from .encoder import PREPROCESS, Encoder
 
 
 class Classifier(nn.Module):
@@ -19,4 +19,5 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, 224, 224) → logits (N, classes)."""
-        return self.output(self.encoder(x))
+        logits: Tensor = self.output(self.encoder(x))
+        return logits

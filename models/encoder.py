@@ -87,7 +87,8 @@ class Encoder(nn.Module):
         """The map (N, units, 14, 14) → fc7 (N, width)."""
         rows, columns = self.rows(features), self.columns(features)  # (N, units, 7, 1) and (N, units, 1, 7)
         where = self.where(torch.cat([rows.flatten(1), columns.flatten(1)], dim=1))
-        return self.fc7(torch.cat([rows.amax((2, 3)), where], dim=1))
+        fc7: Tensor = self.fc7(torch.cat([rows.amax((2, 3)), where], dim=1))
+        return fc7
 
 
 class Seeing(nn.Module):
@@ -107,4 +108,5 @@ class Seeing(nn.Module):
 
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) → what the whole encoder makes of them, a row each: a map, or one vector."""
-        return self.backbone(x)
+        seen: Tensor = self.backbone(x)
+        return seen

@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.answerer import PAD, Answerer
-from models.encoder import Features, features
-from models.speaker import Parts, remember
+from .answerer import PAD, Answerer
+from .encoder import Features, features
+from .speaker import Parts, remember
 
 LEVELS = ("word", "phrase", "question")
 
@@ -101,7 +101,8 @@ class HieCoAtt(Answerer):
 
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, 224, 224) → the greatest values of 2×2 places of the map, (N, units, side, side)."""
-        return self.pool(self.features(x))
+        maps: Tensor = self.pool(self.features(x))
+        return maps
 
     def look(self, seen: Tensor) -> Parts:
         """The regions (N, side², width)."""
@@ -136,12 +137,13 @@ class HieCoAtt(Answerer):
 
     def answer(self, looked: Parts, read: Parts) -> Tensor:
         """What all levels found, classified."""
-        return self.output(self.dropout(self.attend(looked, read)[0]))
+        scores: Tensor = self.output(self.dropout(self.attend(looked, read)[0]))
+        return scores
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:
         """Where it looked to answer R questions: (R, side, side) of every level."""
         _, attentions = self.attend(*self.put(x, *self.tokens(questions, x.device)))
-        maps = [to_regions.unflatten(1, (self.side, self.side)) for to_regions, _ in attentions]
+        maps = [torch.unflatten(to_regions, 1, (self.side, self.side)) for to_regions, _ in attentions]
         return dict(zip(LEVELS, maps, strict=True))
 
 

@@ -7,13 +7,23 @@ and c of one LSTM layer.
 """
 
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.answerer import Answerer, last_states
-from models.encoder import Features, features
-from models.speaker import Parts, remember
+from .answerer import Answerer, last_states
+from .encoder import Features, features
+from .speaker import Parts, remember
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Of the words' embedding; of the LSTM, a region and the question; of the space in which the last two meet."""
+
+    word: int = 200
+    state: int = 384
+    key: int = 192
 
 
 class SAN(Answerer):
@@ -22,12 +32,10 @@ class SAN(Answerer):
     Args:
         vocabulary: the words of questions it knows.
         answers: what it can answer.
-        word: width of the words' embedding.
-        state: width of the LSTM, of a region and of the question.
-        key: width of the space in which question and regions meet.
         hops: how often it looks.
         dropout: before the answer, while training.
         encoder: from pictures to maps; default the bundled models' own.
+        widths: those of `Widths` that are to be others, by name.
     """
 
     def __init__(
@@ -35,14 +43,13 @@ class SAN(Answerer):
         vocabulary: Sequence[str],
         answers: Sequence[str],
         *,
-        word: int = 200,
-        state: int = 384,
-        key: int = 192,
         hops: int = 2,
         dropout: float = 0.5,
         encoder: Features | None = None,
+        **widths: int,
     ) -> None:
         super().__init__(vocabulary, answers)
+        word, state, key = astuple(Widths(**widths))
         self.features = features() if encoder is None else encoder
         self.preprocess = self.features.preprocess
         self.pool = nn.MaxPool2d(2)
@@ -61,7 +68,8 @@ class SAN(Answerer):
 
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, 224, 224) → the greatest values of 2×2 places of the map, (N, units, side, side)."""
-        return self.pool(self.features(x))
+        maps: Tensor = self.pool(self.features(x))
+        return maps
 
     def look(self, seen: Tensor) -> Parts:
         """The regions (N, side², state), and their keys (N, side², key) for every hop."""
@@ -86,9 +94,10 @@ class SAN(Answerer):
 
     def answer(self, looked: Parts, read: Parts) -> Tensor:
         """What all hops found, classified."""
-        return self.output(self.dropout(self.attend(looked, read)[0]))
+        scores: Tensor = self.output(self.dropout(self.attend(looked, read)[0]))
+        return scores
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:
         """Where it looked to answer R questions: (R, side, side) of every hop."""
         _, attentions = self.attend(*self.put(x, *self.tokens(questions, x.device)))
-        return {f"hop {i}": a.unflatten(1, (self.side, self.side)) for i, a in enumerate(attentions, start=1)}
+        return {f"hop {i}": torch.unflatten(a, 1, (self.side, self.side)) for i, a in enumerate(attentions, start=1)}

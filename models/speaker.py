@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Seeing
+from .encoder import Seeing
 
 LONGEST = 18  # tokens of a generated caption
 BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
@@ -56,7 +56,8 @@ class Speaker(Seeing):
     def decode(self, looked: Parts, tokens: Tensor) -> Tensor:
         """`forward` from what `look` gave (R rows, or one that serves them all) on."""
         hidden = torch.stack([hidden for hidden, _ in self.unroll(looked, tokens)], dim=1)
-        return self.output(self.dropout(hidden))
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits
 
     def unroll(self, looked: Parts, tokens: Tensor) -> Iterator[tuple[Tensor, Parts]]:
         """What `step` gives for START and each of the tokens (R, L)."""
@@ -72,7 +73,7 @@ class Speaker(Seeing):
         Padding may hold any number: it changes no log-probability before it, and its own column means nothing.
         """
         tokens = tokens.clamp(0, len(self.vocabulary))
-        logits = self(x, tokens[:, :-1])
+        logits: Tensor = self(x, tokens[:, :-1])
         return logits.log_softmax(dim=2).gather(2, tokens[:, :, None])[:, :, 0]
 
     def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:

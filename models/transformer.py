@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.encoder import Features, features
-from models.speaker import LONGEST, Parts, Speaker, beside
+from .encoder import Features, features
+from .speaker import LONGEST, Parts, Speaker, beside
 
 PLACES = 40  # of words; more than `LONGEST`, for captions that people write
 
@@ -112,7 +112,8 @@ class TransformerCaptioner(Speaker):
 
     def decode(self, looked: Parts, tokens: Tensor) -> Tensor:
         """All words at once; see `Speaker.decode`."""
-        return self.output(self.dropout(self.read(beside(looked, tokens), tokens)[0]))
+        logits: Tensor = self.output(self.dropout(self.read(beside(looked, tokens), tokens)[0]))
+        return logits
 
     def begin(self, looked: Parts) -> Parts:
         """No token has been read: (R, 0)."""
@@ -128,7 +129,7 @@ class TransformerCaptioner(Speaker):
         looked = beside(self.look(self.see(x)), tokens)
         _, attentions = self.read(looked, tokens[:, :-1].clamp(0, len(self.vocabulary)))
         return {
-            f"layer {i}": attention.mean(1).unflatten(2, (self.side, self.side))
+            f"layer {i}": torch.unflatten(attention.mean(1), 2, (self.side, self.side))
             for i, attention in enumerate(attentions, start=1)
         }
 

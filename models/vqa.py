@@ -6,15 +6,25 @@ each is brought to one common space, and their product is classified. See github
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.answerer import Answerer, last_states
-from models.encoder import PREPROCESS, Encoder, Features
-from models.photo import Pooled
-from models.speaker import Parts, remember
+from .answerer import Answerer, last_states
+from .encoder import PREPROCESS, Encoder, Features
+from .photo import Pooled
+from .speaker import Parts, remember
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Of the words' embedding, the LSTM's layers, and the space in which picture and question meet."""
+
+    word: int = 200
+    state: int = 512
+    common: int = 1024
 
 
 class VQA(Answerer):
@@ -23,11 +33,9 @@ class VQA(Answerer):
     Args:
         vocabulary: the words of questions it knows.
         answers: what it can answer.
-        word: width of the words' embedding.
-        state: width of the LSTM's layers.
-        common: width of the space in which picture and question meet.
         dropout: while training.
         encoder: from pictures to vectors of its `width`; default the bundled models' own.
+        widths: those of `Widths` that are to be others, by name.
     """
 
     def __init__(
@@ -35,13 +43,12 @@ class VQA(Answerer):
         vocabulary: Sequence[str],
         answers: Sequence[str],
         *,
-        word: int = 200,
-        state: int = 512,
-        common: int = 1024,
         dropout: float = 0.5,
         encoder: Encoder | Pooled | None = None,
+        **widths: int,
     ) -> None:
         super().__init__(vocabulary, answers)
+        word, state, common = astuple(Widths(**widths))
         self.encoder = Encoder() if encoder is None else encoder
         self.preprocess = getattr(self.encoder, "preprocess", PREPROCESS)
         self.embedding = nn.Embedding(len(self.vocabulary) + 2, word)
@@ -78,4 +85,5 @@ class VQA(Answerer):
 
     def answer(self, looked: Parts, read: Parts) -> Tensor:
         """The product of both, classified."""
-        return self.output(self.dropout(looked[0] * read[0]))
+        scores: Tensor = self.output(self.dropout(looked[0] * read[0]))
+        return scores

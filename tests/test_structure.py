@@ -24,11 +24,9 @@ FLOORS = (
     ("preparation",),
     ("neurons",),
     ("explanation",),
-    ("explain", "grounding"),
+    ("explain", "grounding", "models"),
     (FACE,),
     ("evaluation", "report"),
-    ("models",),
-    ("model_spec",),
     ("demo",),
     ("cli",),
     ("__main__",),
@@ -39,7 +37,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOWN: frozenset[tuple[str, str]] = frozenset()
 
 # Packages beside mmcam that it must not know, and who still does: to be emptied as well.
-BESIDE: dict[str, list[str]] = {"models": ["mmcam.model_spec"], "experiments": [], "tests": []}
+BESIDE: dict[str, list[str]] = {"models": [], "experiments": [], "tests": []}
 
 # Imported on use, by those who need them.
 HEAVY = (

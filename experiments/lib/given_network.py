@@ -10,7 +10,7 @@ import typer
 from torch import nn
 
 import mmcam
-from mmcam.model_spec import load_model
+from mmcam.models.specification import load_model
 
 
 def given_network(text: str) -> tuple[str, nn.Module, mmcam.Preprocess]:

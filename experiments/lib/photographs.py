@@ -15,7 +15,7 @@ from torchvision import models as zoo
 from torchvision.models import ResNet50_Weights
 
 import mmcam
-from mmcam.model_spec import read_state
+from mmcam.models.state import read_state
 
 CLASSES = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
 FREE_WITH_CREDIT = 4  # COCO's id of CC BY 2.0, which allows changed copies to be shown with credit

@@ -37,7 +37,7 @@ from mmcam.datasets.vignettes.lexicon import article
 from mmcam.evaluation.inside_outside import box_mask, inside_outside
 from mmcam.evaluation.uncertainty import mean
 from mmcam.image import load_image
-from mmcam.model_spec import load_model
+from mmcam.models.specification import load_model
 
 METHODS = ("guided_backprop", "gradcam", "guided_gradcam", "layercam")
 PUBLISHED = {

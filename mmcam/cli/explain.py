@@ -40,7 +40,8 @@ from mmcam.cli.shared import (
     task_of,
 )
 from mmcam.methods import registry
-from mmcam.model_spec import BUNDLED, load_model
+from mmcam.models import default
+from mmcam.models.specification import load_model
 from mmcam.progress import with_progress
 
 
@@ -82,7 +83,7 @@ def explain(
     if grounding and (word is not None or beam is not None):
         raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
     with one_sentence():
-        loaded, preprocess = load_model(model or BUNDLED.get(task, ""), weights, device)
+        loaded, preprocess = load_model(model or default(task), weights, device)
         options = options_of(method, option or [])
     layers = layer[0] if layer and len(layer) == 1 else layer or None
     shared: dict[str, Any] = {"layer": layers, "method": method, "preprocess": preprocess, "contrast": contrast}
@@ -122,7 +123,7 @@ def explain(
         typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
     elif model is None and not failed:
         console.print(
-            f"[dim]{BUNDLED[task]} knows drawn scenes only; for photographs name a model, e.g. "
+            f"[dim]{default(task)} knows drawn scenes only; for photographs name a model, e.g. "
             "--model torchvision:resnet50.[/]",
             highlight=False,
         )

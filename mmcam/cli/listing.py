@@ -13,7 +13,7 @@ import mmcam
 from mmcam.cli.shared import MODELS, Json, Weights, app, complaints, console, one_sentence
 from mmcam.datasets import vignettes
 from mmcam.engine.outputs import picture_of
-from mmcam.model_spec import load_model, untrained_model
+from mmcam.models.specification import load_model, untrained_model
 from mmcam.places.find import find_layer, spatial
 from mmcam.places.trace import trace
 from mmcam.preparation import batch_of

@@ -42,7 +42,8 @@ from mmcam.cli.shared import (
 )
 from mmcam.datasets.concepts import ConceptData
 from mmcam.files import write_whole
-from mmcam.model_spec import BUNDLED, bundled_dissection, load_model
+from mmcam.models import default, dissection
+from mmcam.models.specification import load_model
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why
@@ -150,9 +151,9 @@ def why(
     task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
     check_task(task, model, by_word)
     with one_sentence():
-        spec = model or BUNDLED[task]
+        spec = model or default(task)
         loaded, preprocess = load_model(spec, weights, device)
-        known = bundled_dissection(spec) if names is None else names_of(names)
+        known = dissection(spec) if names is None else names_of(names)
     shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess, "contrast": contrast}
 
     def ask(picture: Path) -> Any:

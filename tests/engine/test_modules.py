@@ -321,7 +321,7 @@ def test_a_broken_torchvision_is_named_where_it_is_needed(model, says, tmp_path)
     (tmp_path / "torchvision" / "__init__.py").write_text(broken)
     code = f"""
 from mmcam import ExplainError
-from mmcam.model_spec import load_model
+from mmcam.models.specification import load_model
 try:
     load_model({model!r})
 except ExplainError as error:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import mmcam
 from mmcam import ExplainError
 from mmcam.cli import app
-from mmcam.model_spec import load_model
+from mmcam.models.specification import load_model
 
 
 def vit():

@@ -1,104 +1,33 @@
 """Other people's captioners, from files in exactly their formats, against the published equations step by step."""
 
 import argparse
-import builtins
-import collections
 import json
-import os
-import pickle
-import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from tiny import SMALL, pictures, reference_gradcam, seeded
+from tiny import SMALL, pictures, reference_gradcam
 from torch import Tensor, nn
-from torchvision import models as zoo
 
 import mmcam
-from mmcam import ExplainError, Preprocess
-from models import foreign
-from models.encoder import Features
-from models.foreign import load_attend_tell, load_neuraltalk2, read_infos, resnet_features
-
-WORDS = ("a", "dog", "café", "runs", "on", "UNK")
-UNITS, WORD, STATE, KEY = 5, 7, 6, 4
-
-
-def features(units: int = UNITS) -> Features:
-    """32 pixels → 5 units on 8×8 places."""
-
-    def build() -> Features:
-        layers = (nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, units, 3, 2, 1), nn.ReLU())
-        return Features(*layers, units=units, side=8, preprocess=SMALL)
-
-    return seeded(build)
-
-
-def tensors(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
-    """A state dict of these shapes, lively enough that a forgotten term shows."""
-    generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(shape, generator=generator) * 0.7 for name, shape in shapes.items()}
-
-
-def linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-V = len(WORDS) + 1
-MAXOUT = linear("i2h", WORD, 5 * STATE) | linear("h2h", STATE, 5 * STATE)
-ATTENTION = linear("core.attention.h2att", STATE, KEY) | linear("core.attention.alpha_net", KEY, 1)
-SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
-    "fc": linear("img_embed", UNITS, WORD)
-    | {f"core.{name}": shape for name, shape in MAXOUT.items()}
-    | {"embed.weight": (V, WORD)}
-    | linear("logit", STATE, V),
-    "newfc": {"embed.weight": (V, WORD)}
-    | linear("fc_embed", UNITS, WORD)
-    | linear("logit", STATE, V)
-    | {f"_core.{name}": shape for name, shape in MAXOUT.items()},
-    "show_tell": linear("img_embed", UNITS, WORD)
-    | {"core.weight_ih_l0": (4 * STATE, WORD), "core.weight_hh_l0": (4 * STATE, STATE), "embed.weight": (V, WORD)}
-    | linear("logit", STATE, V),
-    "att2in": {"embed.weight": (V, WORD)}
-    | linear("logit", STATE, V)
-    | linear("ctx2att", UNITS, KEY)
-    | linear("core.a2c", UNITS, 2 * STATE)
-    | {f"core.{name}": shape for name, shape in MAXOUT.items()}
-    | ATTENTION,
-    "att2in2": {"embed.0.weight": (V, WORD)}
-    | linear("att_embed.0", UNITS, STATE)
-    | linear("logit", STATE, V)
-    | linear("ctx2att", STATE, KEY)
-    | linear("core.a2c", STATE, 2 * STATE)
-    | {f"core.{name}": shape for name, shape in MAXOUT.items()}
-    | ATTENTION,
-}
-EACH = pytest.mark.parametrize("kind", list(SHAPES))
-
-
-def options(kind: str) -> dict[str, Any]:
-    return {"caption_model": kind, "rnn_type": "lstm", "rnn_size": STATE, "drop_prob_lm": 0.5, "num_layers": 1}
-
-
-def infos(kind: str = "fc", words: tuple[str, ...] = WORDS) -> dict[str, Any]:
-    vocabulary = {str(i): word for i, word in enumerate(words, start=1)}
-    return {
-        "iter": 9,
-        "opt": argparse.Namespace(**options(kind)),
-        "vocab": vocabulary,
-        "best_val_score": np.float64(0.9),
-    }
-
-
-def written(folder: Path, kind: str, **changes: Any) -> tuple[Path, Path]:
-    """``model-best.pth`` and ``infos_*-best.pkl`` as ImageCaptioning.pytorch writes them under Python 3."""
-    weights, info = folder / "model-best.pth", folder / f"infos_{kind}-best.pkl"
-    torch.save(collections.OrderedDict(tensors(SHAPES[kind])), weights)
-    info.write_bytes(pickle.dumps({**infos(kind), **changes}, protocol=2))
-    return weights, info
+from mmcam import ExplainError
+from models.foreign import load_attend_tell, load_neuraltalk2
+from tests.models.foreign.files import (
+    EACH,
+    KEY,
+    SHAPES,
+    STATE,
+    UNITS,
+    WORD,
+    WORDS,
+    features,
+    infos,
+    linear,
+    options,
+    tensors,
+    written,
+)
 
 
 def published(kind: str, state: dict[str, Tensor], maps: Tensor, tokens: list[int]) -> Tensor:
@@ -135,9 +64,6 @@ def published(kind: str, state: dict[str, Tensor], maps: Tensor, tokens: list[in
         h, c = cell(word, h, c)
         logs.append(apply("logit", h).log_softmax(0)[token])
     return torch.stack(logs)
-
-
-# --- ImageCaptioning.pytorch ------------------------------------------------------------------------------------------
 
 
 @EACH
@@ -236,141 +162,6 @@ def test_weights_of_another_form(kind, change, message, tmp_path):
 def test_features_of_another_width(kind, tmp_path):
     with pytest.raises(ExplainError, match="reads 5 features of a picture, and the maps have 4 units"):
         load_neuraltalk2(*written(tmp_path, kind), features(4))
-
-
-# --- infos: pickles that are read and pickles that are not ------------------------------------------------------------
-
-
-def python2(value: Any) -> bytes:
-    """What Python 2's pickle writes with protocol 2; str are byte strings, as they were there."""
-    if isinstance(value, argparse.Namespace):
-        return b"cargparse\nNamespace\nq\x01)\x81" + python2(vars(value)) + b"b"
-    if isinstance(value, dict):
-        return b"}(" + b"".join(python2(key) + python2(entry) for key, entry in value.items()) + b"u"
-    if isinstance(value, list):
-        return b"](" + b"".join(map(python2, value)) + b"e"
-    if isinstance(value, str):
-        text = value.encode("latin-1")
-        return b"U" + bytes([len(text)]) + text
-    if isinstance(value, np.float64):
-        dtype = b"cnumpy\ndtype\n(U\x02f8K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        return b"cnumpy.core.multiarray\nscalar\n(" + dtype + b"U\x08" + struct.pack("<d", value) + b"tR"
-    if isinstance(value, float):
-        return b"G" + struct.pack(">d", value)
-    return b"J" + struct.pack("<i", value)
-
-
-def python2_text(value: Any) -> bytes:
-    """What Python 2's cPickle writes by default: protocol 0."""
-    if isinstance(value, argparse.Namespace):
-        made = b"ccopy_reg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR"
-        return made + python2_text(vars(value)) + b"b"
-    if isinstance(value, dict):
-        return b"(d" + b"".join(python2_text(key) + python2_text(entry) + b"s" for key, entry in value.items())
-    if isinstance(value, str):
-        return b"S" + repr(value.encode("latin-1"))[1:].encode() + b"\n"
-    if isinstance(value, float):
-        return b"F" + repr(float(value)).encode() + b"\n"
-    return b"I" + str(value).encode() + b"\n"
-
-
-@pytest.mark.parametrize(
-    "dump",
-    [
-        lambda found: b"\x80\x02" + python2(found) + b".",
-        lambda found: python2_text({**found, "best_val_score": 0.9}) + b".",
-        lambda found: pickle.dumps(found, protocol=2),
-        lambda found: pickle.dumps(found, protocol=4),
-        lambda found: pickle.dumps({**found, "kept": collections.OrderedDict(a=[1, (2.0, None)])}, protocol=0),
-    ],
-    ids=["Python 2", "Python 2, protocol 0", "Python 3", "Python 3, protocol 4", "Python 3, protocol 0"],
-)
-def test_infos_of_every_python(dump, tmp_path):
-    path = tmp_path / "infos_fc-best.pkl"
-    path.write_bytes(dump(infos("fc")))
-    found = read_infos(path)
-    assert found["vocab"] == {str(i): word for i, word in enumerate(WORDS, start=1)}
-    assert vars(found["opt"]) == options("fc")
-    assert found["iter"] == 9
-    assert found["best_val_score"] == 0.9
-    assert type(found["best_val_score"]) is float
-    assert isinstance(found["opt"], argparse.Namespace)
-
-
-def test_infos_as_json(tmp_path):
-    weights, _ = written(tmp_path, "fc")
-    path = tmp_path / "infos.json"
-    path.write_text(json.dumps({"opt": options("fc"), "vocab": infos()["vocab"]}))
-    model = load_neuraltalk2(weights, path, features())
-    x, tokens = pictures(1, 32), torch.tensor([[1, 2]])
-    other = load_neuraltalk2(*written(tmp_path, "fc"), features())
-    torch.testing.assert_close(model.token_log_probs(x, tokens), other.token_log_probs(x, tokens))
-
-
-class Attack:
-    """Runs a function when an ordinary unpickler reads it."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-def touched(path: str) -> None:
-    Path(path).touch()
-
-
-def test_a_malicious_pickle_is_not_run(tmp_path):
-    mark, path = tmp_path / "mark", tmp_path / "infos.pkl"
-    attacks = {
-        r"posix\.system": Attack(os.system, f"touch {mark}"),
-        r"builtins\.eval": Attack(builtins.eval, f"open({str(mark)!r}, 'w')"),
-        r"builtins\.getattr": Attack(getattr, argparse.Namespace, "__init__"),
-        r"test_foreign\.touched": Attack(touched, str(mark)),
-        r"collections\.defaultdict": collections.defaultdict(list),
-    }
-    for protocol in (0, 2, 4):
-        for named, attack in attacks.items():
-            path.write_bytes(pickle.dumps({**infos(), "more": attack}, protocol=protocol))
-            with pytest.raises(ExplainError, match=rf"names {named}, which no infos file needs, so it was not run"):
-                read_infos(path)
-    assert not mark.exists()
-    pickle.loads(pickle.dumps(attacks[r"test_foreign\.touched"]))
-    assert mark.exists(), "the attack itself would work"
-
-
-@pytest.mark.parametrize(
-    "opcodes",
-    [
-        b"cargparse\nNamespace\n(N}U\x08__init__K\x01stb",  # sets an attribute of the class
-        b"cnumpy.core.multiarray\nscalar\n(N}U\x0c__defaults__K\x01stb",
-        b"cnumpy\ndtype\n(U\x01OtR",  # numpy's objects hold anything
-        b"ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR",
-        b"c_codecs\nencode\n(U\x01aU\x06base64tR",
-        b"\x82\x01",  # an extension code
-        b"Pmine\n",  # a persistent id
-    ],
-)
-def test_what_data_may_be_is_all_they_can_make(opcodes, tmp_path):
-    path = tmp_path / "infos.pkl"
-    body = python2(infos())
-    path.write_bytes(b"\x80\x02" + body[:-1] + python2("more") + opcodes + b"u.")
-    before = dict(vars(argparse.Namespace))
-    with pytest.raises(ExplainError, match=r"infos\.pkl (names|cannot be read)"):
-        read_infos(path)
-    assert dict(vars(argparse.Namespace)) == before
-    assert foreign._Options(a=1) == argparse.Namespace(a=1)
-
-
-def test_infos_that_are_none(tmp_path):
-    path = tmp_path / "infos.pkl"
-    with pytest.raises(ExplainError, match="no infos file at"):
-        read_infos(path)
-    for content in (b"", b"\x80\x02", b"not a pickle", b"\x80\x02]."):
-        path.write_bytes(content)
-        with pytest.raises(ExplainError, match=r"cannot be read as an infos file|it is no infos file"):
-            read_infos(path)
 
 
 # --- a-PyTorch-Tutorial-to-Image-Captioning ---------------------------------------------------------------------------
@@ -501,48 +292,3 @@ def test_tutorial_files_that_do_not_fit(tmp_path):
     weights.write_bytes(b"nothing")
     with pytest.raises(ExplainError, match=r"cannot be read as weights|whole modules"):
         load_attend_tell(weights, words, features())
-
-
-# --- the CNN ----------------------------------------------------------------------------------------------------------
-
-
-def test_resnets_maps_and_weights(tmp_path):
-    network = seeded(zoo.resnet18)
-    torch.save(network.state_dict(), tmp_path / "resnet18.pth")
-    squash = Preprocess(size=(64, 64), mode="squash")
-    x = pictures(1, 64)
-    eyes = resnet_features("resnet18", tmp_path / "resnet18.pth", preprocess=squash)
-    assert (eyes.units, eyes.side, eyes.preprocess) == (512, 2, squash)
-    maps: list[Tensor] = []
-    handle = network.layer4.register_forward_hook(lambda module, inputs, output: maps.append(output))
-    with torch.no_grad():
-        network(x)
-        handle.remove()
-        torch.testing.assert_close(eyes(x), maps[0])
-        # The tutorial's encoder: the same under other names, its map pooled.
-        renamed = {f"resnet.{i}.{key}": value for i, child in enumerate(list(network.children())[:-2])
-                   for key, value in child.state_dict().items()}  # fmt: skip
-        torch.save(renamed, tmp_path / "encoder.pth")
-        pooled = resnet_features("resnet18", tmp_path / "encoder.pth", pool=14, preprocess=squash)
-        assert pooled.side == 14
-        torch.testing.assert_close(pooled(x), nn.functional.adaptive_avg_pool2d(maps[0], 14))
-
-
-def test_caffes_resnet():
-    """The stride lies in a block's first convolution, and the first pooling has no padding."""
-    eyes = resnet_features("resnet50", stride_first=True, preprocess=Preprocess(size=(64, 64), mode="squash"))
-    assert (eyes.units, eyes.side) == (2048, 2)
-    first: Any = list(eyes)[5][0]  # type: ignore[index]
-    assert (first.conv1.stride, first.conv2.stride) == ((2, 2), (1, 1))
-    pooling: Any = list(eyes)[3]
-    assert (pooling.padding, pooling.ceil_mode) == (0, True)
-
-
-def test_resnets_that_will_not_do(tmp_path):
-    with pytest.raises(ExplainError, match="torchvision has no 'vgg16'; resnet101"):
-        resnet_features("vgg16")
-    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "weights.pth")
-    with pytest.raises(ExplainError, match="do not fit"):
-        resnet_features("resnet18", tmp_path / "weights.pth")
-    with pytest.raises(ExplainError, match="take a square size"):
-        resnet_features("resnet18", preprocess=Preprocess(size=(64, 128), mode="squash"))

@@ -5,7 +5,7 @@ import torch
 from torchvision import models as zoo
 
 from mmcam import ExplainError
-from mmcam.model_spec import load_model
+from mmcam.models.specification import load_model
 from tests.tiny import pictures
 
 
