@@ -28,6 +28,8 @@ IDS = {"person": 1, "dog": 18, "toothbrush": 90}
 SQUARE = [[5.0, 5.0, 25.0, 5.0, 25.0, 25.0, 5.0, 25.0]]
 TRIANGLES = [[20.2, 10.7, 50.5, 12.1, 33.3, 35.9], [1, 30, 12, 30, 6, 39]]
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools.mask")  # of its own
+
 
 def run_lengths(mask):
     """Uncompressed, down the columns, beginning with the zeros: as the crowds of the official files."""

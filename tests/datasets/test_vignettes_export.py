@@ -11,6 +11,8 @@ from mmcam.datasets.vignettes import export as module
 from mmcam.datasets.vignettes.export import export, read, rle
 from mmcam.datasets.vignettes.world import KINDS
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools.mask")  # of its own
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -16,6 +16,8 @@ from mmcam.evaluation.imputation import impute
 
 SEEDS = st.integers(0, 10_000)
 
+THEIRS = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # of pytorch-grad-cam
+
 
 def linear(weights):
     """Σ w·x over pixels and channels."""
@@ -160,6 +162,7 @@ def test_a_missing_corner_shares_the_weight_among_three():
     assert float(impute(picture, missing, noise=0)[0, 0, 0]) == pytest.approx((6 / 6 + 12 / 6 + 3 / 12) / (5 / 12))
 
 
+@THEIRS
 @settings(max_examples=15, deadline=None)
 @given(SEEDS, st.floats(0.05, 0.9))
 def test_pytorch_grad_cam_imputes_the_same(seed, share):
@@ -172,6 +175,7 @@ def test_pytorch_grad_cam_imputes_the_same(seed, share):
     torch.testing.assert_close(impute(picture, missing, noise=0), theirs, atol=1e-5, rtol=1e-5)
 
 
+@THEIRS
 def test_pytorch_grad_cam_removes_the_same_pixels():
     """An 11×11 map at its 70th percentile: the 36 pixels above and, as it says "not lower", the one that is it."""
     torch.manual_seed(0)
