@@ -20,6 +20,8 @@ BESIDE: Final = (OCCLUSION, RANDOM, CENTRE, TEXT, PEOPLE)
 """What is no method's map of the answer, but set beside them."""
 BY_TYPE: Final = ("gradcam", "layercam")
 KEYS: Final = ("occlusion", "attended", "mass", "rank", "pointing")
+PLACES: Final = ("mass % ↑", "rank % ↑", "pointing % ↑")
+"""Heads of the last three."""
 
 PUBLISHED: Final[dict[str, dict[str, str]]] = {
     "gradcam": {"occlusion": "0.60 ± 0.038", "attended": "0.136"},
@@ -49,9 +51,9 @@ def tables(
     out: Path,
 ) -> None:
     """Print and write the table of all questions, and that of each type; `drawn` is the picture's model, if any."""
-    rows, typed, told = [], [], []
+    rows, typed, coverage = [], [], []
     for name, (records, methods) in found.items():
-        told.append(f"- {name}: {covered(records, TEXT in methods, people)}")
+        coverage.append(f"- {name}: {covered(records, TEXT in methods, people)}")
         asks = [(record["picture"], question) for record in records for question in record["questions"]]
         rows += [row_of(name, "all", method, asks) for method in methods]
         for kind in sorted({question["type"] for _, question in asks}):
@@ -60,33 +62,36 @@ def tables(
     pictures = max(len(records) for records, _ in found.values())
     report = {**stamp(command, pictures=pictures, seed=0), "settings": SQUARES, "published": PUBLISHED}
     against = "asked things" if data == "vignettes" else "human attention"
-    head = ["model", "method", "n", "empty", "occlusion ↑", "published", f"{against} ↑", "published, human attention"]
-    head += ["mass % ↑", "rank % ↑", "pointing % ↑"]
-    cells_of = []
-    for row in rows:
-        known = dict(PUBLISHED.get(row["method"], {}))
-        if row["method"] == "attention":
-            known["attended"] = PUBLISHED_ATTENTION.get(type(loaded[row["model"]]).__name__, "")
-        line = [row["model"], row["method"], str(row["n"]), str(row["empty"])]
-        for key in ("occlusion", "attended"):
-            line += [shown(row, key), known.get(key, "")]
-        cells_of.append(line + [shown(row, key) for key in ("mass", "rank", "pointing")])
+    above = [f"`{command}`", "", *coverage, "", legend(data, people), "", SOURCES]
     below = ["", f"Maps of {drawn}: ![questions, what they are about, maps](vqa-maps.webp)"] if drawn else []
-    above = [f"`{command}`", "", *told, "", legend(data, people), "", SOURCES]
-    show(out / f"vqa-maps-{data}", report | {"rows": rows}, head, cells_of, above, below)
+    head = ["model", "method", "n", "empty", "occlusion ↑", "published", f"{against} ↑", "published, human attention"]
+    cells = [beside_published(row, loaded[row["model"]]) for row in rows]
+    show(out / f"vqa-maps-{data}", report | {"rows": rows}, [*head, *PLACES], cells, above, below)
     if typed:
+        explained = f"As [all questions together](vqa-maps-{data}.md), where the columns are explained."
         head = ["model", "type of question", "method", "n", "empty", "occlusion ↑", f"{against} ↑"]
-        head += ["mass % ↑", "rank % ↑", "pointing % ↑"]
-        cells_of = [
+        cells = [
             [*(str(row[key]) for key in ("model", "type", "method", "n", "empty")), *(shown(row, key) for key in KEYS)]
             for row in typed
         ]
-        above = [
-            f"`{command}`",
-            "",
-            f"As [all questions together](vqa-maps-{data}.md), where the columns are explained.",
-        ]
-        show(out / f"vqa-maps-types-{data}", report | {"rows": typed}, head, cells_of, above)
+        show(
+            out / f"vqa-maps-types-{data}",
+            report | {"rows": typed},
+            [*head, *PLACES],
+            cells,
+            [f"`{command}`", "", explained],
+        )
+
+
+def beside_published(row: dict[str, Any], model: Answerer) -> list[str]:
+    """The cells of a row, with what was published of its method, or of the attention of such a model."""
+    published = dict(PUBLISHED.get(row["method"], {}))
+    if row["method"] == "attention":
+        published["attended"] = PUBLISHED_ATTENTION.get(type(model).__name__, "")
+    cells = [row["model"], row["method"], str(row["n"]), str(row["empty"])]
+    for key in ("occlusion", "attended"):
+        cells += [shown(row, key), published.get(key, "")]
+    return cells + [shown(row, key) for key in ("mass", "rank", "pointing")]
 
 
 def row_of(name: str, kind: str, method: str, asks: list[tuple[str, Record]]) -> dict[str, Any]:

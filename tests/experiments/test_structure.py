@@ -9,7 +9,6 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCRIPTS = ("train", "paper", "words", "checks", "pages")
 LONGEST = 250
 FILES = sorted(EXPERIMENTS.rglob("*.py"))
-UNSPLIT = {"checks/recorded_maps.py"}  # still to be split
 
 
 def imported(path: Path) -> set[str]:
@@ -33,4 +32,4 @@ def test_no_file_of_experiments_imports_a_script(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(EXPERIMENTS)))
 def test_files_are_short(path):
     lines = len(path.read_text().splitlines())
-    assert lines <= LONGEST or str(path.relative_to(EXPERIMENTS)) in UNSPLIT
+    assert lines <= LONGEST
