@@ -90,20 +90,20 @@ def test_learned_pictures_show_one_kind():
 
 @pytest.mark.slow
 def test_random_labels_are_learned_by_heart(few, tmp_path, monkeypatch):
-    """Sixteen pictures; also that a second run trains nothing and explains nothing again."""
+    """Eight pictures; also that a second run trains nothing and explains nothing again."""
 
-    monkeypatch.setattr(train_random_labels, "UNSEEN", 20)
+    monkeypatch.setattr(train_random_labels, "UNSEEN", 5)
 
     def run():
-        train_random_labels.main(pictures=16, shown=2, epochs=25, out=tmp_path, work=tmp_path / "work")
+        train_random_labels.main(pictures=8, shown=2, epochs=25, out=tmp_path, work=tmp_path / "work")
 
     run()
     report = json.loads((tmp_path / "sanity-labels.json").read_text())
     assert report["trained"].keys() == {"true", "random", "again"}
     assert all(card["accuracy"] >= train_random_labels.ENOUGH for card in report["trained"].values())
     assert all(0 <= card["unseen"]["value"] <= 1 for card in report["trained"].values())
-    assert report["trained"]["true"]["unseen"]["pictures"] == 20
-    assert "of 20 unseen pictures" in (tmp_path / "sanity-labels.md").read_text()
+    assert report["trained"]["true"]["unseen"]["pictures"] == 5
+    assert "of 5 unseen pictures" in (tmp_path / "sanity-labels.md").read_text()
     row = report["rows"][0]
     assert row["another start"]["ssim"]["n"] == 2
     difference = row["rank, another start less random labels"]["value"]

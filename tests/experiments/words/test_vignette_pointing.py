@@ -15,6 +15,7 @@ from experiments.words import grounding_flags, own_attention, vignette_pointing,
 from mmcam.datasets import vignettes
 
 PRIOR = 60  # pictures whose masks the text priors are means of
+PICTURES = 12  # that the tables are made of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -99,10 +100,10 @@ def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     kinds = {"class": ("vignette-classifier",), "caption": ("vignette-show-attend-tell",), "answer": ("vignette-san",)}
     for table in (vignette_pointing, wrong_words, own_attention, grounding_flags):
         monkeypatch.setattr(table, "KINDS", kinds)
-        table.main(pictures=25, out=tmp_path)
+        table.main(pictures=PICTURES, out=tmp_path)
     rows = read(tmp_path / "pointing-test-gradcam.json")
     row = next(row for row in rows if row["task"] == "class")
-    records = judging.judged("vignette-classifier", 25)
+    records = judging.judged("vignette-classifier", PICTURES)
     assert row["n"] == len(records)
     assert row["pointing"] == pytest.approx(np.mean([record.hit for record in records]))
     assert row["prior"] == pytest.approx(np.mean([record.prior for record in records]))
