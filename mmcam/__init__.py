@@ -16,7 +16,7 @@ from mmcam.explain import (
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
-from mmcam.methods import METHODS, register
+from mmcam.methods import METHODS, backward_rules, register, register_cam
 from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
@@ -46,6 +46,7 @@ __all__ = [
     "VQAModel",
     "__version__",
     "attribute",
+    "backward_rules",
     "dissect",
     "evidence",
     "explain_action",
@@ -57,6 +58,7 @@ __all__ = [
     "load_image",
     "record",
     "register",
+    "register_cam",
     "register_score",
     "wrap",
 ]

@@ -302,3 +302,32 @@ def test_callers_under_inference_mode(model):
     for one, other in zip(expected, got, strict=True):
         torch.testing.assert_close(one.values, other.values)
         assert np.allclose(one.heatmap, other.heatmap)
+
+
+class Apart(nn.Module):
+    """An actor and a critic with encoders of their own, the critic's the last layer of all."""
+
+    def __init__(self):
+        super().__init__()
+        self.actor, self.critic = seeded(Deep, classes=3), seeded(Deep, classes=1, seed=1)
+
+    def forward(self, x):
+        return self.actor(x), self.critic(x)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "layercam", "occlusion"])
+def test_the_default_layer_belongs_to_the_target(method):
+    """An actor-critic's classes are the actor's, though the critic's layer comes last."""
+    x, options = pictures(2), {"patch": 8, "stride": 8} if method == "occlusion" else {}
+    both = explain_class(seeded(Apart), list(x), 2, method=method, **options)
+    alone = explain_class(seeded(Deep, classes=3), list(x), 2, method=method, **options)
+    for one, other in zip(both, alone, strict=True):
+        torch.testing.assert_close(one.values, other.values)
+    assert both[0].layer == ("pixels" if method == "occlusion" else "actor.features")
+    value = attribute(seeded(Apart), x, [lambda out: out[1][:, 0]], method=method, **options)
+    assert value.any()
+
+
+def test_a_named_layer_is_not_exchanged():
+    with pytest.raises(mmcam.IndependentError, match=r"does not depend on layer 'critic\.features'"):
+        explain_class(seeded(Apart), pictures(2), 1, layer="critic.features")

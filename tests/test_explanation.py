@@ -2,9 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -386,21 +383,6 @@ def test_a_captions_summary_is_json(caption):
     read = json.loads(json.dumps(caption.summary()))
     assert read["caption"] == caption.caption
     assert read["score"] == pytest.approx(sum(word["score"] for word in read["words"]), abs=1e-4)
-
-
-# --- the import -------------------------------------------------------------------------------------------------------
-
-
-def test_the_import_is_light():
-    """What is only needed by some is imported on use."""
-    heavy = ("transformers", "matplotlib", "nltk", "scipy", "pandas", "gradio", "ray", "torch._dynamo", "captum")
-    code = f"import sys, mmcam; print([name for name in {heavy} if name in sys.modules])"
-    root = Path(mmcam.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    baseline = subprocess.run(
-        [sys.executable, "-c", code.replace("mmcam", "torch")], capture_output=True, text=True, check=True
-    )
-    assert set(eval(done.stdout)) <= set(eval(baseline.stdout))
 
 
 def test_the_public_face():

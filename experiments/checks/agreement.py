@@ -14,7 +14,6 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -29,7 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
-from experiments.checks.benchmark import settle
+from experiments.lib.separate import separate
+from experiments.lib.settled import settle
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 
 LAYERS: Final = {
@@ -177,31 +178,6 @@ class SameNoise(torch.distributions.Normal):
         return torch.randn(sample_shape, generator=self.generator).to(self.spread) * self.spread
 
 
-def separate(model: nn.Module) -> nn.Module:
-    """A copy in which every ReLU is a module of its own and not in place, the only kind that captum sees."""
-    twin = copy.deepcopy(model)
-    for module in twin.modules():
-        for name, child in module.named_children():
-            if isinstance(child, (nn.ReLU, nn.ReLU6)):
-                child.inplace = False
-            if isinstance(module, torchvision.models.resnet.BasicBlock) and name == "relu":
-                module.relu = Each()
-    return twin
-
-
-class Each(nn.Module):
-    """Two ReLUs in turn, for a block that uses its one ReLU twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.calls = nn.ReLU(), nn.ReLU(), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The first for odd calls, the second for even ones."""
-        self.calls += 1
-        return self.first(x) if self.calls % 2 else self.second(x)
-
-
 def difference(ours: Tensor, theirs: Tensor, library: str) -> float:
     """max |ours − theirs| / max |theirs|."""
     if library == "grad-cam":
@@ -216,7 +192,6 @@ def difference(ours: Tensor, theirs: Tensor, library: str) -> float:
 def table(rows: list[Row], path: Path) -> None:
     """Print the table, methods down and networks across, and write it as JSON and Markdown."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
-    told = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", *LIBRARIES))
     noted = list(NOTES)
     cells = []
     for method, library in dict.fromkeys((row["method"], row["library"]) for row in rows):
@@ -228,10 +203,10 @@ def table(rows: list[Row], path: Path) -> None:
     command = "python -m experiments.checks.agreement"
     show(
         path,
-        {"command": command, "rows": rows},
+        {**stamp(command, pictures=2, seed=0, libraries=LIBRARIES), "rows": rows},
         ("method", "library", *networks),
         cells,
-        [f"`{command}`: {told}"],
+        [f"`{command}`"],
         ["", EMPTY, "", *notes],
     )
 

@@ -14,25 +14,23 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-import torch
 import typer
 from rich.progress import track
 
 import mmcam
-import models
 from experiments.lib.memory import peak_of, peak_printed_by
 from experiments.lib.records import add, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import keep, show, with_error
-from mmcam.datasets import vignettes
+from experiments.lib.targets import TASKS, Target, questions
 from mmcam.evaluation import bootstrap, mean, pointing, relevance
 
-TASKS: Final = ("class", "word", "answer", "several")
 OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
 """What differs from a method's defaults."""
 
@@ -45,8 +43,6 @@ LEGEND: Final = (
     "in a process of its own."
 )
 FIGURES: Final = ("pointing", "mass", "rank", "found")
-
-Explain = Callable[..., Any]
 
 
 def main(
@@ -73,7 +69,7 @@ def main(
                 row["mb"] = memory_of(method, work / f"memory-{method}.json")
             rows.append(row)
     command = f"python -m experiments.checks.method_table --pictures {pictures} --split {split}"
-    report = {"command": command, "versions": versions(), "options": OPTIONS, "rows": rows}
+    report = {**stamp(command, pictures=pictures, seed=0), "options": OPTIONS, "rows": rows}
     table(report, out / f"methods-{split}")
 
 
@@ -82,74 +78,8 @@ def inapplicable() -> set[str]:
     return {"attention", "cam"}
 
 
-Asked = tuple[Explain, np.ndarray, Callable[[], object]]
-
-
-def questions(task: str, split: str, count: int) -> Iterator[Asked]:
-    """(explain with a method, masks (M,H,W) of the things it is about, a plain forward) for one target a picture."""
-    model: Any = models.load("vignette-" + {"word": "captioner", "answer": "vqa"}.get(task, "classifier"))
-    model.to(memory_format=torch.channels_last)  # a third faster on CPUs
-    asked = 0
-    for i in range(100 * count):
-        scene = vignettes.draw(vignettes.seed(split, i))
-        target = choose(task, model, scene, i)
-        if target is None:
-            continue
-        explain, masks = target
-        x = model.preprocess(scene.image)[0][None]
-        yield explain, masks, plain(model, x)
-        asked += 1
-        if asked == count:
-            return
-
-
-def choose(task: str, model: Any, scene: vignettes.Vignette, i: int) -> tuple[Explain, np.ndarray] | None:
-    """One target of a picture, and the masks of the things it is about; None where the picture has none."""
-    things = scene.truth.things
-    kinds = sorted({thing.kind for thing in things})
-    if task == "class":
-        kind = kinds[i % len(kinds)]
-        return partial(mmcam.explain_class, model, scene.image, kind), scene.kind_mask(kind)[None]
-    if task == "several":
-        groups = [[n for n, thing in enumerate(things) if thing.kind == kind] for kind in kinds]
-        group = next((group for group in groups if len(group) > 1), [])
-        masks = np.stack([scene.mask([n]) for n in group]) if group else np.zeros((1, 1, 1), bool)
-        if not masks.any((1, 2)).all():
-            return None  # none there, or one hides another whole
-        return partial(mmcam.explain_class, model, scene.image, things[group[0]].kind), masks
-    x = model.preprocess(scene.image)[0][None]
-    if task == "word":
-        caption = model.spell(model.generate(x)[0])
-        checked = vignettes.captions.check(caption, scene.truth)
-        words = [word for word in checked if word.category == "object" and word.correct and word.things]
-        if not words:
-            return None
-        word = words[i % len(words)]
-        explain = partial(mmcam.explain_caption, model, scene.image, word.position, caption=caption)
-        return explain, scene.mask(word.things)[None]
-    about = [question for question in scene.questions if question.things]
-    with torch.no_grad():
-        given = [model.answers[int(model.answer_scores(x, [question.text]).argmax())] for question in about]
-    right = [question for question, answer in zip(about, given, strict=True) if question.answer == answer]
-    if not right:
-        return None
-    question = right[i % len(right)]
-    answer: Callable[..., Any] = partial(mmcam.explain_answer, model, scene.image, question.text, question.answer)
-    return answer, scene.mask(question.things)[None]
-
-
-def plain(model: Any, x: torch.Tensor) -> Callable[[], object]:
-    """The forward pass that times are multiples of: the picture's, up to the encoder's vector."""
-
-    def run() -> object:
-        with torch.no_grad():
-            return model.encoder(x)
-
-    return run
-
-
 def examine(
-    task: str, method: str, pictures: int, asked: Callable[[], list[Asked]], path: Path
+    task: str, method: str, pictures: int, asked: Callable[[], list[Target]], path: Path
 ) -> list[dict[str, Any]]:
     """A method's records on the first pictures of a task, a line each; those that are missing are added."""
     options = OPTIONS.get(method, {})
@@ -230,15 +160,9 @@ def peak_apart(method: str) -> float:
     return peak_printed_by(["experiments.checks.method_table", "--memory", method], method)
 
 
-def versions() -> dict[str, str | int]:
-    """What the figures were measured with."""
-    return {"mmcam": mmcam.__version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
 def table(report: dict[str, Any], path: Path) -> None:
     """Print the table, and write it as JSON and Markdown."""
     head = ("task", "method", "n", "pointing %", "mass %", "rank %", "things found %", "forwards", "MB")
-    told = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     options = "; ".join(f"{name} with {given}" for name, given in report["options"].items())
     cells = []
     for row in report["rows"]:
@@ -249,7 +173,7 @@ def table(report: dict[str, Any], path: Path) -> None:
         if row["task"] == "class" and "forwards" in row:
             costs[0] = with_error(row["forwards"])
         cells.append([row["task"], row["method"], str(row["n"]), *shares, *costs])
-    show(path, report, head, cells, [f"`{report['command']}`: {told}; defaults, but {options}.", "", LEGEND])
+    show(path, report, head, cells, [f"`{report['command']}`: defaults, but {options}.", "", LEGEND])
 
 
 if __name__ == "__main__":

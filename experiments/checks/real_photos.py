@@ -9,12 +9,8 @@ game without tolerance: the maximum of the map for the true class, in original p
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,75 +19,18 @@ import torch
 import typer
 from PIL import Image
 from rich.progress import track
-from torch import nn
-from torchvision import models as zoo
-from torchvision.models import ResNet50_Weights
 
 import mmcam
-from experiments.lib.tables import show
+from experiments.lib.photographs import CLASSES, FREE_WITH_CREDIT, Network, networks, validation
+from experiments.lib.sheets import keep_sheet
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import show, with_error
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation import mean
 from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, chance, inside
-from mmcam.files import write_whole
-from mmcam.model_spec import read_state
 
-CLASSES = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
 ERROR = " ± s.e."
-FREE_WITH_CREDIT = 4  # COCO's id of CC BY 2.0, which allows changed copies to be shown with credit
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network, how its pictures are made, and the layer the literature explains."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A validation photograph, its class, and boxes (left, top, right, bottom), right and bottom inclusive.
-
-    `open` gives it in its original size.
-    """
-
-    name: str
-    open: Callable[[], Image.Image]
-    label: int
-    boxes: tuple[tuple[int, int, int, int], ...]
-
-
-def networks(root: Path) -> list[Network]:
-    """The two networks whose weights lie in the folder."""
-    mobilenet, squeezenet = zoo.mobilenet_v2(weights=None), zoo.squeezenet1_0(weights=None)
-    mobilenet.load_state_dict(read_state(root / "weights" / "mobilenet_v2_tfquant_fp16.pth"))
-    squeezenet.load_state_dict(read_state(root / "weights" / "squeezenet1_0_dc_fp16.pth"))
-    return [
-        Network("MobileNetV2", mobilenet.eval(), mmcam.Preprocess(size=(225, 225), mode="crop", resize=256)),
-        Network("SqueezeNet 1.0", squeezenet.eval(), mmcam.Preprocess(size=(227, 227), mode="squash")),
-    ]
-
-
-def validation(root: Path) -> Iterator[Photo]:
-    """The ILSVRC validation photographs, un-squashed to their original size."""
-    folder = root / "imagenet_val"
-    boxes: dict[str, list[tuple[int, int, int, int]]] = defaultdict(list)
-    with (folder / "boxes.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            left, top, right, bottom = (int(row[f"orig_{side}"]) for side in ("x0", "y0", "x1", "y1"))
-            boxes[row["file"]].append((left, top, right, bottom))
-    with (folder / "labels.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            size = int(row["orig_width"]), int(row["orig_height"])
-            path = folder / "images" / row["file"]
-            yield Photo(row["file"], partial(restored, path, size), int(row["class_index"]), tuple(boxes[row["file"]]))
-
-
-def restored(path: Path, size: tuple[int, int]) -> Image.Image:
-    """A squashed photograph at its original (width, height)."""
-    return mmcam.load_image(path).resize(size, Image.Resampling.BICUBIC)
 
 
 def measure(network: Network, root: Path, limit: int | None = None) -> dict[str, Any]:
@@ -163,19 +102,16 @@ def main(
 ) -> None:
     """Measure both networks on the validation photographs and draw a sheet of freely licensed ones."""
     found = networks(root)
-    report: dict[str, Any] = {
-        "command": "MMCAM_REAL_DATA=… python -m experiments.checks.real_photos"
-        + (f" --limit {limit}" if limit else ""),
-        "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "rows": [measure(network, root, limit) for network in found],
-    }
+    rows = [measure(network, root, limit) for network in found]
+    command = "MMCAM_REAL_DATA=… python -m experiments.checks.real_photos" + (f" --limit {limit}" if limit else "")
+    report = {**stamp(command, pictures=rows[0]["photographs"]), "rows": rows}
     picture, credits = sheet(found[1], root)
-    write_whole(out / "real-photos.jpg", lambda file: picture.save(file, "JPEG", quality=85))
+    keep_sheet(out / "real-photos.webp", picture)
     head = ["", *(row["network"] for row in report["rows"])]
     keys = [key for key in report["rows"][0] if key != "network" and not key.endswith(ERROR)]
     cells = [[key, *(told(row, key) for row in report["rows"])] for key in keys]
     below = ["", "±: standard error over the photographs. Small boxes cover less than a quarter of the picture.", ""]
-    below += ["![Twenty photographs and their maps](real-photos.jpg)", ""]
+    below += ["![Twenty photographs and their maps](real-photos.webp)", ""]
     below += ["SqueezeNet's predicted class and its Grad-CAM. Photographs:", "", *(f"- {line}" for line in credits)]
     show(out / "real-photos", report, head, cells, [f"`{report['command']}`"], below)
 
@@ -184,7 +120,9 @@ def told(row: dict[str, Any], key: str) -> str:
     """A number, or a share and its standard error; "" where there was no such photograph."""
     if key not in row:
         return ""
-    return f"{row[key]:.1f} ± {row[key + ERROR]:.1f}" if key + ERROR in row else str(row[key])
+    if key + ERROR not in row:
+        return str(row[key])
+    return with_error({"value": row[key], "standard_error": row[key + ERROR]})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,16 +20,14 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-import mmcam
-from experiments.checks.method_table import versions
-from experiments.lib.tables import keep, show, with_error
-from experiments.paper.faithfulness import METHODS, bundled, questions
-from mmcam.evaluation import Mean, mean
-from mmcam.evaluation.sanity import randomised, similarity, structural_similarity
-from mmcam.files import write_whole
+from experiments.lib.protocol import METHODS
+from experiments.lib.sanity import compared, figures, maps, told
+from experiments.lib.sheets import keep_plot
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import keep, show
+from experiments.lib.worlds import bundled, questions
+from mmcam.evaluation.sanity import randomised
 from mmcam.places.find import find_layer
 
 WORLDS: Final = {"vignettes": "vignette-classifier", "photographs": "SqueezeNet 1.0"}
@@ -80,7 +77,7 @@ def main(
     if "photographs" in chosen:
         command = "MMCAM_REAL_DATA=… " + command
     path = out / ("sanity-independent" if independent else "sanity")
-    table(rows, command, path, independent)
+    table(rows, stamp(command, pictures=pictures, seed=seed), path, independent)
     draw(rows, path.with_suffix(".png"), independent)
 
 
@@ -107,42 +104,7 @@ def curve(world: str, method: str, pictures: int, seed: int, independent: bool) 
     }  # fmt: skip
 
 
-def maps(model: nn.Module, x: Tensor, target: Tensor, layer: str, method: str) -> Tensor:
-    """(N,h,w), of a pixel method the value of the largest magnitude over the channels, with its sign."""
-    made = mmcam.attribute(model, x, [target], layer=layer, method=method)[0]
-    return made if made.ndim == 3 else made.gather(1, made.abs().argmax(1, keepdim=True))[:, 0]
-
-
-def compared(before: Tensor, after: Tensor, size: Sequence[int]) -> dict[str, float]:
-    """Both similarities of two maps (h,w), of their magnitudes and, where they have signs, of themselves."""
-
-    def enlarged(cam: Tensor) -> Tensor:
-        return F.interpolate(cam[None, None], tuple(size), mode="bilinear", align_corners=False)[0, 0]
-
-    large = enlarged(before), enlarged(after)
-    found = {
-        "rank": similarity(before, after, magnitude=True),
-        "ssim": structural_similarity(*large, magnitude=True),
-    }
-    signed = bool((before < 0).any() or (after < 0).any())
-    found["rank, signed"] = similarity(before, after) if signed else found["rank"]
-    found["ssim, signed"] = structural_similarity(*large) if signed else found["ssim"]
-    return found
-
-
-def figures(found: Sequence[dict[str, float]]) -> dict[str, Mean]:
-    """The mean of each similarity over pictures."""
-    return {key: mean([one[key] for one in found]) for key in found[0]}
-
-
-def told(figure: Mean) -> str:
-    """A figure, its standard error, and how many pictures it is of if some had to be left out."""
-    if not figure.n:
-        return "all empty"
-    return with_error(figure, digits=2) + (f" ({figure.n})" if figure.undefined else "")
-
-
-def table(rows: list[dict[str, Any]], command: str, path: Path, independent: bool) -> None:
+def table(rows: list[dict[str, Any]], stamped: dict[str, Any], path: Path, independent: bool) -> None:
     """Similarity after the first layer, a quarter, half and all of them."""
     stages = STAGES[independent]
     head = ["network", "method", "pictures"]
@@ -169,13 +131,11 @@ def table(rows: list[dict[str, Any]], command: str, path: Path, independent: boo
                 "n": [p.n for p in points],
                 "another picture": vars(other[key]),
             }
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
     layers = ", ".join(f"{WORLDS[row['world']]} {len(row['names'])}" for row in rows[:: len(METHODS)])
     how = "each by itself, the others as trained" if independent else "the first from the top down"
-    above = [f"`{command}`: {made}. Layers with weights: {layers}; re-initialised: {how}.", "", LEGEND]
+    above = [f"`{stamped['command']}`. Layers with weights: {layers}; re-initialised: {how}.", "", LEGEND]
     below = ["", f"![Similarity of the maps as layers are randomised]({path.name}.png)"]
-    report = {"command": command, "versions": versions(), "rows": kept}
-    show(path, report, head, cells, above, below)
+    show(path, {**stamped, "rows": kept}, head, cells, above, below)
 
 
 def draw(rows: list[dict[str, Any]], path: Path, independent: bool) -> None:
@@ -206,7 +166,7 @@ def draw(rows: list[dict[str, Any]], path: Path, independent: bool) -> None:
     axes[0, 0].set_ylabel("rank correlation with the trained network's map")
     axes[1, 0].set_ylabel("structural similarity to it")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    keep_plot(path, figure)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the scripts share."""
+"""What the scripts share, and the parts of those that are long."""

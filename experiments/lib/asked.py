@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from experiments.lib.pictures import Pictures, photographs, rendered
-from experiments.train.render import read
+from experiments.lib.rendered import read
 from mmcam.datasets import asked as readers
 from mmcam.evaluation.vqa_accuracy import accuracy
 from mmcam.image import Preprocess

@@ -23,8 +23,8 @@ from torch import nn
 
 import mmcam
 import models
-from experiments.checks.real_photos import networks, validation
 from experiments.lib.given_network import given_network
+from experiments.lib.photographs import networks, validation
 from experiments.lib.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.grabcut import grabcut_box

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.lib.pictures import Pictures, photographs, rendered
-from experiments.train.render import read
+from experiments.lib.rendered import read
 from mmcam.datasets import captioned
 from mmcam.image import Preprocess
 from models.speaker import UNKNOWN, split_words

@@ -67,11 +67,3 @@ def spread(pictures: Sequence[Any], figure: Callable[[Sequence[Any]], float]) ->
         name: None if math.isnan(value) else value
         for name, value in (("value", found.value), ("low", found.low), ("high", found.high))
     }
-
-
-def interval(found: dict[str, Any]) -> str:
-    """A figure and its interval in percent; "" where there is none, and no interval where one picture has it."""
-    if found["value"] is None:
-        return ""
-    bounds = "" if found["low"] is None else f" ({100 * found['low']:.0f}–{100 * found['high']:.0f})"
-    return f"{100 * found['value']:.1f}{bounds}"

@@ -1,24 +1,20 @@
-"""A table of results: on the terminal, and as JSON, CSV, Markdown and LaTeX."""
+"""A table of results: on the terminal, as JSON to compute with and as Markdown to read, with its stamp."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, sqrt
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.lib.stamp import line_of
 from mmcam.files import write_whole
-
-FIGURES: Final = ("value", "standard_error", "low", "high")
-"""The parts of a `Mean` or an `Interval` that are figures."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +34,14 @@ def show(
     above: Sequence[str],
     below: Sequence[str] = (),
 ) -> None:
-    """Print the table and write it four times.
+    """Print a table and write it twice: PATH.json is the report, PATH.md the table as printed, between lines of text.
 
-    PATH.json is the report; PATH.csv its "rows" at full precision, a column a figure; PATH.md and PATH.tex are the
-    table as printed, the former between lines of text.
+    Args:
+        path: without an ending.
+        report: a `experiments.lib.stamp.stamp`, which is told in the page's last line, and the figures: "rows".
+        head: names of the columns.
+        rows: as many cells each.
+        above, below: lines of Markdown.
     """
     show_parts(path, report, [Part("", head, rows)], above, below)
 
@@ -49,7 +49,11 @@ def show(
 def show_parts(
     path: Path, report: Mapping[str, Any], parts: Sequence[Part], above: Sequence[str], below: Sequence[str] = ()
 ) -> None:
-    """The same of a page with several tables."""
+    """The same of a page with several tables.
+
+    Raises:
+        KeyError: the report has no stamp.
+    """
     lines = list(above)
     for part in parts:
         table = Table(*part.head, title=part.title or None)
@@ -59,63 +63,43 @@ def show_parts(
         lines += ["", *([part.title, ""] if part.title else [])]
         lines += ["| " + " | ".join(part.head) + " |", "|---" * len(part.head) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in part.rows]
+    lines += [*below, "", line_of(report)]
     keep(path.with_suffix(".json"), json.dumps(report, indent=1))
-    keep(path.with_suffix(".csv"), comma_separated(report["rows"]))
-    keep(path.with_suffix(".md"), "\n".join([*lines, *below]) + "\n")
-    keep(path.with_suffix(".tex"), "\n".join(latex(part.head, part.rows) for part in parts))
+    keep(path.with_suffix(".md"), "\n".join(lines) + "\n")
 
 
-def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV with a column for every figure in any of them; "pointing.low" is `low` within `pointing`."""
-    flat = [dict(leaves(row)) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
-
-
-def leaves(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The figures of a row by their dotted names; a list stays one entry."""
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{before}{name}.")
-        else:
-            yield before + name, value
-
-
-def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""A table for ``\input``, with the rules of the booktabs package; what LaTeX cannot take as it is, is escaped."""
-    from pylatexenc.latexencode import UnicodeToLatexEncoder
-    from tabulate import tabulate
-
-    encode = UnicodeToLatexEncoder(unknown_char_policy="fail").unicode_to_latex
-    cells = [[encode(cell) for cell in row] for row in (head, *rows)]
-    made = tabulate(cells[1:], cells[0], tablefmt="latex_raw", disable_numparse=True)
-    for rule in ("toprule", "midrule", "bottomrule"):
-        made = made.replace(r"\hline", rf"\{rule}", 1)
-    return f"% needs \\usepackage{{booktabs}}\n{made}\n"
-
-
-def with_error(figure: Any, scale: float = 1, digits: int = 1) -> str:
+def with_error(figure: Any, scale: float = 1, digits: int = 1, bounds: int | None = None, sign: str = "") -> str:
     """A figure and what it may be off: "1.5 ± 0.2" with a standard error, "1.5 (1.2–1.7)" with an interval.
 
     Args:
-        figure: a `Mean` or an `Interval` of `mmcam.evaluation`, or one as the dict that JSON keeps. None, or a mean
-            over nothing, gives "". One picture alone has no standard error, and none is printed.
+        figure: a `Mean` or an `Interval` of `mmcam.evaluation`, or one as the dict that JSON keeps. None, no value, or
+            a mean over nothing, gives "". One picture alone has neither error nor interval, and none is printed.
         scale: 100 for percent.
+        digits: after the point.
+        bounds: those of an interval's bounds, if others.
+        sign: "+" to print that of positive figures, too.
+    """
+    parts = figure if figure is None or isinstance(figure, Mapping) else vars(figure)
+    if parts is None or parts.get("n") == 0 or parts["value"] is None:
+        return ""
+    value = f"{scale * parts['value']:{sign}.{digits}f}"
+    low, high, error = (parts.get(name) for name in ("low", "high", "standard_error"))
+    if low is not None and high is not None and not isnan(low):
+        places = digits if bounds is None else bounds
+        return f"{value} ({scale * low:.{places}f}–{scale * high:.{places}f})"
+    return value if error is None or isnan(error) else f"{value} ± {scale * error:.{digits}f}"
+
+
+def with_count(figure: Any, digits: int = 1) -> str:
+    """A mean and its standard error, and of how many maps it is where some are undefined and left out: "0.5 ± 0.1 (9)".
+
+    Args:
+        figure: a `Mean`, or None for "".
         digits: after the point.
     """
     if figure is None:
         return ""
-    parts = figure if isinstance(figure, Mapping) else vars(figure)
-    if parts.get("n") == 0:
-        return ""
-    told = {name: f"{scale * part:.{digits}f}" for name, part in parts.items() if name in FIGURES and not isnan(part)}
-    if "low" in told:
-        return f"{told['value']} ({told['low']}–{told['high']})"
-    return " ± ".join(told[name] for name in ("value", "standard_error") if name in told)
+    return with_error(figure, digits=digits) + (f" ({figure.n})" if figure.undefined else "")
 
 
 def binomial(p: float, n: int) -> dict[str, float]:

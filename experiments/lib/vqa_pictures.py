@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import mmcam
-from experiments.lib.vqa_tables import SQUARES
+from experiments.lib.protocol import SQUARES
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip, stack
 

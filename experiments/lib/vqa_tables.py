@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
-import mmcam
+from experiments.lib.protocol import SQUARES
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from experiments.lib.text_prior import RARE
-from experiments.paper.faithfulness import SETTINGS
 from mmcam import evaluation as ev
 from models import Answerer
 
@@ -21,7 +20,6 @@ BESIDE: Final = (OCCLUSION, RANDOM, CENTRE, TEXT, PEOPLE)
 """What is no method's map of the answer, but set beside them."""
 BY_TYPE: Final = ("gradcam", "layercam")
 KEYS: Final = ("occlusion", "attended", "mass", "rank", "pointing")
-SQUARES: Final = {key: SETTINGS[key] for key in ("patch", "stride")}
 
 PUBLISHED: Final[dict[str, dict[str, str]]] = {
     "gradcam": {"occlusion": "0.60 ± 0.038", "attended": "0.136"},
@@ -59,8 +57,8 @@ def tables(
         for kind in sorted({question["type"] for _, question in asks}):
             own = [(picture, question) for picture, question in asks if question["type"] == kind]
             typed += [row_of(name, kind, method, own) for method in BY_TYPE if method in methods]
-    versions = {"mmcam": mmcam.__version__, "torch": torch.__version__}
-    report = {"command": command, "versions": versions, "settings": SQUARES, "published": PUBLISHED}
+    pictures = max(len(records) for records, _ in found.values())
+    report = {**stamp(command, pictures=pictures, seed=0), "settings": SQUARES, "published": PUBLISHED}
     against = "asked things" if data == "vignettes" else "human attention"
     head = ["model", "method", "n", "empty", "occlusion ↑", "published", f"{against} ↑", "published, human attention"]
     head += ["mass % ↑", "rank % ↑", "pointing % ↑"]
@@ -73,9 +71,8 @@ def tables(
         for key in ("occlusion", "attended"):
             line += [shown(row, key), known.get(key, "")]
         cells_of.append(line + [shown(row, key) for key in ("mass", "rank", "pointing")])
-    made = f"`{command}`: mmcam {versions['mmcam']}, torch {versions['torch']}."
-    below = ["", f"Maps of {drawn}: ![questions, what they are about, maps](vqa-maps.png)"] if drawn else []
-    above = [made, "", *told, "", legend(data, people), "", SOURCES]
+    below = ["", f"Maps of {drawn}: ![questions, what they are about, maps](vqa-maps.webp)"] if drawn else []
+    above = [f"`{command}`", "", *told, "", legend(data, people), "", SOURCES]
     show(out / f"vqa-maps-{data}", report | {"rows": rows}, head, cells_of, above, below)
     if typed:
         head = ["model", "type of question", "method", "n", "empty", "occlusion ↑", f"{against} ↑"]
@@ -84,7 +81,11 @@ def tables(
             [*(str(row[key]) for key in ("model", "type", "method", "n", "empty")), *(shown(row, key) for key in KEYS)]
             for row in typed
         ]
-        above = [made, "", f"As [all questions together](vqa-maps-{data}.md), where the columns are explained."]
+        above = [
+            f"`{command}`",
+            "",
+            f"As [all questions together](vqa-maps-{data}.md), where the columns are explained.",
+        ]
         show(out / f"vqa-maps-types-{data}", report | {"rows": typed}, head, cells_of, above)
 
 

@@ -1,11 +1,10 @@
 """One picture for each family of methods: every method's map of the same target.
 
-python -m experiments.pages.method_pictures        # writes docs/images/methods-*.png
+python -m experiments.pages.method_pictures        # writes docs/images/methods-*.webp
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,9 +12,9 @@ import typer
 
 import mmcam
 import models
+from experiments.lib.sheets import keep_sheet
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip
-from mmcam.files import write_whole
 from mmcam.methods.registry import Family
 
 PAGES: Final[dict[Family, list[tuple[str, str, dict[str, Any]]]]] = {
@@ -47,7 +46,7 @@ def main(
     ] = None,
     out: Path = Path("docs/images"),
 ) -> None:
-    """Draw methods-FAMILY.png for every family."""
+    """Draw methods-FAMILY.webp for every family."""
     scene = vignettes.draw(seed)
     classifier = models.load("vignette-classifier")
     wanted = kind or scene.truth.things[0].kind
@@ -57,8 +56,7 @@ def main(
             exp = mmcam.explain_class(classifier, scene.image, wanted, method=method, **options)
             panels.append((exp.overlay(), title))
         strip = draw_strip(panels, [""] * len(panels), columns=3 if len(panels) % 3 == 0 else 4)
-        path = write_whole(out / f"methods-{family}.png", partial(strip.save, format="PNG"))
-        print(path)
+        print(keep_sheet(out / f"methods-{family}.webp", strip))
 
 
 if __name__ == "__main__":

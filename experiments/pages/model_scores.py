@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.lib.judging import KINDS
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, binomial, show_parts, with_error
 from models import WEIGHTS
 
@@ -30,7 +31,7 @@ Cards = Mapping[str, dict[str, Any]]
 
 
 def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results")) -> None:
-    """Write models.json, .csv, .md and .tex."""
+    """Write models.json and .md."""
     parts, rows = [], []
     for task, names in KINDS.items():
         cards = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names}
@@ -59,9 +60,10 @@ def main(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Pat
         "Every cell: test / held-out combinations, 3,000 pictures each. ±: standard error of a share of n, "
         "√(p(1−p)/n), where n is the number of words, captions or questions; a lower bound but for captions, as "
         "the words and questions of one picture are not independent of one another. Scores of whole corpora "
-        "(average precision, BLEU, CIDEr) have none in the cards.",
+        "(average precision, BLEU, CIDEr) have none in the cards. A score was measured when its model was trained; the "
+        "last line says what put them together.",
     ]
-    show_parts(out / "models", {"command": command, "rows": rows}, parts, above)
+    show_parts(out / "models", {**stamp(command), "rows": rows}, parts, above)
 
 
 def scored(cards: Cards) -> Iterator[tuple[str, str]]:

@@ -13,21 +13,21 @@ from PIL import Image
 import mmcam
 import models
 from experiments.lib.judging import KINDS
+from experiments.lib.sheets import keep_sheet
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip, stack
-from mmcam.files import write_whole
 
 SHOWN = ("object", "colour", "texture", "relation", "scene")
 METHODS = {"gradcam": "Grad-CAM", "layercam": "LayerCAM", "attention": "attention"}
 
 
 def main(seed: int = 20_000_123, question: str = "what colour is the house", out: Path = Path("docs/images")) -> None:
-    """Draw attention.png and question-words.png."""
+    """Draw attention.webp and question-words.webp."""
     scene = vignettes.draw(seed)
     attention = stack([words(name, scene) for name in KINDS["caption"][1:]])
-    write_whole(out / "attention.png", lambda file: attention.save(file, "PNG"))
+    keep_sheet(out / "attention.webp", attention)
     strip = mmcam.explain_answer(models.load("vignette-vqa"), scene.image, question, by_word=True).strip(columns=7)
-    write_whole(out / "question-words.png", lambda file: strip.save(file, "PNG"))
+    keep_sheet(out / "question-words.webp", strip)
 
 
 def words(name: str, scene: vignettes.Vignette) -> Image.Image:

@@ -12,8 +12,7 @@ class if its intersection over union with one box of that class is 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,56 +20,20 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
-from PIL import Image
-from rich.progress import track
 
-import mmcam
 import models
-from experiments.checks.method_table import versions
-from experiments.checks.real_photos import Network, networks, validation
+from experiments.lib.ablated import WHOLE, Subject, examine, figures
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.records import add, checksum, read
-from experiments.lib.tables import show
+from experiments.lib.photographs import Network, networks, validation
+from experiments.lib.sheets import keep_plot
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
-from mmcam.evaluation import Mean, mean
-from mmcam.evaluation.localisation import Box, Located, covered, inclusive, localised
-from mmcam.evaluation.pointing import inside
-from mmcam.files import write_whole
+from mmcam.evaluation import Mean
+from mmcam.evaluation.localisation import covered, inclusive
 
-WHOLE: Final = "Grad-CAM"
-PUBLISHED: Final = {  # top-1 localisation error on ILSVRC-15, remembered, not read again
-    WHOLE: 59.65,
-    "no ReLU": 74.98,
-    "absolute gradients": 58.19,
-    "global max pooling": 59.96,
-    "deconvnet ReLUs": 83.95,
-    "guided ReLUs": 59.14,
-}
-OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    WHOLE: {},
-    "no ReLU": {"relu": False},
-    "absolute gradients": {"absolute": True},
-    "global max pooling": {"pooling": "max"},
-    "deconvnet ReLUs": {"relu_rule": "deconv"},
-    "guided ReLUs": {"relu_rule": "guided"},
-}
-LAYERS: Final[dict[str, tuple[str, ...]]] = {
-    "vignette-classifier": ("encoder.features.6", "encoder.features.13", "encoder.features.19", "encoder.features.26"),
-    "MobileNetV2": ("features.3", "features.6", "features.13", "features.17"),
-    "SqueezeNet 1.0": ("features.3", "features.5", "features.7", "features.10"),
-}
-"""Layers before the last; of the photographs' networks the last at each resolution, or near it."""
 DATA: Final = {"vignettes": 200, "real": None}
 """What is measured on, and how many pictures unless told otherwise; None: all there are."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A picture, and of each class that is explained the boxes, right and bottom inclusive, and the mask (H,W)."""
-
-    name: str
-    picture: Image.Image
-    truth: Mapping[str | int, tuple[Sequence[Box], np.ndarray]]
 
 
 def main(
@@ -124,67 +87,6 @@ def vignette(i: int) -> Subject:
     return Subject(str(i), scene.image, {kind: (boxes[kind], scene.kind_mask(kind)) for kind in kinds})
 
 
-def settings_of(name: str) -> dict[str, dict[str, Any]]:
-    """The options of every row of a network."""
-    return {**OPTIONS, **{at(layer): {"layer": layer} for layer in LAYERS[name]}}
-
-
-def at(layer: str) -> str:
-    """The row of a layer."""
-    return f"at {layer}"
-
-
-def examine(
-    net: Network, pictures: Callable[[], Iterator[Subject]], work: Path, limit: int | None
-) -> list[dict[str, Any]]:
-    """A network's records, a line a picture; those that are missing are added."""
-    path = work / f"{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
-    settings = settings_of(net.name)
-    done = {record["picture"]: record for record in read(path) if record["settings"] == settings}
-    records = []
-    for subject in track(pictures(), net.name, total=limit):
-        if subject.name not in done:
-            maps = {name: list(judged(subject, explained(net, subject, options))) for name, options in settings.items()}
-            done[subject.name] = {"picture": subject.name, "settings": settings, "maps": maps}
-            add(path, [done[subject.name]])
-        records.append(done[subject.name])
-    return records
-
-
-def explained(net: Network, subject: Subject, options: Mapping[str, Any]) -> list[mmcam.Explanation]:
-    """The map of each class of a picture."""
-    labels = list(subject.truth)
-    return mmcam.explain_class(net.model, subject.picture, labels, preprocess=net.preprocess, **options)
-
-
-def judged(subject: Subject, exps: Sequence[mmcam.Explanation]) -> Iterator[tuple[bool, bool]]:
-    """Whether each map's box localises a thing of its class, and whether its maximum lies on one."""
-    for (boxes, mask), exp in zip(subject.truth.values(), exps, strict=True):
-        found = replace(exp, values=exp.values - exp.values.min().clamp(max=0)).box()
-        box = None if found is None else inclusive(found)
-        yield localised(Located([(box, "it")], {"it": boxes})), inside(exp.peak(), mask)
-
-
-def figures(name: str, records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Both errors of every row, and how much the first differs from that of the whole method, in percent."""
-    pictures = [record["picture"] for record in records for _ in record["maps"][WHOLE]]
-    hits = {
-        row: np.array([each for record in records for each in record["maps"][row]], dtype=float)
-        for row in settings_of(name)
-    }
-    for row, values in hits.items():
-        published = PUBLISHED.get(row)
-        yield {
-            "name": row,
-            "localisation error": mean(100 * (1 - values[:, 0]), pictures),
-            # The same pictures and classes, so the difference to the whole method is far better known than either.
-            "difference": mean(100 * (hits[WHOLE][:, 0] - values[:, 0]), pictures),
-            "pointing error": mean(100 * (1 - values[:, 1]), pictures),
-            "published localisation error": published,
-            "published difference": None if published is None else published - PUBLISHED[WHOLE],
-        }
-
-
 def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, int], command: str, path: Path) -> None:
     """Print and write the figures."""
     head = ["network", "", "maps", "localisation error %", "difference", "pointing error %"]
@@ -194,8 +96,17 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
         error, change, miss = (row[key] for key in ("localisation error", "difference", "pointing error"))
         known = row["published localisation error"]
         published = "" if known is None else f"~{known:.2f} ({row['published difference']:+.2f})"
-        cells.append([row["network"], row["name"], str(error.n), told(error), told(change, "+"), told(miss), published])
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
+        cells.append(
+            [
+                row["network"],
+                row["name"],
+                str(error.n),
+                with_error(error),
+                with_error(change, sign="+"),
+                with_error(miss),
+                published,
+            ]
+        )
     counted = ", ".join(f"{name} {number} pictures" for name, number in pictures.items())
     what = {
         "vignettes": "Each kind in the first test vignettes; boxes around all of a thing.",
@@ -205,7 +116,7 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
         "there.",
     }[data]
     above = [
-        f"`{command}`: {made}. {counted}.",
+        f"`{command}`. {counted}.",
         "",
         f"{what} Mean ± standard error, maps of one picture counting as one source of error. Difference: to Grad-CAM "
         "on the same maps. Pointing without tolerance. The published figures are of other networks and pictures and "
@@ -213,12 +124,7 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
     ]
     below = ["", f"![Differences of the localisation error, beside the published ones]({path.name}.png)"]
     kept = [{key: vars(v) if isinstance(v, Mean) else v for key, v in row.items()} for row in rows]
-    show(path, {"command": command, "versions": versions(), "rows": kept}, head, cells, above, below)
-
-
-def told(figure: Mean, sign: str = "") -> str:
-    """A figure in percent and its standard error."""
-    return f"{figure.value:{sign}.1f} ± {figure.standard_error:.1f}"
+    show(path, {**stamp(command, pictures=max(pictures.values()), seed=0), "rows": kept}, head, cells, above, below)
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -241,7 +147,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         panel.set_title(name)
         panel.set_xlabel("localisation error less Grad-CAM's, points")
         panel.legend(fontsize=8)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    keep_plot(path, figure)
 
 
 if __name__ == "__main__":

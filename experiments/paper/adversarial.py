@@ -21,13 +21,15 @@ import torch
 import typer
 from PIL import Image
 from rich.progress import track
-from torch import Tensor
 from torch.nn import functional as F
 
 import mmcam
 import models
 from experiments.lib.boxes import Net, nets_of, subjects
+from experiments.lib.fooling import STEPS, SURE, fool, probabilities
 from experiments.lib.records import add, checksum, read
+from experiments.lib.sheets import keep_sheet
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.drawing.overlay import draw_overlay
 from mmcam.drawing.strip import draw_strip, stack
@@ -35,11 +37,8 @@ from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.localisation import covered
 from mmcam.evaluation.pointing import centre, inside, peak
 from mmcam.evaluation.uncertainty import mean
-from mmcam.files import write_whole
 
 METHODS: Final = ("gradcam", "layercam", "gradient", "guided_backprop", "guided_gradcam", "c_mwp")
-SURE: Final = 0.9999
-STEPS: Final = 60
 TOLERANCE: Final = {"vignettes": 0, "real": 15}
 CAT_AND_DOG: Final = ("photos/jacobgil_both.png", {243: "bull mastiff", 282: "tiger cat"}, {404: "airliner"})
 """The photograph of both animals, the classes that are there, and what the Grad-CAM paper makes it look like."""
@@ -55,7 +54,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for table and picture.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/adversarial"),
 ) -> None:
-    """Fool, explain, and write adversarial-DATA (.json, .csv, .md, .tex, .png)."""
+    """Fool, explain, and write adversarial-DATA (.json, .md, .webp)."""
     if data not in TOLERANCE:
         raise typer.BadParameter(f"There is no data {data!r}; choose vignettes or real.")
     if data == "real" and root is None:
@@ -69,6 +68,12 @@ def main(
         rows += [summary(net.name, method, records) for method in METHODS]
     command = f"python -m experiments.paper.adversarial --data {data} --pictures {pictures}"
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
+    table(rows, data, nets[-1].name, stamp(command, pictures=pictures), out / f"adversarial-{data}")
+    keep_sheet(out / f"adversarial-{data}.webp", shown(nets[-1], data, root))
+
+
+def table(rows: Sequence[dict[str, Any]], data: str, drawn: str, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table; below it stands the picture, of the network `drawn`."""
     head = (
         "network", "pictures", "fooled", "steps", "largest change /255", "p of the true class before", "after",
         "method", "n", "points at the true class before %", "after %", "rank correlation before, after", "centre %",
@@ -82,7 +87,6 @@ def main(
             [row["network"], str(row["pictures"]), str(row["fooled"]), *whole, row["method"], str(row["before"]["n"]),
              *shares, with_error(row["agreement"], digits=2), with_error(row["centre"], 100)]
         )  # fmt: skip
-    above = [f"`{command}`: mmcam {mmcam.__version__}, torch {torch.__version__}."]
     below = [
         "",
         f"Fooled: p > {SURE} for an absent class drawn at random"
@@ -91,14 +95,10 @@ def main(
         f"picture, {'all of a picture; without tolerance' if data == 'vignettes' else 'tolerance 15 pixels'}. ± is the "
         "standard error over pictures. The paper shows one such picture and gives no figures.",
         "",
-        f"![A picture that fools a network, and the maps of what is in it](adversarial-{data}.png)",
-        *(["", f"Above: {nets[-1].name}. {CREDIT}"] if data == "real" else []),
+        f"![A picture that fools a network, and the maps of what is in it](adversarial-{data}.webp)",
+        *(["", f"Above: {drawn}. {CREDIT}"] if data == "real" else []),
     ]
-    versions = {"mmcam": mmcam.__version__, "torch": torch.__version__}
-    report = {"command": command, "versions": versions, "rows": rows}
-    show(out / f"adversarial-{data}", report, head, cells, above, below)
-    sheet = shown(nets[-1], data, root)
-    write_whole(out / f"adversarial-{data}.png", lambda file: sheet.save(file, "PNG"))
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> list[dict[str, Any]]:
@@ -145,46 +145,6 @@ def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int
             found.append([*hits, None if np.isnan(agreement) else agreement])
         record["methods"][method] = found
     return record
-
-
-def probabilities(net: Net, x: Tensor) -> Tensor:
-    """(N, classes): each by itself where several can be there (vignettes), else all together 1."""
-    with torch.no_grad():
-        logits = net.model(x)
-    return logits.sigmoid() if net.classes else logits.softmax(1)
-
-
-def fool(net: Net, x: Tensor, wrong: int, right: Sequence[int]) -> tuple[Tensor, int, int]:
-    """An input that the network takes for another class.
-
-    Args:
-        net: the network.
-        x: (3, H, W), an input.
-        wrong: the class it is to see.
-        right: the classes it is no longer to see, where several can be there.
-
-    Returns:
-        The input, the number of steps, and the largest change of a value in 255ths. After `STEPS` steps it is given as
-        it is then, fooled or not.
-    """
-    mean_, std = (torch.tensor(values).view(-1, 1, 1) for values in (net.preprocess.mean, net.preprocess.std))
-    start = ((x * std + mean_) * 255).round()
-    pixels = start.clone()
-    for step in range(STEPS + 1):
-        made = ((pixels / 255 - mean_) / std).requires_grad_()
-        logits = net.model(made[None])[0]
-        if net.classes:
-            p = logits.detach().sigmoid()
-            sure = bool(p[wrong] > SURE and p[list(right)].max() < 1 - SURE)
-            aim = F.logsigmoid(logits[wrong]) + F.logsigmoid(-logits[list(right)]).sum()
-        else:
-            sure = bool(logits.detach().softmax(0)[wrong] > SURE)
-            aim = logits.log_softmax(0)[wrong]
-        if sure or step == STEPS:
-            break
-        (gradient,) = torch.autograd.grad(aim, made)
-        pixels = (pixels + gradient.sign()).clamp(0, 255)
-    return made.detach(), step, int((pixels - start).abs().max())
 
 
 def summary(network: str, method: str, records: Sequence[dict[str, Any]]) -> dict[str, Any]:

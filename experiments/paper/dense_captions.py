@@ -28,6 +28,7 @@ import mmcam
 from experiments.lib.baseline import baseline
 from experiments.lib.judging import KINDS
 from experiments.lib.records import add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from experiments.lib.text_prior import Tally, on_grid
 from mmcam.datasets import vignettes
@@ -92,6 +93,12 @@ def main(
             kept = np.array([ratio for ratio in ratios if ratio is not None])
             row = summary(kept, [owner for owner, known in zip(owners, said, strict=True) if known])
             rows.append({"model": name, "method": how, **row, "unknown words": said.count(False)})
+    name = "dense-captions" if results is None else "dense-captions-densecap"
+    table(rows, everywhere, stamp(command, pictures=len(scenes), seed=0), out / name)
+
+
+def table(rows: list[dict[str, Any]], everywhere: int, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table; `everywhere` regions have no inside or no outside."""
     head = (
         "model", "method", "regions", "inside ÷ outside", "± s.e.", "median", "empty maps", "nothing outside",
         "unknown words", "published",
@@ -113,8 +120,7 @@ def main(
         "the other pictures. Published: Selvaraju et al., neuraltalk2 on DenseCap's regions of photographs; other "
         "pictures and another captioner, so compare the order.",
     ]
-    name = "dense-captions" if results is None else "dense-captions-densecap"
-    show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def judged(model: Any, scenes: Sequence[Scene], method: str, path: Path) -> tuple[list[float | None], list[str]]:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from torchvision.models import ResNet50_Weights
 
 import mmcam
 from experiments.lib.boxes import Net, nets_of, path_of, subjects
+from experiments.lib.maxima import TOLERANCE, hit, mask_of
+from experiments.lib.photographs import CLASSES
 from experiments.lib.records import Record, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
-from experiments.paper.localisation import TOLERANCE, hit, mask_of
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.localisation import iou
 from mmcam.evaluation.uncertainty import mean
@@ -49,7 +50,7 @@ def main(
     pictures: Annotated[Path, typer.Option(help="Folder for the sheets, which may not be shared.")] = Path("out"),
     work: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("runs/localisation"),
 ) -> None:
-    """Write failure-modes-DATA (.json, .csv, .md, .tex), and a sheet for each network."""
+    """Write failure-modes-DATA (.json, .md), and a sheet for each network."""
     if data not in ("real", "ilsvrc") or root is None:
         raise typer.BadParameter("Failures are of photographs: --data real or ilsvrc, with --root or MMCAM_REAL_DATA.")
     names = {subject.name for subject in subjects(data, root, limit)}
@@ -68,6 +69,11 @@ def main(
         write_whole(pictures / f"failure-modes-{net.name}.jpg".replace(" ", "-"), partial(picture.save, format="JPEG"))
     command = f"python -m experiments.paper.failure_modes --data {data}" + (f" --limit {limit}" if limit else "")
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
+    table(rows, TOLERANCE[data], stamp(command, pictures=len(names)), out / f"failure-modes-{data}")
+
+
+def table(rows: Sequence[dict[str, Any]], tolerance: int, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table."""
     head = ("network", "method", "pictures", "n", *FIGURES.values())
     cells = [
         [row["network"], row["method"], row["pictures"], str(row["n"])]
@@ -76,11 +82,11 @@ def main(
     ]
     below = [
         "",
-        f"A hit: the maximum lies in a box of the true class, tolerance {TOLERANCE[data]} pixels. Boxes are those at "
+        f"A hit: the maximum lies in a box of the true class, tolerance {tolerance} pixels. Boxes are those at "
         "15 % of the maximum. Wrong, near: the true class is among the five surest. ± standard error over pictures. "
         "The paper shows such pictures and gives no figures.",
     ]
-    show(out / f"failure-modes-{data}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def rows_of(records: Sequence[Record], tolerance: int) -> list[dict[str, Any]]:
@@ -116,7 +122,6 @@ def judge(record: Record, tolerance: int) -> dict[str, float]:
 
 def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:
     """Misclassified photographs, with Grad-CAM of the true and of the predicted class."""
-    classes = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
     panels, notes = [], []
     for subject in subjects(data, root, None):
         if subject.name not in names:
@@ -129,7 +134,7 @@ def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:
         panels.append((picture, ""))
         notes.append("")
         for exp, label, what in zip(maps, (true, predicted), ("true", "predicted"), strict=True):
-            panels.append((exp.overlay(), classes[label]))
+            panels.append((exp.overlay(), CLASSES[label]))
             notes.append(what)
     return draw_strip(panels, notes, columns=6)
 

@@ -14,63 +14,24 @@ probabilities are sigmoids, as several classes may be there.
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-import torch
 import typer
-from rich.progress import track
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-import mmcam
-import models
-from experiments.checks.method_table import versions
-from experiments.checks.real_photos import networks, validation
-from experiments.lib.baseline import BASELINES, baseline
-from experiments.lib.given_network import finetuned
+from experiments.lib.baseline import BASELINES
+from experiments.lib.faithful_figures import CURVES, SETTINGS, examine, summary
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.records import add, checksum, read
-from experiments.lib.tables import show, with_error
-from mmcam.datasets import vignettes, voc
-from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
-from mmcam.evaluation import Mean, mean
-from mmcam.evaluation.agreement import rank_correlation
-from mmcam.evaluation.deletion import Curve, deletion, insertion, road
-from mmcam.evaluation.drop import drops, seen_through, win
-from mmcam.evaluation.sensitivity import max_sensitivity
-from mmcam.files import write_whole
+from experiments.lib.protocol import METHODS
+from experiments.lib.records import checksum
+from experiments.lib.sheets import keep_plot
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import show, with_count
+from experiments.lib.worlds import WORLDS, annotated, bundled, of_voc, questions
+from mmcam.evaluation import mean
 
-METHODS: Final = (
-    "gradcam",
-    "gradcam++",
-    "layercam",
-    "hirescam",
-    "guided_backprop",
-    "guided_gradcam",
-    "c_mwp",
-    "gradient",
-)
-WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "voc": None}
-"""Which pictures, and how many unless told otherwise; None: all there are."""
-CURVES: Final = ("insertion", "deletion", "road")
-ROWS: Final = 4
-"""Pictures scored at a time: more no longer fit a core's cache, and each then takes up to twice as long."""
-
-SETTINGS: Final[dict[str, Any]] = {
-    "steps": 14,
-    "shares": [0.1, 0.3, 0.5, 0.7, 0.9],
-    "radius": 0.02,
-    "samples": 5,
-    "patch": 32,
-    "stride": 16,
-}
 LEGEND: Final = (
     "Occlusion: Spearman's rank correlation of the map with that of squares of 32 pixels, stride 16, covered with the "
     "mean colour, both brought to 14×14 (Grad-CAM, section 5.3). Drop, increase and win (against Grad-CAM): of the "
@@ -97,28 +58,6 @@ SOURCES: Final = (
     "Also published, of answers to questions: occlusion 0.60 ± 0.038 for Grad-CAM, 0.42 ± 0.038 for guided backprop. "
     "~ is remembered and was not read again."
 )
-
-Explain = Callable[[Tensor], Tensor]
-Probability = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network, how its pictures are made, and what makes probabilities of its logits."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-    probability: Probability
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A picture as the model takes it, (C,H,W), by its name, and the classes that are explained."""
-
-    name: str
-    picture: Tensor
-    labels: tuple[int, ...]
 
 
 def main(
@@ -151,128 +90,6 @@ def main(
         draw(records, (out / f"faithfulness-{world}").with_suffix(".png"))
 
 
-def bundled(world: str) -> Net:
-    """The network of a world whose weights are at hand."""
-    if world == "vignettes":
-        name = "vignette-classifier"
-        model: Any = models.load(name)
-        return Net(name, model.to(memory_format=torch.channels_last), model.preprocess, torch.sigmoid)
-    if world != "photographs":
-        raise typer.BadParameter(f"There is no world {world!r} here; choose of {', '.join(WORLDS)}.")
-    if "MMCAM_REAL_DATA" not in os.environ:
-        raise typer.BadParameter("Photographs need the folder named by MMCAM_REAL_DATA (see data/README.md).")
-    found = networks(Path(os.environ["MMCAM_REAL_DATA"]))[1]
-    model = found.model.to(memory_format=torch.channels_last)
-    return Net(found.name, model, found.preprocess, lambda logits: logits.softmax(1))
-
-
-def of_voc(text: str) -> Net:
-    """A network that was finetuned to VOC's classes, from NAME=FILE."""
-    name, model, preprocess, outputs = finetuned(text)
-    if outputs != len(VOC_CLASSES):
-        raise typer.BadParameter(
-            f"{text} has {outputs} outputs; finetune the network to VOC's {len(VOC_CLASSES)} classes."
-        )
-    return Net(name, model.to(memory_format=torch.channels_last), preprocess, torch.sigmoid)
-
-
-@torch.no_grad()
-def questions(world: str, net: Net, count: int | None) -> Iterator[Asked]:
-    """`count` pictures of a world and one class of each."""
-    model: Any = net.model
-    if world == "photographs":
-        root = Path(os.environ["MMCAM_REAL_DATA"])
-        for i, photo in enumerate(islice(validation(root), count)):
-            x = net.preprocess(photo.open())[0]
-            yield Asked(str(i), x, (int(model(x[None]).argmax()),))
-        return
-    yield from islice(certain(net), count)
-
-
-def certain(net: Net) -> Iterator[Asked]:
-    """Test vignettes, and of each a kind in turn, where the network finds it."""
-    model: Any = net.model
-    for i in itertools.count():
-        scene = vignettes.draw(vignettes.seed("test", i))
-        kinds = sorted({thing.kind for thing in scene.truth.things})
-        x = net.preprocess(scene.image)[0]
-        label = list(model.classes).index(kinds[i % len(kinds)])
-        with torch.no_grad():
-            found = bool(model(x[None])[0, label] > 0)
-        if found:
-            yield Asked(str(i), x, (label,))
-
-
-def annotated(root: Path, net: Net, count: int | None) -> Iterator[Asked]:
-    """VOC's val photographs with every class that is there; one that shows only difficult things is left out."""
-    try:
-        for photo in islice((p for p in voc.detection(root, "val") if p.names()), count):
-            x = net.preprocess(mmcam.load_image(photo.path))[0]
-            yield Asked(photo.path.stem, x, tuple(VOC_CLASSES.index(name) for name in photo.names()))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def examine(asked: Iterator[Asked], net: Net, path: Path, count: int | None) -> list[dict[str, Any]]:
-    """The records of the pictures, one line each; those that are missing, or were made otherwise, are added."""
-    settings = {**SETTINGS, "methods": list(METHODS)}
-    done = {record["picture"]: record for record in read(path) if record["settings"] == settings}
-    records = []
-    for i, one in enumerate(track(asked, path.stem, total=count)):
-        if one.name not in done:
-            made = [judged(net, one.picture, label, i) for label in one.labels]
-            done[one.name] = {
-                "picture": one.name, "settings": settings, "labels": one.labels,
-                "shares": made[0][1], "figures": [figures for figures, _ in made],
-            }  # fmt: skip
-            add(path, [done[one.name]])
-        records.append(done[one.name])
-    return records
-
-
-def explain(model: nn.Module, method: str, label: int) -> Explain:
-    """From pictures (M,C,H,W) to a method's maps (M,h,w), at their own resolution."""
-
-    def maps(x: Tensor) -> Tensor:
-        made = mmcam.attribute(model, x, [label], method=method)[0]
-        return made if made.ndim == 3 else made.abs().amax(1)
-
-    return maps
-
-
-def judged(net: Net, picture: Tensor, label: int, i: int) -> tuple[dict[str, Any], dict[str, Sequence[float]]]:
-    """All figures of one class of one picture, by method, its curves as scores; and the shares these are at."""
-    s, model = SETTINGS, net.model
-    size = (picture.shape[-2], picture.shape[-1])
-
-    def score(x: Tensor) -> Tensor:
-        return net.probability(model(x.contiguous(memory_format=torch.channels_last)))[:, label]
-
-    covered = {"patch": s["patch"], "stride": s["stride"], "rows": ROWS}
-    truth = mmcam.attribute(model, picture[None], [label], method="occlusion", **covered)[0, 0]
-    figures: dict[str, Any] = {}
-    shares: dict[str, Sequence[float]] = {}
-    for method in (*METHODS, *BASELINES):
-        seeing = method in METHODS
-        cam = explain(model, method, label)(picture[None])[0] if seeing else baseline(method, size, i)
-        heatmap = F.interpolate(cam[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-        with torch.no_grad():
-            whole, seen = score(torch.cat([picture[None], seen_through(picture[None], heatmap)])).tolist()
-        figures[method] = {"occlusion": rank_correlation(cam, truth), "whole": whole, "seen": seen}
-        curves = {
-            "insertion": insertion(score, picture, heatmap, steps=s["steps"], rows=ROWS, seed=i),
-            "deletion": deletion(score, picture, heatmap, steps=s["steps"], rows=ROWS, seed=i),
-            "road": road(score, picture, heatmap, shares=s["shares"], rows=ROWS, seed=i),
-        }
-        for name, curve in curves.items():
-            figures[method][name], shares[name] = [round(value, 7) for value in curve.scores], curve.shares
-        if seeing:
-            figures[method]["sensitivity"] = max_sensitivity(
-                explain(model, method, label), picture, radius=s["radius"], samples=s["samples"], rows=ROWS, seed=i
-            )
-    return figures, shares
-
-
 def table(world: str, name: str, records: list[dict[str, Any]], limit: int | None, path: Path) -> None:
     """The mean figures of every method, as a table."""
     rows = [summary(method, records) for method in (*METHODS, *BASELINES)]
@@ -283,12 +100,11 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
         known = PUBLISHED.get(method, {})
         line = [method, str(sum(len(record["labels"]) for record in records))]
         for key, digits in (("occlusion", 3), ("drop", 1), ("increase", 1), ("win", 1)):
-            line += [told(row.get(key), digits), known.get(key, "")]
-        cells.append(line + [told(row.get(key), 3) for key in (*CURVES, "sensitivity")])
+            line += [with_count(row.get(key), digits), known.get(key, "")]
+        cells.append(line + [with_count(row.get(key), 3) for key in (*CURVES, "sensitivity")])
     command = f"python -m experiments.paper.faithfulness --worlds {world}" + (f" --pictures {limit}" if limit else "")
     command += f" --root … --network {name}=…" * (world == "voc")
     before = "MMCAM_REAL_DATA=… " if world == "photographs" else ""
-    made = ", ".join(f"{name} {value}" for name, value in versions().items())
     shown = {
         "vignettes": f"test vignettes, {name}, sigmoid probabilities, a kind that is there and found in each",
         "photographs": f"ILSVRC validation photographs, {name}, softmax probabilities, the predicted class",
@@ -297,10 +113,9 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
     }[world]
     ours = "Other pictures and" if world != "voc" else "The same photographs, maybe other"
     sources = f"{SOURCES} {ours} networks than ours: only the order can be compared."
-    above = [f"`{before}{command}`: {made}. {len(records)} {shown}.", "", LEGEND, "", sources]
+    above = [f"`{before}{command}`: {len(records)} {shown}.", "", LEGEND, "", sources]
     report = {
-        "command": before + command,
-        "versions": versions(),
+        **stamp(before + command, pictures=len(records), seed=0),
         "settings": SETTINGS,
         "published": PUBLISHED,
         "rows": [
@@ -310,35 +125,6 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
     }
     below = ["", f"![Probability as pixels come or go in the order of each map]({path.name}.png)"]
     show(path, report, head, cells, above, below)
-
-
-def told(figure: Mean | None, digits: int) -> str:
-    """A figure, its standard error, and of how many maps it is where some had to be left out."""
-    if figure is None:
-        return ""
-    return with_error(figure, digits=digits) + (f" ({figure.n})" if figure.undefined else "")
-
-
-def summary(method: str, records: list[dict[str, Any]]) -> dict[str, Mean]:
-    """Means over the maps with standard errors over the pictures."""
-    maps = [(record, figures) for record in records for figures in record["figures"]]
-    mine = [figures[method] for _, figures in maps]
-    whole, seen = (torch.tensor([row[key] for row in mine], dtype=torch.float64) for key in ("whole", "seen"))
-    each: dict[str, Any] = {
-        "occlusion": [row["occlusion"] for row in mine],
-        "drop": (100 * drops(whole, seen)).tolist(),
-        "increase": (100.0 * (seen > whole)).tolist(),
-    }
-    if method != "gradcam":
-        others = torch.tensor([figures["gradcam"]["seen"] for _, figures in maps], dtype=torch.float64)
-        each["win"] = [win(a[None], b[None]) for a, b in zip(seen, others, strict=True)]
-    for name in CURVES:
-        curves = [Curve(tuple(r["shares"][name]), tuple(f[method][name])) for r, f in maps]
-        each[name] = [curve.mean if name == "road" else curve.area for curve in curves]
-    if "sensitivity" in mine[0]:
-        each["sensitivity"] = [row["sensitivity"] for row in mine]
-    pictures = [record["picture"] for record, _ in maps]
-    return {key: mean(values, pictures) for key, values in each.items()}
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
@@ -361,7 +147,7 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
         panel.set_title(title.partition(":")[0])
     axes[0].set_ylabel("probability of the class")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    keep_plot(path, figure)
 
 
 if __name__ == "__main__":

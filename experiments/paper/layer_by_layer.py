@@ -21,13 +21,14 @@ from torch import nn
 
 import mmcam
 import models
+from experiments.lib.sheets import keep_sheet
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation import mean
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.pointing import inside
-from mmcam.files import write_whole
 
 
 def main(
@@ -37,10 +38,25 @@ def main(
     shown: Annotated[int, typer.Option(help="Which picture of the split is drawn.")] = 4,
     out: Annotated[Path, typer.Option(help="Folder for table and figure.")] = Path("experiments/results"),
 ) -> None:
-    """Write layers-MODEL.json, .md and .png."""
+    """Write layers-MODEL.json, .md and .webp."""
     vqa = models.load(model)
     layers = [f"features.{i}" for i, module in enumerate(vqa.convolutions) if isinstance(module, nn.ReLU)]
     sides = sides_of(vqa, layers)
+    drawn = vignettes.draw(vignettes.seed(split, shown))
+    question = asked(drawn)
+    if question is None:
+        raise typer.BadParameter(f"Picture {shown} has no question for a colour or a kind; draw another with --shown.")
+    rows = measured(vqa, layers, sides, pictures, split)
+    command = f"python -m experiments.paper.layer_by_layer --model {model} --pictures {pictures} --split {split}"
+    command += f" --shown {shown}"
+    answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
+    path = out / f"layers-{model.removeprefix('vignette-')}"
+    table(rows, f"“{question.text}?” – “{answer}”", stamp(command, pictures=pictures), path)
+    keep_sheet(path.with_suffix(".webp"), draw(vqa, drawn, layers, sides))
+
+
+def measured(model: Any, layers: list[str], sides: dict[str, int], pictures: int, split: str) -> list[dict[str, Any]]:
+    """Rows of the table, a layer each: pointing, and the agreement with the layer before."""
     same: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     hits: defaultdict[str, list[bool]] = defaultdict(list)
     for i in track(range(pictures), "pictures"):
@@ -48,7 +64,7 @@ def main(
         question = asked(scene)
         if question is None:
             continue
-        maps = {layer: mmcam.explain_answer(vqa, scene.image, question.text, layer=layer) for layer in layers}
+        maps = {layer: mmcam.explain_answer(model, scene.image, question.text, layer=layer) for layer in layers}
         if maps[layers[-1]].target != question.answer:
             continue
         mask = scene.mask(question.things)
@@ -57,8 +73,11 @@ def main(
         for first, second in pairwise(layers):
             size = (min(sides[first], sides[second]),) * 2
             same[first, second].append(rank_correlation(maps[first].cam, maps[second].cam, size))
-    command = f"python -m experiments.paper.layer_by_layer --model {model} --pictures {pictures} --split {split}"
-    rows = [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
+    return [row_of(layer, before, sides, same, hits) for before, layer in zip((None, *layers), layers, strict=False)]
+
+
+def table(rows: list[dict[str, Any]], drawn: str, stamped: dict[str, Any], path: Path) -> None:
+    """Print and write the table; below it stands the picture of the question and answer `drawn`."""
     head = ("layer", "resolution", "questions", "pointing %", "n", "rank correlation with the layer before")
     cells = []
     for row in rows:
@@ -67,22 +86,14 @@ def main(
         line.append(with_error(hit, 100))
         line += [str(same_as["n"]), with_error(same_as, digits=2)] if same_as else ["", ""]
         cells.append(line)
-    name = f"layers-{model.removeprefix('vignette-')}"
-    drawn = vignettes.draw(vignettes.seed(split, shown))
-    question = asked(drawn)
-    if question is None:
-        raise typer.BadParameter(f"Picture {shown} has no question for a colour or a kind; draw another with --shown.")
-    answer = mmcam.explain_answer(vqa, drawn.image, question.text).target
     below = [
         "",
         "Questions for a colour or a kind that are answered rightly, one a picture. ±: standard error; n: how many "
         "maps are empty at neither layer.",
         "",
-        f"“{question.text}?” – “{answer}”: ![Grad-CAM at every layer, and the model's own attention]({name}.png)",
+        f"{drawn}: ![Grad-CAM at every layer, and the model's own attention]({path.name}.webp)",
     ]
-    show(out / name, {"command": command, "rows": rows}, head, cells, [f"`{command} --shown {shown}`"], below)
-    figure = draw(vqa, drawn, layers, sides)
-    write_whole(out / f"{name}.png", lambda file: figure.save(file, "PNG"))
+    show(path, {**stamped, "rows": rows}, head, cells, [f"`{stamped['command']}`"], below)
 
 
 def asked(scene: vignettes.Vignette) -> vignettes.Question | None:

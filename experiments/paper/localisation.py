@@ -13,12 +13,9 @@ into runs/localisation, a line a picture and method, and a run that was stopped 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
-import torch
 import typer
 
 import mmcam
@@ -33,20 +30,15 @@ from experiments.lib.boxes import (
     path_of,
     subjects,
 )  # fmt: skip
+from experiments.lib.located import PAPERS, SMALL, figures
+from experiments.lib.maxima import TOLERANCE
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.modified_game import RESAMPLES, SEED, halves, interval, modified, spread
-from experiments.lib.records import Record, read
+from experiments.lib.modified_game import RESAMPLES, SEED
+from experiments.lib.records import read
+from experiments.lib.sheets import keep_plot
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
-from mmcam.evaluation.localisation import Located, covered, errors, share
-from mmcam.evaluation.pointing import Offered, class_mean, inside
-from mmcam.files import write_whole
 
-PAPERS: Final = 0.15
-"""The papers' share of the maximum at which a map is cut."""
-TOLERANCE: Final = {"real": 15, "ilsvrc": 15, "vignettes": 0}
-"""Pixels around a maximum that count as the maximum: 15 is the game's on photographs."""
-SMALL: Final = 0.25
-"""A class whose boxes cover less of the picture than this is small: the centre does not lie on it so often."""
 SLOW: Final = (
     *(name for name, method in mmcam.METHODS.items() if method.family == "perturbation"),
     "integrated_gradients",
@@ -129,10 +121,7 @@ def main(
     )
     command += "".join(f" --network {name.partition('=')[0]}=…" for name in network or ())
     report = {
-        "command": "MMCAM_REAL_DATA=… " * (data == "real") + command,
-        "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "pictures": len(seen),
-        "seed of the bootstrap": SEED,
+        **stamp("MMCAM_REAL_DATA=… " * (data == "real") + command, pictures=len(seen), seed=SEED),
         "share of the maximum": PAPERS,
         "tolerance": TOLERANCE[data],
         "smoothing of pixel maps": SMOOTHING,
@@ -141,85 +130,6 @@ def main(
     }
     table(report, data, out / f"localisation-{data}")
     draw(rows, data, out / f"localisation-{data}.png")
-
-
-def figures(records: list[Record], tolerance: int) -> dict[str, Any]:
-    """All figures of a network and a method."""
-    row: dict[str, Any] = {"pictures": len(records)}
-    for name, error in errors([located(record, PAPERS) for record in records]).items():
-        row[name] = {"value": error.value, "standard_error": error.standard_error, "pictures": error.pictures}
-    row["own share"] = own_share(records)
-    row["by share"] = {}
-    for cut in SHARES:
-        error = errors([located(record, cut) for record in records], (1,))["localisation top-1"]
-        row["by share"][str(cut)] = {"value": error.value, "standard_error": error.standard_error}
-    trials = [pointed(record, tolerance) for record in records]
-    row["pointing"] = spread(trials, lambda own: mean_of(own, small=False))
-    row["pointing small"] = spread(trials, lambda own: mean_of(own, small=True))
-    offers = [offered(record, tolerance) for record in records]
-    row["modified"] = modified(offers, balanced=False)
-    row["modified balanced"] = modified(offers, balanced=True)
-    return row
-
-
-def located(record: Record, cut: float) -> Located:
-    """A record's five predictions with their boxes at a share of the maximum."""
-    boxes = {found["label"]: found["boxes"][str(cut)] for found in record["maps"]}
-    predictions = [(None if boxes[label] is None else tuple(boxes[label]), label) for label in record["top"]]
-    truth = {int(label): own for label, own in record["truth"].items()}
-    return Located(predictions, truth, record["blacklisted"])
-
-
-def own_share(records: list[Record]) -> dict[str, Any]:
-    """Localisation error top-1 when each half is cut at the share that is best for the other one."""
-    outcomes: list[bool] = []
-    cuts = []
-    first, second = halves([record for record in records if not record["blacklisted"]])
-    for held_out, judged in ((second, first), (first, second)):
-        cut = min(SHARES, key=lambda cut: errors([located(r, cut) for r in held_out], (1,))["localisation top-1"].value)
-        cuts.append(cut)
-        outcomes += [errors([located(record, cut)], (1,))["localisation top-1"].value == 1 for record in judged]
-    error = share(outcomes)
-    return {"shares": cuts, "value": error.value, "standard_error": error.standard_error}
-
-
-def pointed(record: Record, tolerance: int) -> list[tuple[int, bool, bool]]:
-    """(class, whether the maximum hits it, whether it is small) for each class in a picture."""
-    found = []
-    for each in record["maps"]:
-        mask = mask_of(record, each["label"])
-        if mask is not None:
-            found.append((each["label"], hit(each, mask, tolerance), bool(mask.mean() < SMALL)))
-    return found
-
-
-def offered(record: Record, tolerance: int) -> list[Offered]:
-    """The maps of a record's five predictions, as the modified game takes them."""
-    found = []
-    for each in record["maps"]:
-        if each["label"] in record["top"]:
-            mask = mask_of(record, each["label"])
-            there = mask is not None
-            found.append(Offered(each["maximum"], there, mask is not None and hit(each, mask, tolerance)))
-    return found
-
-
-def hit(found: Record, mask: np.ndarray, tolerance: int) -> bool:
-    """Whether a map's maximum lies in a box."""
-    peak = found["peak"]
-    return inside(None if peak is None else (peak[0], peak[1]), mask, tolerance)
-
-
-def mask_of(record: Record, label: int) -> np.ndarray | None:
-    """True in the boxes of a class; None where it is not in the picture."""
-    boxes = record["truth"].get(str(label))
-    return None if boxes is None else covered(boxes, record["size"])
-
-
-def mean_of(trials: Sequence[Sequence[tuple[int, bool, bool]]], small: bool) -> float:
-    """Pointing accuracy over classes, of small things only if asked; nan where there are none."""
-    own = [(label, hit) for picture in trials for label, hit, is_small in picture if is_small or not small]
-    return class_mean(*zip(*own, strict=True)) if own else float("nan")
 
 
 def table(report: dict[str, Any], data: str, path: Path) -> None:
@@ -234,7 +144,7 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
         boxes = [with_error(row[f"localisation top-{k}"], 100) for k in (1, 5)]
         own = row["own share"]
         boxes.append(f"{with_error(own, 100)} ({'/'.join(f'{cut:g}' for cut in own['shares'])})")
-        games = [interval(row[name]) for name in GAMES]
+        games = [with_error(row[name], 100, bounds=0) for name in GAMES]
         cells.append([row["network"], row["method"], str(row["pictures"]), *kinds, *boxes, *games])
     if data != "vignettes":
         for name, method, *published in PUBLISHED:
@@ -243,8 +153,7 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
     left = [f"{each['network']}, {each['method']}: {each['why']}" for each in report["left out"]]
     below = ["", f"![Error by share of the maximum](localisation-{data}.png)", ""]
     below += [f"{line}\n" for line in (*PUBLISHED_POINTING, *(f"Left out: {why}" for why in left))]
-    above = [f"`{report['command']}`: mmcam {report['versions']['mmcam']}, torch {report['versions']['torch']}.", ""]
-    show(path, report, head, cells, [*above, told(report, data)], below)
+    show(path, report, head, cells, [f"`{report['command']}`", "", legend(report, data)], below)
 
 
 def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
@@ -275,13 +184,13 @@ def draw(rows: list[dict[str, Any]], data: str, path: Path) -> None:
         panel.set_xlabel("box at this share of the map's maximum (grey: the papers')")
     panels[0].set_ylabel("localisation error top-1, %")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    keep_plot(path, figure)
 
 
 GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
 
 
-def told(report: dict[str, Any], data: str) -> str:
+def legend(report: dict[str, Any], data: str) -> str:
     """What the columns mean."""
     what = {
         "real": f"The first {report['pictures']} of 638 ILSVRC validation photographs, brought back to their original "

@@ -13,28 +13,24 @@ and a run that was stopped goes on there. The sheet shows freely licensed photog
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
 import mmcam
 import models
-from experiments.checks.real_photos import FREE_WITH_CREDIT
+from experiments.lib.coco_categories import elsewhere, grids_of, named, references, usual_places
 from experiments.lib.judging import shares
+from experiments.lib.photographs import FREE_WITH_CREDIT
 from experiments.lib.records import Record, add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
-from experiments.lib.text_prior import Grid, Tally, on_grid, peak_on
-from mmcam.datasets import visual_words
-from mmcam.datasets.captioned import read_text
+from experiments.lib.text_prior import Tally, peak_on
 from mmcam.drawing.strip import draw_strip, stack
 from mmcam.evaluation.pointing import centre, chance, inside
 from mmcam.files import write_whole
@@ -77,45 +73,10 @@ def main(
         f" --model runs/{f.name}" for f in model
     )
     command += f" --captions {captions}" * (written is not None) + (f" --limit {limit}" if limit else "")
-    report = {"command": command, "photographs": len(entries), "captions": captions, "rows": rows}
+    report = {**stamp(command, pictures=len(entries)), "captions": captions, "rows": rows}
     table(
         report, model if written is None else [], credits, out / ("photo-words" + "-reference" * (written is not None))
     )
-
-
-def references(file: Path) -> dict[int, list[str]]:
-    """What people wrote about each photograph: COCO's captions by the picture's id."""
-    found: defaultdict[int, list[str]] = defaultdict(list)
-    for entry in json.loads(read_text(file))["annotations"]:
-        found[entry["image_id"]].append(entry["caption"])
-    return dict(found)
-
-
-def usual_places(coco: Any) -> Tally:
-    """The sums of the masks of each category, one mask a photograph, on a common grid."""
-    usual = Tally()
-    for entry in coco.loadImgs(coco.getImgIds()):
-        for category, grid in grids_of(coco, entry).items():
-            usual.add("thing", category, grid)
-    return usual
-
-
-def grids_of(coco: Any, entry: dict[str, Any]) -> dict[str, Grid]:
-    """The mask of each category of a photograph on the grid."""
-    present = {annotation["category_id"] for annotation in coco.loadAnns(coco.getAnnIds(entry["id"]))}
-    masks = {category["name"]: mask_of(coco, entry, category["name"]) for category in coco.loadCats(sorted(present))}
-    return {name: on_grid(mask) for name, mask in masks.items() if mask is not None}
-
-
-def elsewhere(usual: Tally, own: Mapping[str, Grid], category: str) -> Grid:
-    """Where a category is in the other photographs, as a sum of masks.
-
-    Where no other one shows it, the sum of all of their things: a map that has only read the word knows no more.
-    """
-    others = usual.sums[f"thing/{category}"] - own[category]
-    if usual.counts[f"thing/{category}"] > 1:
-        return others
-    return usual.sums["thing"] - np.sum(list(own.values()), axis=0)
 
 
 def judged(
@@ -179,25 +140,6 @@ def readable(captioner: Any, caption: str) -> str:
     return " ".join(words)
 
 
-def named(caption: str, coco: Any, entry: dict[str, Any], size: tuple[int, int]) -> Iterator[tuple[int, str, NDArray]]:
-    """Position, category and mask (H, W) of the words of a caption that name a category which is there."""
-    for word in visual_words.named(caption.split()):
-        mask = mask_of(coco, entry, word.category)
-        if mask is not None and mask.shape == size[::-1]:
-            yield word.position, word.category, mask
-
-
-def mask_of(coco: Any, entry: dict[str, Any], category: str) -> NDArray[np.bool_] | None:
-    """The pixels (H, W) of all instances of a category in a photograph, crowds included; None where it is not there."""
-    if not (known := coco.getCatIds([category])):  # pycocotools takes no category for all
-        return None
-    annotations = coco.loadAnns(coco.getAnnIds(entry["id"], known))
-    if not annotations:
-        return None
-    mask: NDArray[np.bool_] = np.any([coco.annToMask(each).astype(bool) for each in annotations], axis=0)
-    return mask if mask.any() else None
-
-
 def rows_of(name: str, method: str, found: Sequence[Record]) -> Iterator[dict[str, Any]]:
     """A method on all words, on people and on everything else."""
     words = [(record["picture"], word) for record in found for word in record["words"]]
@@ -226,7 +168,7 @@ def table(report: dict[str, Any], sheets: Sequence[Path], credits: Sequence[str]
         whose = "those that people wrote, whose words that a model does not know are read as unknown and not judged"
     below = [
         "",
-        f"{report['photographs']} COCO photographs, which none of the models was trained on; the captions are {whose}. "
+        f"{report['pictures']} COCO photographs, which none of the models was trained on; the captions are {whose}. "
         "Text prior: the maximum of the mean mask of the same category in the other photographs. Standard errors are "
         "clustered by photograph. Published for Show-and-Tell on 1,000 photographs of COCO, all visual words: 30.0 %.",
     ]

@@ -15,30 +15,22 @@ ones. Maps go into runs/pointing_game, a line a picture and method, and a run th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import torch
 import typer
-from PIL import Image
-from rich.progress import track
-from torch import nn
 
-import mmcam
-import models
-from experiments.checks.real_photos import networks
-from experiments.lib.boxes import PAPERS_METHODS, SMOOTHING, blurred
-from experiments.lib.category_outputs import outputs_of, score_of
-from experiments.lib.given_network import finetuned
-from experiments.lib.modified_game import RESAMPLES, SEED, interval, modified, spread
-from experiments.lib.pointing_subjects import Game, Mask, Subject, coco_game, vignette_game, voc_game
-from experiments.lib.records import Record, add, checksum, read
-from experiments.lib.tables import show
-from mmcam.evaluation import Offered, centre, chance, class_mean, inside
+from experiments.lib.boxes import PAPERS_METHODS, SMOOTHING
+from experiments.lib.category_networks import nets_of
+from experiments.lib.modified_game import RESAMPLES, SEED, modified, spread
+from experiments.lib.pointing_records import BASELINES, path_of, play
+from experiments.lib.pointing_subjects import Game, coco_game, vignette_game, voc_game
+from experiments.lib.records import Record, read
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import show, with_error
+from mmcam.evaluation import Offered, class_mean
 
-BASELINES: Final = ("(centre)", "(random)")
 SMALL: Final = 0.25
 """A category that covers less of a picture than this is difficult if it is not alone there."""
 DATA: Final = ("vignettes", "coco", "voc")
@@ -68,16 +60,6 @@ PUBLISHED: Final = {
 """TorchRay's, of networks finetuned on the data set: VOC07 test, COCO val2014."""
 PUBLISHED_MODIFIED: Final = (("VGG-16", "gradcam", "70.58"), ("VGG-16", "c_mwp", "60.30"))
 """The Grad-CAM paper's, on COCO."""
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network, how its pictures are made, and the outputs that are each category it knows."""
-
-    name: str
-    model: nn.Module
-    preprocess: mmcam.Preprocess
-    outputs: dict[str, list[int]]
 
 
 def main(
@@ -114,13 +96,11 @@ def main(
     command = f"python -m experiments.paper.pointing_game --data {data}" + " --root …" * (root is not None)
     command += "".join(f" --network {name.partition('=')[0]}=…" for name in network or ())
     command += "".join(f" --methods {name}" for name in methods or ()) + (f" --limit {limit}" if limit else "")
+    command = "MMCAM_REAL_DATA=… " * (data != "vignettes" and not network) + command
     report = {
-        "command": "MMCAM_REAL_DATA=… " * (data != "vignettes" and not network) + command,
-        "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "pictures": len(names),
+        **stamp(command, pictures=len(names), seed=SEED),
         "categories of the data set": len(game.categories),
         "categories no network knows": sorted(set(game.categories) - {name for net in nets for name in net.outputs}),
-        "seed of the bootstrap": SEED,
         "smoothing of pixel maps": SMOOTHING,
         "rows": rows,
     }
@@ -142,101 +122,6 @@ def game_of(data: str, root: Path | None, real: Path | None, limit: int | None) 
     if data in DATA:
         raise typer.BadParameter(f"--root names {data}'s folder" + ", or set MMCAM_REAL_DATA." * (data == "coco"))
     raise typer.BadParameter(f"There is no data {data!r}; choose one of {', '.join(DATA)}.")
-
-
-def nets_of(data: str, categories: Sequence[str], real: Path | None, given: Sequence[str]) -> list[Net]:
-    """The bundled classifier for vignettes; for photographs those given, else the two whose weights lie at hand.
-
-    All of them see the whole picture, squashed: what a crop leaves out could not be pointed at.
-
-    Raises:
-        typer.BadParameter: no network, or one whose outputs are no categories.
-    """
-    if data == "vignettes":
-        model = models.load("vignette-classifier")
-        known = {kind: [model.classes.index(kind)] for kind in categories}
-        return [Net("vignette-classifier", model, model.preprocess, known)]
-    if given:
-        return [network_of(text, categories) for text in given]
-    if real is None:
-        raise typer.BadParameter("--network names a network and its weights, NAME=FILE, or set MMCAM_REAL_DATA.")
-    return [
-        Net(net.name, net.model, replace(net.preprocess, mode="squash"), outputs_of(categories, 1000))
-        for net in networks(real)
-    ]
-
-
-def network_of(text: str, categories: Sequence[str]) -> Net:
-    """A network given as NAME=FILE."""
-    name, model, preprocess, outputs = finetuned(text)
-    try:
-        known = outputs_of(categories, outputs)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text}: {error}") from error
-    return Net(name, model, preprocess, known)
-
-
-def path_of(work: Path, data: str, net: Net, method: str) -> Path:
-    """Where the records of a network and method lie."""
-    return work / f"{data}-{net.name}-{checksum(net.model)}-{method.strip('()')}.jsonl".replace(" ", "-")
-
-
-def play(
-    net: Net, subjects: Iterator[Subject], methods: Sequence[str], work: Path, data: str, limit: int | None
-) -> None:
-    """Write what is missing of a network's records."""
-    paths = {method: path_of(work, data, net, method) for method in (*methods, *BASELINES)}
-    done = {method: {record["picture"] for record in read(path)} for method, path in paths.items()}
-    for subject in track(subjects, net.name, total=limit):
-        todo = [method for method in paths if subject.name not in done[method]]
-        if not todo:
-            continue
-        picture, truth = subject.picture(), subject.truth()
-        top = surest(net, picture) if truth else []  # a picture in which nothing is annotated is no game
-        asked = [name for name in truth if name in net.outputs and name not in subject.unclear]
-        categories = [*asked, *(name for name in top if name not in asked and name not in subject.unclear)]
-        for method in todo:
-            maps = [
-                {
-                    "category": name, "asked": name in asked, "top": name in top, "maximum": maximum, "hit": hit,
-                    "share": float(truth[name].mean()) if name in truth else 0.0,
-                }
-                for name, maximum, hit in judged(net, picture, truth, categories, method, subject.tolerance)
-            ]  # fmt: skip
-            add(paths[method], [{"picture": subject.name, "categories": len(truth), "maps": maps}])
-
-
-def surest(net: Net, picture: Image.Image) -> list[str]:
-    """The five categories of the highest scores, the surest first."""
-    x, _ = net.preprocess(picture)
-    with torch.no_grad():
-        logits = net.model(x[None])
-    scores = {name: float(score_of(outputs)(logits)) for name, outputs in net.outputs.items()}
-    return sorted(scores, key=lambda name: -scores[name])[:5]
-
-
-def judged(
-    net: Net, picture: Image.Image, truth: dict[str, Mask], categories: Sequence[str], method: str, tolerance: float
-) -> Iterator[tuple[str, float, float]]:
-    """Of the map of each category: its maximum, and whether it hits (of random maps how likely they do)."""
-    if method in BASELINES or not categories:
-        for name in categories:
-            mask = truth.get(name)
-            if mask is None:
-                yield name, 1.0, 0.0
-            else:
-                yield (
-                    name,
-                    1.0,
-                    chance(mask, tolerance) if method == "(random)" else float(inside(centre(mask), mask, tolerance)),
-                )
-        return
-    targets = [score_of(net.outputs[name]) for name in categories]
-    maps = mmcam.explain_class(net.model, picture, targets, method=method, preprocess=net.preprocess)
-    for name, exp in zip(categories, maps, strict=True):
-        exp = blurred(exp) if exp.values.ndim == 3 else exp
-        hit = name in truth and inside(exp.peak(), truth[name], tolerance)
-        yield name, float(exp.heatmap.max()), float(hit)
 
 
 def figures(records: Sequence[Record]) -> dict[str, Any]:
@@ -284,19 +169,24 @@ def table(report: dict[str, Any], data: str, path: Path) -> None:
     """Print the table with the published figures in it, and write it."""
     head = ("network", "method", "maps", "pointing %", "difficult maps", "difficult %", "modified %", "balanced %")
     cells = [
-        [row["network"], row["method"], str(row["maps"]), interval(row["pointing"]), str(row["difficult maps"])]
-        + [interval(row[name]) for name in ("pointing difficult", "modified", "modified balanced")]
+        [
+            row["network"],
+            row["method"],
+            str(row["maps"]),
+            with_error(row["pointing"], 100, bounds=0),
+            str(row["difficult maps"]),
+        ]
+        + [with_error(row[name], 100, bounds=0) for name in ("pointing difficult", "modified", "modified balanced")]
         for row in report["rows"]
     ]
     for name, method, every, difficult in PUBLISHED[data]:
         cells.append([f"published: {name}", method, "", every, "", difficult, "", ""])
     for name, method, rejecting in PUBLISHED_MODIFIED if data == "coco" else ():
         cells.append([f"published: {name}", method, "", "", "", "", rejecting, ""])
-    above = [f"`{report['command']}`: mmcam {report['versions']['mmcam']}, torch {report['versions']['torch']}.", ""]
-    show(path, report, head, cells, [*above, told(report, data)])
+    show(path, report, head, cells, [f"`{report['command']}`", "", legend(report, data)])
 
 
-def told(report: dict[str, Any], data: str) -> str:
+def legend(report: dict[str, Any], data: str) -> str:
     """What the pictures are and what the columns mean."""
     what = {
         "vignettes": "test vignettes; the masks are exact, and the very pixel has to be hit.",

@@ -13,53 +13,28 @@ Figures go into runs/vqa_maps, a line a picture, and a run that was stopped goes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from functools import partial
-from itertools import combinations
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.lib.baseline import baseline
-from experiments.lib.human_prior import GRID, Grid, cells
+from experiments.lib.asking import Asking, occlusions, understood
 from experiments.lib.judging import KINDS
 from experiments.lib.memory import keep_freed_memory
+from experiments.lib.protocol import METHODS
 from experiments.lib.records import add, read
+from experiments.lib.sheets import keep_sheet
+from experiments.lib.vqa_figures import beside, figures, grid_of
 from experiments.lib.vqa_pictures import draw
 from experiments.lib.vqa_subjects import Case, Subject, of_photographs, of_vignettes
-from experiments.lib.vqa_tables import BESIDE, CENTRE, OCCLUSION, PEOPLE, RANDOM, SQUARES, TEXT, Record, tables
-from experiments.paper.faithfulness import METHODS
-from mmcam import evaluation as ev
-from mmcam.files import write_whole
+from experiments.lib.vqa_tables import BESIDE, CENTRE, OCCLUSION, PEOPLE, RANDOM, TEXT, Record, tables
 from models import Answerer
-
-
-class Asking(nn.Module):
-    """A VQA model to which Q questions are put at once: from pictures (N,C,H,W), each seen once, to (N,Q,answers)."""
-
-    def __init__(self, model: Answerer, questions: Sequence[str]) -> None:
-        super().__init__()
-        self.model, self.questions = model, tuple(questions)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scores before the softmax."""
-        n, q = len(x), len(self.questions)
-        looked = self.model.look(self.model.see(x))
-        read = self.model.read(*self.model.tokens(self.questions, x.device))
-        scores = self.model.answer(
-            tuple(part.repeat_interleave(q, dim=0) for part in looked), tuple(torch.cat([part] * n) for part in read)
-        )
-        return scores.unflatten(0, (n, q))
 
 
 def main(
@@ -75,7 +50,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/vqa_maps"),
 ) -> None:
-    """Measure, and write vqa-maps-DATA.* and vqa-maps-types-DATA.*, of vignettes also vqa-maps.png."""
+    """Measure, and write vqa-maps-DATA.* and vqa-maps-types-DATA.*, of vignettes also vqa-maps.webp."""
     keep_freed_memory()
     command = f"python -m experiments.paper.vqa_maps --data {data}"
     if data == "vignettes":
@@ -107,8 +82,7 @@ def main(
     drawing = data == "vignettes" and sheet > 0
     tables(data, command, loaded, found, hat is not None, drawn if drawing else "", out)
     if drawing:
-        picture = draw(loaded[drawn], split, sheet)
-        write_whole(out / "vqa-maps.png", partial(picture.save, format="PNG", optimize=True))
+        keep_sheet(out / "vqa-maps.webp", draw(loaded[drawn], split, sheet))
 
 
 def methods_of(model: Answerer, wanted: Sequence[str], people: bool, things: bool) -> list[str]:
@@ -166,27 +140,6 @@ def answered(model: Any, image: Image.Image, cases: list[Case], right: bool) -> 
     ]
 
 
-def understood(model: Answerer, question: str) -> bool:
-    """Whether a question holds a word that the model knows."""
-    try:
-        return bool(model.tokenise(question))
-    except ValueError:
-        return False
-
-
-def occlusions(model: Answerer, x: Tensor, questions: Sequence[str], answers: Sequence[int]) -> Grid:
-    """Occlusion maps (Q,14,14) of answers to questions about a picture (1,C,H,W), which is covered once for all."""
-    if not questions:
-        return np.zeros((0, *GRID), np.float32)
-
-    def score(q: int, answer: int, output: Tensor) -> Tensor:
-        return output[:, q, answer]
-
-    targets = [partial(score, q, answer) for q, answer in enumerate(answers)]
-    maps = mmcam.attribute(Asking(model, questions), x, targets, method="occlusion", **SQUARES)
-    return cells(maps[:, 0].cpu().numpy())
-
-
 def judge(
     model: Answerer, subject: Subject, image: Image.Image, cases: list[Case], record: Record, methods: list[str]
 ) -> None:
@@ -210,50 +163,6 @@ def judge(
         for question, own in zip(questions, found, strict=True):
             question["figures"][method] = own
     record["methods"] = [*record["methods"], *methods]
-
-
-def grid_of(question: Record) -> Grid:
-    """The occlusion map of a question of a record."""
-    return np.array(question["occlusion"], np.float32).reshape(GRID)
-
-
-def beside(method: str, case: Case, occlusion: Grid, size: tuple[int, int], seed: int) -> dict[str, float]:
-    """The figures of what a method's map is set beside; none where there is no map of the text alone."""
-    if method == PEOPLE:
-        return {"attended": agreement(case.truths)}
-    if method == OCCLUSION:
-        grid: Grid | None = occlusion
-    else:
-        grid = case.prior[0] if method == TEXT else baseline(method, GRID, seed).numpy()
-    if grid is None:
-        return {}
-    cam = torch.from_numpy(grid)
-    # Over the picture as the heatmap of an Explanation is.
-    heatmap = F.interpolate(cam[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0].numpy()
-    found = figures(cam, heatmap, case, occlusion)
-    return {key: value for key, value in found.items() if (method, key) != (OCCLUSION, "occlusion")}  # with itself
-
-
-def figures(cam: Tensor, heatmap: NDArray[np.floating], case: Case, occlusion: Grid) -> dict[str, float]:
-    """All figures of one map: of the cam against other maps, of the heatmap and its maximum against the mask."""
-    found = {"occlusion": ev.rank_correlation(cam, occlusion)}
-    if case.truths:
-        found["attended"] = known_mean(ev.rank_correlation(cam, truth) for truth in case.truths)
-    if case.mask is not None:
-        found["mass"], found["rank"] = ev.mass(heatmap, case.mask), ev.rank(heatmap, case.mask)
-        found["pointing"] = float(ev.inside(ev.peak(heatmap), case.mask))
-    return found
-
-
-def agreement(people: Sequence[NDArray[np.floating]]) -> float:
-    """How each person's map agrees with the others': the mean rank correlation over pairs; nan without a pair."""
-    return known_mean(ev.rank_correlation(one, other) for one, other in combinations(people, 2))
-
-
-def known_mean(values: Iterable[float]) -> float:
-    """The mean of the figures that are defined; nan where none is."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
+from experiments.lib.detectors import CLASSES, DETECTORS, LOCAL
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.precision import PRECISION, autocast
+from experiments.lib.rendered import in_batches, read
 from experiments.lib.training import (
     Log,
     descend,
@@ -39,20 +41,10 @@ from experiments.lib.training import (
     rows_of,
     save_checkpoint,
 )
-from experiments.train.render import in_batches, read
 from mmcam.datasets.vignettes import world
 from models import Classifier, load
 
 NAME: Final = "vignette-classifier"
-CLASSES = world.KINDS + world.SCENES
-LOCAL = (
-    len(world.KINDS) * (len(world.COLOURS) + len(world.TEXTURES) + len(world.SCALES))
-    + len(world.COLOURS) * len(world.TEXTURES)
-    + len(world.COLOURS)
-    + len(world.TEXTURES)
-    + len(world.OPTIONAL_PARTS)
-)  # facts that one place of the picture can show; they come first
-DETECTORS = len(CLASSES) + LOCAL  # units of the last convolution
 
 
 def main(

@@ -6,7 +6,6 @@ python -m experiments.train.render --train 2000 --test 500
 
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,29 +66,6 @@ def record(seed: int, asked: int) -> dict[str, Any]:
         "captions": [caption.text for caption in captions.write(truth)],
         "questions": [(q.text, q.type, q.answer) for q in questions.ask(truth, asked)],
     }
-
-
-def read(folder: Path, split: str) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """The pictures (N, 224, 224, 3), left on the disk, and the records of a rendered split."""
-    if not (folder / f"{split}.jsonl").exists():
-        raise typer.BadParameter(
-            f"{folder} holds no rendered {split} split; run python -m experiments.train.render first."
-        )
-    with (folder / f"{split}.jsonl").open() as lines:
-        records = [json.loads(line) for line in lines]
-    return read_pixels(folder, split), records
-
-
-def read_pixels(folder: Path, split: str) -> np.ndarray:
-    """The pictures (N, 224, 224, 3) of a rendered split, left on the disk."""
-    return np.load(folder / f"{split}.npy", mmap_mode="r")
-
-
-def in_batches(pixels: np.ndarray, size: int = 100) -> Iterator[tuple[slice, np.ndarray]]:
-    """Consecutive slices of a split and their pictures."""
-    for start in range(0, len(pixels), size):
-        rows = slice(start, start + size)
-        yield rows, pixels[rows]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import typer
 from scipy.stats import rankdata
 
 from experiments.lib.judging import KINDS, Judged, judged
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.evaluation import bootstrap, mean
 
@@ -63,7 +64,8 @@ def main(
         f"the words of one picture counting as one source of error; in brackets 95% intervals, {RESAMPLES} resamplings "
         "of the pictures, seed 0.",
     ]
-    show(out / f"grounding-{split}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures, seed=0), "rows": rows}
+    show(out / f"grounding-{split}", report, head, cells, [f"`{command}`"], below)
 
 
 def flag(threshold: float) -> str:

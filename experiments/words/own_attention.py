@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.lib.judging import KINDS, Judged, judged
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.evaluation import Mean, mean
 
@@ -45,7 +46,8 @@ def main(
         "±: standard error, the words or answers of one picture counting as one source of error.",
     ]
     kept = [{key: vars(value) if isinstance(value, Mean) else value for key, value in row.items()} for row in rows]
-    show(out / f"attention-{split}-{method}", {"command": command, "rows": kept}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures), "rows": kept}
+    show(out / f"attention-{split}-{method}", report, head, cells, [f"`{command}`"], below)
 
 
 def summary(name: str, category: str, records: list[Judged]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.lib.caption_scores import BLEU, RESAMPLES, SEED, scores
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, binomial, show_parts, with_error
-from experiments.words.text_only import BLEU, RESAMPLES, SEED, scores
 
 PUBLISHED = (
     ("published: Karpathy & Fei-Fei 2015, VGG-16", "57.9", "38.3", "24.5", "16.0", ""),
@@ -24,7 +25,7 @@ def main(
     folders: Annotated[list[Path], typer.Argument(help="Folders of trained models, each with its card.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results"),
 ) -> None:
-    """Write photographs.json, .csv, .md and .tex: a table of captioners and one of VQA models."""
+    """Write photographs.json and .md: a table of captioners and one of VQA models."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
     rows: list[dict[str, Any]] = []
     speakers = [own for own in zip(folders, cards, strict=True) if own[1]["task"] == "captioning"]
@@ -61,7 +62,7 @@ def main(
     ]
     made = "python -m experiments.words.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders)
     rows += [{"model": card["name"], **card["scores"]["test"]} for card in answerers]
-    show_parts(out / "photographs", {"command": made, "rows": rows}, parts, [f"`{made}`"], below)
+    show_parts(out / "photographs", {**stamp(made, seed=SEED), "rows": rows}, parts, [f"`{made}`"], below)
 
 
 def spoken(path: Path) -> dict[str, dict[str, float]]:

@@ -14,27 +14,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from nltk.translate.bleu_score import corpus_bleu
 from rich.progress import track
 
 import models
+from experiments.lib.caption_scores import BLEU, RESAMPLES, SEED, Words, scores
 from experiments.lib.judging import KINDS
 from experiments.lib.records import add, checksum, read
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import captioned, vignettes
 from mmcam.datasets.vignettes.truth import Truth
-from mmcam.evaluation.uncertainty import bootstrap, mean
 from models.speaker import split_words
 
 TRAINING: Final = 5000  # vignettes whose captions are counted
-RESAMPLES, SEED = 40, 0
-BLEU: Final = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
-Words = list[str]
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/text_only"),
 ) -> None:
-    """Write text-only.json, .csv, .md and .tex."""
+    """Write text-only.json and .md."""
     rows: list[dict[str, Any]] = []
     for split in ("test", "heldout"):
         of = drawn(split, pictures)
@@ -80,7 +76,8 @@ def main(
         f"split stand in [models.md](models.md). In brackets 95 % intervals from {RESAMPLES} resamplings of the "
         f"pictures, seed {SEED}.",
     ]
-    show(out / "text-only", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures, seed=SEED), "rows": rows}
+    show(out / "text-only", report, head, cells, [f"`{command}`"], below)
 
 
 def drawn(split: str, count: int) -> Pictures:
@@ -113,36 +110,6 @@ def rows_of(of: Pictures) -> Iterator[dict[str, Any]]:
         ("a person's caption of this picture", own, others),
     ):
         yield {"set": of.name, "said": name, "pictures": len(own), **scores(said, references, of.truths)}
-
-
-def scores(
-    said: Sequence[Words], references: Sequence[Sequence[Words]], truths: Sequence[Truth] | None
-) -> dict[str, dict[str, float]]:
-    """Each score with its interval or standard error over pictures."""
-    from pycocoevalcap.cider.cider import Cider
-
-    pairs = list(zip(references, said, strict=True))
-    found = {
-        name: vars(bootstrap(pairs, partial(bleu, n=n), resamples=RESAMPLES, seed=SEED))
-        for n, name in enumerate(BLEU, start=1)
-    }
-    written = {i: [" ".join(words) for words in own] for i, own in enumerate(references)}
-    _, each = Cider().compute_score(written, {i: [" ".join(words)] for i, words in enumerate(said)})
-    found["CIDEr-D"] = vars(mean(each))
-    if truths is not None:
-        checked = [
-            (i, word.correct)
-            for i, (words, truth) in enumerate(zip(said, truths, strict=True))
-            for word in vignettes.captions.check(" ".join(words), truth)
-        ]
-        found["true words"] = vars(mean([right for _, right in checked], [i for i, _ in checked]))
-    return found
-
-
-def bleu(pairs: Sequence[tuple[Sequence[Words], Words]], n: int) -> float:
-    """NLTK's corpus BLEU-n of (references, caption) pairs."""
-    references, said = zip(*pairs, strict=True)
-    return float(corpus_bleu(references, said, weights=(1 / n,) * n))
 
 
 def spoken(name: str, split: str, count: int, work: Path) -> list[str]:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 
-import mmcam
 import models
 from experiments.lib.judging import KINDS, Judged, judged, shares
+from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from experiments.lib.text_prior import PICTURES, RARE
 
@@ -50,17 +49,15 @@ def main(
         name: [r for r in judged(name, pictures, split, method) if r.right and r.hit is not None] for name in names
     }
     command = f"python -m experiments.words.vignette_pointing --pictures {pictures} --split {split} --method {method}"
-    report: dict[str, Any] = {
-        "command": command + "".join(f" --only {name}" for name in only or ()),
-        "versions": {"mmcam": mmcam.__version__, "torch": torch.__version__},
-        "rows": [row for name, records in found.items() for row in rows_of(name, records)],
-    }
+    command += "".join(f" --only {name}" for name in only or ())
+    report = stamp(command, pictures=pictures)
+    report["rows"] = [row for name, records in found.items() for row in rows_of(name, records)]
     head = ("model", "task", "truth of", "n", "pointing %", "± s.e.", "text prior %", "centre %", "random %")
     cells = []
     for row in report["rows"]:
         figures = [percent(row[key]) for key in ("pointing", "standard_error", "prior", "centre", "random")]
         cells.append([row["model"], row["task"], row["category"], str(row["n"]), *figures])
-    show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{report['command']}`"], BELOW)
+    show(out / f"pointing-{split}-{method}", report, head, cells, [f"`{command}`"], BELOW)
 
 
 def percent(share: float) -> str:

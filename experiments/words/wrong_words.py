@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from experiments.lib.judging import KINDS, Judged, judged
-from experiments.lib.tables import show
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import show, with_error
 from mmcam.evaluation import mean
 
 FELL = ("meant", "alike", "another", "none", "empty")
@@ -44,7 +45,7 @@ def main(
     head = ("model", "word or question", "", "n", *(f"{where} %" for where in FELL))
     cells = [
         [row["model"], row["category"], "right" if row["right"] else "wrong", str(row["n"])]
-        + [f"{100 * row[where]:.0f} ± {100 * row[f'{where} s.e.']:.0f}" for where in FELL]
+        + [with_error({"value": row[where], "standard_error": row[f"{where} s.e."]}, 100, 0) for where in FELL]
         for row in rows
     ]
     below = [
@@ -54,7 +55,8 @@ def main(
         f"beside all things. Rows of fewer than {FEW} are left out. ±: standard error, the "
         "words or answers of one picture counting as one source of error.",
     ]
-    show(out / f"wrong-{split}-{method}", {"command": command, "rows": rows}, head, cells, [f"`{command}`"], below)
+    report = {**stamp(command, pictures=pictures), "rows": rows}
+    show(out / f"wrong-{split}-{method}", report, head, cells, [f"`{command}`"], below)
 
 
 def every(record: Judged) -> str:

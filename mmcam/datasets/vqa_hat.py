@@ -87,4 +87,5 @@ def _grey(picture: Image.Image) -> NDArray[np.float32] | None:
     red, green, blue = np.moveaxis(np.asarray(picture), 2, 0)
     if not ((red == green) & (green == blue)).all():
         return None
-    return red.astype(np.float32) / np.float32(255)
+    grey: NDArray[np.float32] = red.astype(np.float32) / np.float32(255)
+    return grey

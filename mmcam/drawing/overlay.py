@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
-def display_scale(heatmap: np.ndarray) -> np.ndarray:
+def display_scale(heatmap: NDArray[np.floating]) -> NDArray[np.floating]:
     """A map divided by its maximum for display, negatives cut to 0; a map that is positive nowhere stays 0.
 
     Nothing is added to the denominator and the floor is not lifted, so a weak map looks like a strong one, and an empty
@@ -16,7 +17,9 @@ def display_scale(heatmap: np.ndarray) -> np.ndarray:
     return np.clip(heatmap, 0, None) / top if 0 < top < np.inf else np.zeros_like(heatmap)
 
 
-def draw_overlay(picture: Image.Image, heatmap: np.ndarray, *, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
+def draw_overlay(
+    picture: Image.Image, heatmap: NDArray[np.floating], *, alpha: float = 0.6, cmap: str = "turbo"
+) -> Image.Image:
     """Colour a map (H,W) and lay it over a picture of that size; its opacity grows with the map up to `alpha`.
 
     Raises:
@@ -34,7 +37,7 @@ def draw_overlay(picture: Image.Image, heatmap: np.ndarray, *, alpha: float = 0.
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
 
 
-def draw_signed(values: np.ndarray) -> Image.Image:
+def draw_signed(values: NDArray[np.floating]) -> Image.Image:
     """Draw a signed map (C,H,W) around middle grey, contrast set by the 99th percentile of its magnitude."""
     magnitude = float(np.percentile(np.abs(values), 99)) or float(np.abs(values).max())
     scaled = values / magnitude if magnitude > 0 else values

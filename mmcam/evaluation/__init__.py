@@ -12,9 +12,10 @@ A map is an array (H,W) over a picture's pixels, un-normalised, whoever made it;
 """
 
 from mmcam.evaluation.agreement import rank_correlation
-from mmcam.evaluation.deletion import Curve, deletion, impute, insertion, road
+from mmcam.evaluation.deletion import Curve, deletion, insertion, road
 from mmcam.evaluation.drop import average_drop, drops, increase, seen_through, win
 from mmcam.evaluation.grabcut import grabcut_box
+from mmcam.evaluation.imputation import impute
 from mmcam.evaluation.inside_outside import box_mask, inside_outside
 from mmcam.evaluation.localisation import Error, Located, classified, covered, errors, inclusive, iou, localised
 from mmcam.evaluation.pointing import (

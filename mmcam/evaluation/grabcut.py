@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcam.evaluation.extra import metrics_module
 from mmcam.evaluation.localisation import Box
 
 
@@ -35,13 +36,11 @@ def grabcut_box(
 
     Raises:
         ValueError: sizes that do not fit, or quantiles that do not rise.
-        ModuleNotFoundError: OpenCV is not installed.
+        ExplainError: OpenCV is not installed.
     """
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("GrabCut is OpenCV's: pip install opencv-python-headless.") from error
     from scipy import ndimage
+
+    cv2 = metrics_module("cv2", "GrabCut needs OpenCV")
 
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.shape[:2] != saliency.shape:
         raise ValueError(f"The picture is {picture.shape} and the map {saliency.shape}; pass (H,W,3) and (H,W).")

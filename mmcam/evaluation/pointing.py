@@ -163,4 +163,5 @@ def _weights(offered: Sequence[Offered], balanced: bool) -> NDArray[np.float64]:
     if present.all() or not present.any():
         what = "present" if present.all() else "absent"
         raise ValueError(f"All classes are {what}, so a balanced accuracy is not defined; leave balanced= out.")
-    return np.where(present, 0.5 / max(present.sum(), 1), 0.5 / max((~present).sum(), 1))
+    some = int(present.sum())
+    return np.where(present, 0.5 / some, 0.5 / (len(present) - some))

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcam.explain import attribute
+
 
 def explain_func(
     model: nn.Module,
@@ -45,9 +47,6 @@ def explain_func(
         ValueError: pictures of another form, or not one class a picture.
         ExplainError: as `mmcam.attribute`.
     """
-    # On use: the explanations know the metrics, not the metrics the explanations.
-    from mmcam.explain import attribute
-
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     x = torch.as_tensor(inputs).to(parameter.device if device is None else device, parameter.dtype)
     if x.ndim != 4:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmcam.evaluation.agreement import rank_correlation
+from mmcam.evaluation.extra import metrics_module
 
 _SALT = 181003292
 """Added to seeds: weights drawn under the seed a model was made with would be those it was made with."""
@@ -145,7 +146,7 @@ def structural_similarity(
 
     Raises:
         ValueError: maps of different sizes, or smaller than the window.
-        ModuleNotFoundError: scikit-image is not installed.
+        ExplainError: scikit-image is not installed.
     """
     _one_size(before, after)
     if before.ndim != 2 or min(before.shape) < _WINDOW:
@@ -153,12 +154,7 @@ def structural_similarity(
             f"A map of shape {tuple(before.shape)} holds no window of {_WINDOW}×{_WINDOW}; pass (h,w), enlarged to the "
             "picture's size."
         )
-    try:
-        from skimage.metrics import structural_similarity as ssim
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "The structural similarity is scikit-image's, which is not installed; pip install scikit-image."
-        ) from error
+    ssim = metrics_module("skimage.metrics", "The structural similarity needs scikit-image").structural_similarity
     scaled = []
     for values in (before, after):
         own = values.detach().cpu().numpy() if isinstance(values, Tensor) else values

@@ -20,7 +20,7 @@ from torch import nn
 from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
-from mmcam.image import Picture
+from mmcam.image import PictureLike
 from mmcam.tasks import policy as task
 from mmcam.tasks.observation import observe
 from mmcam.tasks.policy import Action
@@ -29,7 +29,7 @@ from mmcam.tasks.policy import Action
 @overload
 def explain_action(
     policy: nn.Module,
-    images: Picture,
+    images: PictureLike,
     action: Action | None = None,
     *,
     score: str = "action",
@@ -44,7 +44,7 @@ def explain_action(
 @overload
 def explain_action(
     policy: nn.Module,
-    images: Picture,
+    images: PictureLike,
     action: Sequence[Action | None],
     *,
     score: str = "action",
@@ -59,7 +59,7 @@ def explain_action(
 @overload
 def explain_action(
     policy: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     action: Action | Sequence[Action | None] | None = None,
     *,
     score: str = "action",

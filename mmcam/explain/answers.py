@@ -13,16 +13,17 @@ from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, QuestionExplanation
-from mmcam.image import Batch, Picture
+from mmcam.image import Batch, PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, vqa
 from mmcam.tasks.asked import Label, one_each, quoted, titled
+from mmcam.tasks.vqa import AnswerScore
 
 
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -38,7 +39,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -54,7 +55,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     question: str,
     answer: str | int | None = None,
     *,
@@ -70,7 +71,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     question: str | Sequence[str],
     answer: str | int | None = None,
     *,
@@ -86,7 +87,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     question: str | Sequence[str],
     answer: str | int | None = None,
     *,
@@ -144,7 +145,7 @@ def explain_answer(
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
-    how = How(layer, method, call, options)
+    how, wanted = How(layer, method, call, options), AnswerScore(answer, contrast, score)
     if hasattr(module, "asked"):
         if by_word:
             raise ExplainError(f"{type(module).__name__} writes its answers; by_word= needs one with a list of them.")
@@ -152,11 +153,11 @@ def explain_answer(
             raise ExplainError(f"{type(module).__name__} writes its answers: give answer= and contrast= as texts.")
         batch = batch_of(module, images, preprocess)
         questions = one_each(question, batch, "question")
-        return _written(module, batch, questions, answer, contrast, score or "log_prob", how)
+        return _written(module, batch, questions, wanted, how)
     vqa.check_vqa(module)
     batch = batch_of(module, images, preprocess)
     questions = one_each(question, batch, "question")
-    asked = vqa.ask(module, batch, questions, answer, contrast, by_word=by_word, score=score or "logit")
+    asked = vqa.ask(module, batch, questions, wanted, by_word)
     try:
         made = explanations(asked, how)
     except ExplainError:
@@ -166,15 +167,15 @@ def explain_answer(
     return made.per_picture(_question_explanation, questions) if by_word else made.as_listed()
 
 
-def _written(
-    module: Any, batch: Batch, questions: Sequence[str], answer: Any, contrast: Any, score: str, how: How
-) -> Any:
-    """The answer of a model that writes it: all its words together."""
+def _written(module: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore, how: How) -> Any:
+    """The answer of a model that writes it: all its words together, usually by their log-probability."""
+    contrast: Any = wanted.contrast
     with module.asked(questions):
         captioning.check_captioner(module)
-        given = None if answer is None else one_each(answer, batch, "caption")
-        texts = [captioning.whole(module, row, contrast) for row in captioning.caption_tokens(module, batch.x, given)]
-        asked = captioning.ask(module, batch, texts, contrast, score)
+        given = None if wanted.answer is None else one_each(str(wanted.answer), batch, "caption")
+        rows = captioning.caption_tokens(module, batch.x, given)
+        texts = [captioning.whole(module, row, contrast) for row in rows]
+        asked = captioning.ask(module, batch, texts, contrast, wanted.score or "log_prob")
 
         def label(t: int, n: int, value: float) -> Label:
             text = asked.label(t, n, value).context

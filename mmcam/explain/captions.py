@@ -12,7 +12,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import CaptionExplanation, Explanation
-from mmcam.image import Batch, Picture
+from mmcam.image import Batch, PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 from mmcam.tasks.asked import one_each
@@ -21,7 +21,7 @@ from mmcam.tasks.asked import one_each
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     word: None = None,
     *,
     caption: str | None = None,
@@ -38,7 +38,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     word: str | int,
     *,
     caption: str | None = None,
@@ -55,7 +55,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     word: None = None,
     *,
     caption: None = None,
@@ -72,7 +72,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     word: str | int | None = None,
     *,
     caption: str | None = None,
@@ -89,7 +89,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     word: None = None,
     *,
     caption: str | Sequence[str] | None = None,
@@ -106,7 +106,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     word: str | int,
     *,
     caption: str | Sequence[str] | None = None,
@@ -123,7 +123,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     word: None = None,
     *,
     caption: None = None,

@@ -12,7 +12,7 @@ from mmcam.adapters.class_names import class_names
 from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
-from mmcam.image import Picture
+from mmcam.image import PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import classification
 from mmcam.tasks.classification import ClassTarget
@@ -21,7 +21,7 @@ from mmcam.tasks.classification import ClassTarget
 @overload
 def explain_class(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     target: ClassTarget | None = None,
     *,
     contrast: int | str | None = None,
@@ -35,7 +35,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     target: Sequence[ClassTarget],
     *,
     contrast: int | str | None = None,
@@ -49,7 +49,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     target: ClassTarget | Sequence[ClassTarget | None] | None = None,
     *,
     contrast: int | str | None = None,
@@ -63,7 +63,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     target: Sequence[Sequence[ClassTarget]],
     *,
     contrast: int | str | None = None,

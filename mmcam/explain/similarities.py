@@ -11,7 +11,7 @@ from torch import nn
 from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
-from mmcam.image import Picture
+from mmcam.image import PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import similarity
 
@@ -19,7 +19,7 @@ from mmcam.tasks import similarity
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: Picture,
+    images: PictureLike,
     text: str,
     *,
     contrast: str | None = None,
@@ -32,7 +32,7 @@ def explain_similarity(
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: Sequence[Picture],
+    images: Sequence[PictureLike],
     text: str | Sequence[str],
     *,
     contrast: str | Sequence[str] | None = None,

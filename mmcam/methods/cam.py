@@ -1,7 +1,8 @@
 """Class activation maps: sums of a layer's activations, weighted by the target's gradient there.
 
 Each method is a pure function of `Evidence` (A (N,K,h,w), g = dS/dA (T,N,K,h,w)) that returns un-normalised float32
-maps (T,N,h,w) and, where it has one number a channel, the weights (T,N,K). Registered, every one of them also takes
+maps (T,N,h,w) and, where it has one number a channel, the weights (T,N,K). `register_cam` makes a method of it, which
+also takes
 
 * ``counterfactual=True``: the gradient with its sign turned, so the map shows what lowers the score (arXiv 1610.02391,
   section 3.3);
@@ -13,10 +14,9 @@ maps (T,N,h,w) and, where it has one number a channel, the weights (T,N,K). Regi
 from __future__ import annotations
 
 import contextlib
-import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from mmcam.engine.outputs import picture_of
 from mmcam.engine.run import Evidence, run
 from mmcam.errors import ExplainError
-from mmcam.methods.registry import Maps, Question, register
+from mmcam.methods.registry import Maps, Question, keyword_options, register
 from mmcam.methods.relu_rules import ReluRule, Rule
 from mmcam.places.trace import trace
 
@@ -207,53 +207,75 @@ def chosen_cells(activations: Tensor, mask: Any) -> Tensor | None:
     return cells.bool().to(activations.dtype).reshape(-1, 1, *size)
 
 
-def member(name: str, source: str) -> Callable[..., Any]:
-    """Register a function of evidence, with the options of the whole family beside its own."""
+CamFunction = Callable[..., tuple[Tensor, Tensor | None]]
 
-    def shared(
-        question: Question,
-        *,
-        units: Sequence[int] | None = None,
-        mask: Any = None,
-        counterfactual: bool = False,
-        relu_rule: Rule = "plain",
-    ) -> Evidence:
-        evidence = collect(question, counterfactual=counterfactual, relu_rule=relu_rule)
-        if units is None and mask is None:
+
+@dataclass(frozen=True)
+class CamOptions:
+    """The options every method of the family has beside its own.
+
+    Attributes:
+        units, mask: the channels and cells that count, as in `chosen`.
+        counterfactual: the gradient with its sign turned.
+        relu_rule: rule of the ReLUs between score and layer.
+    """
+
+    units: Sequence[int] | None = None
+    mask: Any = None
+    counterfactual: bool = False
+    relu_rule: Rule = "plain"
+
+    def evidence(self, question: Question) -> Evidence:
+        """The question's evidence under these options."""
+        evidence = collect(question, counterfactual=self.counterfactual, relu_rule=self.relu_rule)
+        if self.units is None and self.mask is None:
             return evidence
-        neurons = chosen(evidence.activations, units, mask)
+        neurons = chosen(evidence.activations, self.units, self.mask)
         return replace(
             evidence,
             activations=evidence.activations * neurons,
             gradients=evidence.gradients * neurons,
-            cells=chosen_cells(evidence.activations, mask),
+            cells=chosen_cells(evidence.activations, self.mask),
         )
 
-    def add(function: Callable[..., tuple[Tensor, Tensor | None]]) -> None:
-        options = [
-            [p for p in inspect.signature(part).parameters.values() if p.kind is p.KEYWORD_ONLY]
-            for part in (function, shared)
-        ]
-        own = {p.name for p in options[0]}
 
-        def compute(question: Question, **given: Any) -> Maps:
-            evidence = shared(question, **{key: value for key, value in given.items() if key not in own})
-            values, weights = function(evidence, **{key: value for key, value in given.items() if key in own})
+def register_cam(name: str, source: str) -> Callable[[CamFunction], CamFunction]:
+    """Make a function of evidence a method of the family, with its options beside the function's own.
+
+    The function gets `Evidence` (A (N,K,h,w), g (T,N,K,h,w)) and returns maps (T,N,h,w) and the weights (T,N,K) of the
+    channels, or None where it has no one number for each. Its keyword-only parameters are options of the method.
+
+    Args:
+        name: for ``method=``.
+        source: paper and equation.
+
+    Raises:
+        ValueError: the name is taken; an option has the name of one that the family shares.
+    """
+
+    def add(function: CamFunction) -> CamFunction:
+        own, shared = keyword_options(function), {field.name: field.default for field in fields(CamOptions)}
+        if twice := own.keys() & shared.keys():
+            raise ValueError(
+                f"All class activation maps have the option {min(twice)!r}; call that of {name!r} otherwise."
+            )
+
+        @register(name, source, cost="1 forward, 1 backward to the layer", options=own | shared)
+        def compute(question: Question, **options: Any) -> Maps:
+            evidence = CamOptions(**{key: options[key] for key in options if key in shared}).evidence(question)
+            values, weights = function(evidence, **{key: options[key] for key in options if key in own})
             return Maps(values, evidence.scores, weights, None if weights is None else evidence.activations)
 
-        asked = inspect.Parameter("question", inspect.Parameter.POSITIONAL_ONLY)
-        compute.__signature__ = inspect.Signature([asked, *options[0], *options[1]])  # type: ignore[attr-defined]
-        compute.__doc__ = function.__doc__
-        register(name, source, cost="1 forward, 1 backward to the layer")(compute)
+        return function
 
     return add
 
 
-member("gradcam", "Selvaraju et al., Grad-CAM, arXiv 1610.02391, eqs. 1–2")(gradcam)
-member("gradcam++", "Chattopadhyay et al., Grad-CAM++, arXiv 1710.11063, eqs. 10 and 19")(gradcam_plus_plus)
-member("layercam", "Jiang et al., LayerCAM, IEEE TIP 2021, eqs. 6–8")(layercam)
-member("xgradcam", "Fu et al., Axiom-based Grad-CAM, arXiv 2008.02312, eq. 6")(xgradcam)
-member("hirescam", "Draelos & Carin, HiResCAM, arXiv 2011.08891, eq. 3")(hirescam)
+register_cam("gradcam", "Selvaraju et al., Grad-CAM, arXiv 1610.02391, eqs. 1–2")(gradcam)
+register_cam("gradcam++", "Chattopadhyay et al., Grad-CAM++, arXiv 1710.11063, eqs. 10 and 19")(gradcam_plus_plus)
+register_cam("layercam", "Jiang et al., LayerCAM, IEEE TIP 2021, eqs. 6–8")(layercam)
+register_cam("xgradcam", "Fu et al., Axiom-based Grad-CAM, arXiv 2008.02312, eq. 6")(xgradcam)
+register_cam("hirescam", "Draelos & Carin, HiResCAM, arXiv 2011.08891, eq. 3")(hirescam)
 
 
 @register(

@@ -73,18 +73,18 @@ def _maps(question: Question, contrastive: bool) -> Maps:
                 if slope is None:
                     raise ExplainError(f"The score of the target does not pass through {rule.place()}.")
                 # Versions of a text see the same picture: their slopes add up, and its first row starts.
-                slope = slope.float().unflatten(0, (q.texts, n)).sum(0)
+                slope = torch.unflatten(slope.float(), 0, (q.texts, n)).sum(0)
                 p = _start(slope, top.detach()[:n])
                 p = p - _start(-slope, top.detach()[:n]) if contrastive else p
                 p = torch.cat([p, p.new_zeros(len(top) - n, *p.shape[1:])])
-                with rule.switch():
+                with rule.switch(True):
                     (won,) = torch.autograd.grad(top, leaf, p.to(top.dtype), retain_graph=True, allow_unused=True)
                 if won is None:
                     raise ExplainError(
                         f"Layer {layer!r} does not lie below {rule.place()}, where winning probabilities start; "
                         "choose an earlier layer."
                     )
-                maps.append(won.float().unflatten(0, (q.texts, n)).sum((0, 2)).relu())
+                maps.append(torch.unflatten(won.float(), 0, (q.texts, n)).sum((0, 2)).relu())
                 scores.append(score.detach())
     return Maps(torch.stack(maps), torch.stack(scores))
 

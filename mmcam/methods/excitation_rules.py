@@ -1,23 +1,58 @@
-"""The backward pass of excitation backprop, operation by operation, without touching a module of the network."""
+"""The rules of excitation backprop, and where in a forward pass winning probabilities start."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
-from mmcam.methods.relu_rules import SMOOTH, Relu, as_relu
+from mmcam.methods.operations import SMOOTH, Operation, Weighted, recognise, vjp
+from mmcam.methods.rule_mode import RuleMode, Table
 
-_POOLS = {F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, Tensor.mean, torch.sum, Tensor.sum}
-_SUMS = {torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_, Tensor.__iadd__}
+
+def _weighed(layer: Weighted, p: Tensor, x: Tensor) -> Tensor:
+    """p'_j = x_j Σ_i w⁺_ij p_i / Σ_k w⁺_ik x_k."""
+    positive = layer.weight.clamp(min=0)
+    return _contributed(lambda x: layer.weigh(x, positive), x, p)[0]
+
+
+def _pooled(average: Operation, p: Tensor, x: Tensor) -> Tensor:
+    """By value; evenly where nothing in the window is positive."""
+    won, left = _contributed(average.run, x, p)
+    return won + _contributed(average.run, torch.ones_like(x), left)[0]
+
+
+def _contributed(run: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    """p shared out by what every x ≥ 0 contributed to z = run(x), which is linear; and the p where z is 0."""
+    x = x.clamp(min=0)
+    z, shares = vjp(run, x)
+    return x * shares(torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0)), torch.where(z > 0, 0.0, p)
+
+
+def _split(added: Operation, p: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """In the ratio of a⁺ to b⁺."""
+    a, b = a.relu(), b.relu()
+    both = torch.where(a + b > 0, a + b, 1.0)
+    return p * a / both, p * b / both
+
+
+def _handed_on(operation: Operation, p: Tensor, kept: Tensor) -> Tensor:
+    return p
+
+
+TABLE: Table = {
+    "linear": _weighed,
+    "conv2d": _weighed,
+    "average": _pooled,
+    "batch_norm": _handed_on,
+    "relu": _handed_on,
+    "add": _split,
+}
 # What only moves values about, or picks the greatest: its own derivative hands p on, whole.
 _MOVES = {
     "__get__", "__getitem__", "_adaptive_max_pool2d", "_max_pool2d", "adaptive_max_pool2d",
@@ -38,30 +73,19 @@ _SPOKEN = {
 }  # fmt: skip
 
 
-class ExcitationRule(TorchFunctionMode):
-    """While active, operations get a second backward pass: ``p'_j = x_j Σ_i w⁺_ij p_i / Σ_k w⁺_ik x_k``.
+class ExcitationRule(RuleMode):
+    """Excitation backprop as a second backward pass; it also keeps the top, and what below it has no rule.
 
-    The rule holds for convolutions, linear layers and average pools, x ≥ 0. ReLU and batch norm hand p on; max-pooling
-    hands it to the winner, as its derivative does; a sum of two maps splits it in the ratio of their values.
+    Max-pooling hands p to the winner, as its derivative does.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.active = False
+        super().__init__("excitation", TABLE)
         self.seeing = True
         self._whole = True
         self._top: Tensor | None = None
         self._undefined: set[str] = set()
         self._pending: set[str] = set()
-
-    @contextlib.contextmanager
-    def switch(self) -> Iterator[None]:
-        """Backward passes inside follow the rule."""
-        self.active = True
-        try:
-            yield
-        finally:
-            self.active = False
 
     @contextlib.contextmanager
     def inside(self, vision: nn.Module | None) -> Iterator[None]:
@@ -113,125 +137,34 @@ class ExcitationRule(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        # What has no graph lies before the layer; the weights are no activations.
-        given = (*args, *kwargs.values())
-        listed = (t for a in given if isinstance(a, (list, tuple)) for t in a)
-        moving = any(
-            isinstance(a, Tensor) and a.requires_grad and not isinstance(a, nn.Parameter) for a in (*given, *listed)
-        )
-        if not (self.seeing and moving and torch.is_grad_enabled()):
+        if not (self.seeing and torch.is_grad_enabled() and _moving((*args, *kwargs.values()))):
             return func(*args, **kwargs)
-        if func in (F.linear, F.conv2d):
-            return self._weighted(func, *args, **kwargs)
-        if func in _POOLS or func is F.batch_norm:
-            kwargs = dict(kwargs)
-            x, rest = (kwargs.pop("input"), args) if "input" in kwargs else (args[0], args[1:])
-
-            def run(x: Tensor) -> Tensor:
-                return func(x, *rest, **kwargs)
-
-            share = _handed_on if func is F.batch_norm else partial(_pooled, run)
-            return _Ruled.apply(x, self, run, share)
-        if (relu := as_relu(func, args, kwargs)) is not None:
-            return Relu.apply(relu[0], lambda: "pass" if self.active else "plain", *relu[1:])
-        if func in _SUMS and any(isinstance(a, (int, float)) and a == 0 for a in args):
-            return func(*args, **kwargs)  # how Python's sum() begins
-        if func in _SUMS and (pair := _summands(*args, **kwargs)) is not None:
-            return _Split.apply(*pair, self, func in (Tensor.add_, Tensor.__iadd__))
-        result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
-        if name not in _MOVES and (tensor := first_tensor(result)) is not None and tensor.requires_grad:
-            plain = name.strip("_")
-            spoken = (_SPOKEN.get(form) for form in (plain, plain[1:]))  # __imul__ and __rmul__ are products too
-            self._pending.add(SMOOTH.get(func) or next(filter(None, spoken), plain))
-        return result
-
-    def _weighted(
-        self, func: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **more: Any
-    ) -> Any:
-        if self._whole:
-            self._top = input
+        call = recognise(func, args, kwargs)
+        if call is None:
+            result = func(*args, **kwargs)
+            self._pending |= _undefined(func, args, result)
+            return result
+        operation, inputs = call
+        if self._whole and isinstance(operation, Weighted):
+            self._top = inputs[0]
             self._undefined |= self._pending
-
-        def run(x: Tensor) -> Tensor:
-            return func(x, weight, bias, *rest, **more)
-
-        def positive(x: Tensor) -> Tensor:
-            return func(x, weight.clamp(min=0), None, *rest, **more)
-
-        return _Ruled.apply(input, self, run, partial(_weighed, positive))
+        return self.ruled(call)
 
 
-def _summands(input: Any, other: Any, alpha: float = 1, out: None = None) -> tuple[Tensor, Tensor] | None:
-    """The two maps that are added, None where it is something else that is added to one."""
-    maps = isinstance(input, Tensor) and isinstance(other, Tensor) and input.shape == other.shape
-    return (input, other) if maps and alpha == 1 and out is None else None
+def _moving(given: tuple[Any, ...]) -> bool:
+    """A map from the layer is among the arguments: what has no graph lies before it, and weights are no activations."""
+    listed = (t for a in given if isinstance(a, (list, tuple)) for t in a)
+    return any(isinstance(a, Tensor) and a.requires_grad and not isinstance(a, nn.Parameter) for a in (*given, *listed))
 
 
-class _Ruled(torch.autograd.Function):
-    """An operation with a second backward pass, which shares p out among what went in."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        rule: ExcitationRule,
-        run: Callable[[Tensor], Tensor],
-        share: Callable[[Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.rule, ctx.run, ctx.share = rule, run, share
-        return run(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (x,), (p,) = ctx.saved_tensors, gradients
-        if ctx.rule.active:
-            return ctx.share(x.detach(), p), None, None, None
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(ctx.run(x), x, p)[0], None, None, None
-
-
-def _contributed(run: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """p shared out by what every x ≥ 0 contributed to z = run(x), which is linear; and the p where z is 0."""
-    with torch.enable_grad():
-        x = x.clamp(min=0).requires_grad_()
-        z = run(x)
-        (shares,) = torch.autograd.grad(z, x, torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0))
-    return x.detach() * shares, torch.where(z > 0, 0.0, p)
-
-
-def _weighed(positive: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> Tensor:
-    return _contributed(positive, x, p)[0]
-
-
-def _pooled(run: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> Tensor:
-    """By value; evenly where nothing in the window is positive."""
-    won, left = _contributed(run, x, p)
-    return won + _contributed(run, torch.ones_like(x), left)[0]
-
-
-def _handed_on(x: Tensor, p: Tensor) -> Tensor:
-    return p
-
-
-class _Split(torch.autograd.Function):
-    """a + b, whose backward pass splits p in the ratio of a⁺ to b⁺."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, rule: ExcitationRule, in_place: bool) -> Tensor:
-        ctx.save_for_backward(a.relu(), b.relu())
-        ctx.rule = rule
-        if in_place:
-            ctx.mark_dirty(a)
-            return a.add_(b)
-        return a + b
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (a, b), (p,) = ctx.saved_tensors, gradients
-        if not ctx.rule.active:
-            return p, p, None, None
-        both = torch.where(a + b > 0, a + b, 1.0)
-        return p * a / both, p * b / both, None, None
+def _undefined(func: Callable[..., Any], args: tuple[Any, ...], result: Any) -> set[str]:
+    """The name of an operation that excitation has no rule for; nothing where its own derivative hands p on, whole."""
+    name = getattr(func, "__name__", "")
+    tensor = first_tensor(result)
+    if name in _MOVES or tensor is None or not tensor.requires_grad:
+        return set()
+    plain = name.strip("_")
+    if plain in ("add", "radd", "iadd") and any(isinstance(a, (int, float)) and a == 0 for a in args):
+        return set()  # how Python's sum() begins
+    spoken = (_SPOKEN.get(form) for form in (plain, plain[1:]))  # __imul__ and __rmul__ are products too
+    return {SMOOTH.get(func) or next(filter(None, spoken), plain)}

@@ -112,8 +112,13 @@ def register(
     family: Family = "cam",
     cost: str = "",
     needs: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Maps]], Callable[..., Maps]]:
     """Make a function ``(question, *, options…) -> Maps`` available as ``method=name`` in every explain function.
+
+    Args:
+        name, source, family, cost, needs: as in `Method`.
+        options: names and defaults; by default the keyword-only parameters of the function.
 
     Raises:
         ValueError: the name is taken.
@@ -122,13 +127,18 @@ def register(
     def add(compute: Callable[..., Maps]) -> Callable[..., Maps]:
         if name in METHODS:
             raise ValueError(f"There is a method {name!r} already; register this one under another name.")
-        parameters = list(inspect.signature(compute).parameters.values())
-        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        more = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        METHODS[name] = Method(name, compute, source, family, cost, needs, options, more)
+        parameters = inspect.signature(compute).parameters.values()
+        more = options is None and any(p.kind is p.VAR_KEYWORD for p in parameters)
+        own = keyword_options(compute) if options is None else dict(options)
+        METHODS[name] = Method(name, compute, source, family, cost, needs, own, more)
         return compute
 
     return add
+
+
+def keyword_options(function: Callable[..., Any]) -> dict[str, Any]:
+    """Names and defaults of a function's keyword-only parameters."""
+    return {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
 def get(name: str) -> Method:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcam.datasets.concepts import ConceptData
 from mmcam.engine.modules import unwrap
@@ -81,16 +81,7 @@ def dissect(
             belongs to another dissection.
     """
     module: Any = unwrap(model)
-    if not 0 < quantile < 1:
-        raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
-    if counted not in ("carrying", "touched"):
-        raise ExplainError(f"There is no counted={counted!r}; choose 'carrying' or 'touched'.")
-    if batch < 1:
-        raise ExplainError(f"With batch={batch} no picture is read; pass at least 1.")
-    if exemplars < 0:
-        raise ExplainError(f"exemplars={exemplars} pictures cannot be noted for a unit; pass 0 or more.")
-    if not len(data) or not data.concepts:
-        raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
+    _check(data, quantile, counted, exemplars, batch)
     forward = forward_of(module)
     skipped: dict[int, str] = {}
     first = next((made for _, made in _batches(module, data, 1, preprocess, range(len(data)), skipped)), None)
@@ -115,24 +106,16 @@ def dissect(
     kept = None if resume is None else Path(resume)
     start = state.load(kept, about) if kept is not None and kept.exists() else 0
 
-    # Both passes in one count, so that one bar shows both and one number says where to go on.
-    starts = range(0, len(data), batch)
-    steps = list(range(start, 2 * len(starts)))
-    thresholds = state.quantile.thresholds() if start >= len(starts) else None
-    for step in with_progress(steps, "Dissecting"):
-        if step == len(starts):
-            thresholds = state.quantile.thresholds()
-        begin = starts[step % len(starts)]
-        rows = range(begin, min(begin + batch, len(data)))
+    def read(rows: range) -> Iterator[tuple[list[int], Batch, Tensor]]:
         for where, made in _batches(module, data, len(rows), preprocess, rows, skipped):
-            maps = activations(module, forward, made.x, [place])[0].float()
-            if thresholds is None:
-                state.quantile.add(maps)
-            else:
-                state.tally.add(maps, thresholds, where, made.geometries, skipped)
-        if kept is not None and (step + 1) % SAVE_EVERY == 0:
-            state.save(kept, about, step + 1)
-    assert thresholds is not None
+            yield where, made, activations(module, forward, made.x, [place])[0].float()
+
+    def keep(step: int) -> None:
+        if kept is not None:
+            state.save(kept, about, step)
+
+    chunks = [range(begin, min(begin + batch, len(data))) for begin in range(0, len(data), batch)]
+    thresholds = _two_passes(state, read, chunks, start, keep)
     if kept is not None:
         kept.unlink(missing_ok=True)
     tally = state.tally
@@ -156,6 +139,54 @@ def dissect(
         fingerprint=whose,
         casts=cast_fingerprints(module, layer),
     )
+
+
+def _check(data: ConceptData, quantile: float, counted: str, exemplars: int, batch: int) -> None:
+    """Refuse settings with which nothing would be found."""
+    if not 0 < quantile < 1:
+        raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
+    if counted not in ("carrying", "touched"):
+        raise ExplainError(f"There is no counted={counted!r}; choose 'carrying' or 'touched'.")
+    if batch < 1:
+        raise ExplainError(f"With batch={batch} no picture is read; pass at least 1.")
+    if exemplars < 0:
+        raise ExplainError(f"exemplars={exemplars} pictures cannot be noted for a unit; pass 0 or more.")
+    if not len(data) or not data.concepts:
+        raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
+
+
+def _two_passes(
+    state: _State,
+    read: Callable[[range], Iterable[tuple[list[int], Batch, Tensor]]],
+    chunks: Sequence[range],
+    start: int,
+    keep: Callable[[int], None],
+) -> Tensor:
+    """Find the thresholds over all chunks of pictures, then count over all of them again.
+
+    Args:
+        state: what is filled.
+        read: the pictures of a chunk: their numbers, their batch, and the layer's maps (N,K,h,w).
+        chunks: the data set, some pictures at a time.
+        start: the step to go on with; both passes are one count, so that one bar shows both.
+        keep: called with the next step now and then.
+
+    Returns:
+        The thresholds (K).
+    """
+    thresholds = state.quantile.thresholds() if start >= len(chunks) else None
+    for step in with_progress(range(start, 2 * len(chunks)), "Dissecting"):
+        if step == len(chunks):
+            thresholds = state.quantile.thresholds()
+        for where, made, maps in read(chunks[step % len(chunks)]):
+            if thresholds is None:
+                state.quantile.add(maps)
+            else:
+                state.tally.add(maps, thresholds, where, made.geometries, state.skipped)
+        if (step + 1) % SAVE_EVERY == 0:
+            keep(step + 1)
+    assert thresholds is not None
+    return thresholds
 
 
 def _batches(

@@ -77,7 +77,7 @@ class Tally:
                 sizes = torch.tensor([area], device=each.device)
             else:
                 numbers = torch.from_numpy(np.asarray(labels, np.int64)).to(pixels.device).flatten()
-                present, place, sizes = numbers.unique(return_inverse=True, return_counts=True)
+                present, place, sizes = torch.unique(numbers, return_inverse=True, return_counts=True)
                 found = present > 0
                 one_hot = torch.zeros(area, len(present), device=pixels.device).scatter_(1, place[:, None], 1.0)
                 concepts, shared, sizes = present[found] - 1, (pixels @ one_hot[:, found]).long(), sizes[found]

@@ -1,1 +1,1 @@
-"""Pictures of maps."""
+"""Pages about a model: the atlas of a layer's units."""

@@ -6,22 +6,17 @@ active and dimmed elsewhere. The page is one file that needs nothing else, no ne
 
 from __future__ import annotations
 
-import base64
-import io
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import Tensor, nn
 
-from mmcam.datasets.concepts import Concept, ConceptData
+from mmcam.datasets.concepts import ConceptData
 from mmcam.engine.modules import unwrap
 from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
@@ -30,73 +25,18 @@ from mmcam.image import Geometry
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.exemplars import lit
 from mmcam.neurons.fingerprint import fingerprint
-from mmcam.neurons.names import Names, UnitName
 from mmcam.places.grids import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
+from mmcam.report.page import Shown, card_of, page
+from mmcam.report.spotlight import SIDE, data_uri, regions, spotlight, thumbnail
 from mmcam.tasks.anything import forward_of
 
-SIDE, QUALITY = 160, 60  # of the embedded pictures: 384 units with 6 each weigh 4 to 5 MB
-DIM = 0.35  # brightness where a unit is not active
-MOST = 10  # concepts in the chart of those with most units
-COLOURS = 8  # of categories, in the style sheet
 PIXELS = 2**26  # of maps at once: 256 MB
 NOISE = 0.05  # by how much the peaks may differ between two devices or precisions, as a share
 
 Drawn = dict[tuple[int, int], tuple[str, tuple[int, int]]]
 """By unit and picture: the image as a data URI, and its (width, height)."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture in which a unit is strong.
-
-    Attributes:
-        picture: its number in the data.
-        peak: the unit's value.
-        image: as a data URI; "" if it cannot be read any more.
-        size: (width, height) of it.
-    """
-
-    picture: int
-    peak: float
-    image: str
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Card:
-    """All that is shown of a unit.
-
-    Attributes:
-        unit: channel of the layer, from 0.
-        name: None if the unit detects nothing.
-        iou: with its best concept, whether it is called so or not.
-        best: the best concept of every category with the IoU, None where it shares no pixel with any.
-        found: the names of those that it detects.
-        threshold: above which the unit is active.
-        dead: it never is.
-        pictures: in which it is strongest.
-    """
-
-    unit: int
-    name: UnitName | None
-    iou: float
-    best: dict[str, tuple[Concept, float] | None]
-    found: tuple[str, ...]
-    threshold: float
-    dead: bool
-    pictures: tuple[Shown, ...]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """How many units a category has, or one concept of it; `unit` is the best of them, None if there is none."""
-
-    category: str
-    name: str
-    count: int
-    unit: int | None
 
 
 def atlas(
@@ -138,42 +78,20 @@ def atlas(
     for unit, places in ranks.items():
         for index in dissection.exemplars[unit, places].tolist():
             wanted.setdefault(index, []).append(unit)
-    drawn = _draw(dissection, wanted, _run(module, dissection.layer, data, sorted(wanted), preprocess, batch, call))
+    forward, place = forward_of(module), layer_at(module, dissection.layer, call)
+
+    def run(pictures: list[Image.Image]) -> tuple[list[Geometry], Tensor]:
+        made = batch_of(module, pictures, preprocess)
+        return made.geometries, activations(module, forward, made.x, [place])[0].float()
+
+    drawn = _draw(dissection, wanted, _run(data, sorted(wanted), batch, run))
     names = dissection.names(threshold)
-    cards = [_card(dissection, unit, ranks[unit], names, threshold, drawn) for unit in ranks]
+    cards = [
+        card_of(dissection, unit, names, threshold, _shown(dissection, unit, ranks[unit], drawn)) for unit in ranks
+    ]
     cards.sort(key=lambda card: (-card.iou, card.unit))
-    html = _page(dissection, cards, threshold).encode()
+    html = page(dissection, cards, threshold).encode()
     return write_whole(Path(path), lambda file: file.write(html))
-
-
-def regions(maps: Tensor, geometry: Geometry, thresholds: Tensor) -> NDArray[np.bool_]:
-    """Where units are active (u,H,W) in a picture: their maps (u,h,w) in the picture's pixels, above their thresholds.
-
-    What a crop hides from the model is active nowhere, also where a threshold is below 0.
-    """
-    seen = geometry.to_original(torch.ones_like(maps[:1])) > 0
-    above = geometry.to_original(maps) > thresholds.to(maps.device)[:, None, None]
-    return (above & seen).cpu().numpy()
-
-
-def thumbnail(picture: Image.Image) -> Image.Image:
-    """A picture whose longer side is at most `SIDE`."""
-    shrink = min(1.0, SIDE / max(picture.size))
-    width, height = (max(1, round(side * shrink)) for side in picture.size)
-    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-
-
-def spotlight(small: Image.Image, active: NDArray[np.bool_]) -> Image.Image:
-    """A thumbnail, dimmed where the region (H,W) of the whole picture is not."""
-    mask = Image.fromarray(active.astype(np.uint8) * 255).resize(small.size, Image.Resampling.BOX)
-    return Image.composite(small, ImageEnhance.Brightness(small).enhance(DIM), mask)
-
-
-def data_uri(picture: Image.Image) -> str:
-    """A picture as text."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _check(dissection: Dissection, module: nn.Module, data: ConceptData, exemplars: int) -> None:
@@ -193,10 +111,9 @@ def _check(dissection: Dissection, module: nn.Module, data: ConceptData, exempla
 
 
 def _run(
-    module: nn.Module, layer: str, data: ConceptData, indices: list[int], preprocess: Any, batch: int, call: int | None
+    data: ConceptData, indices: list[int], batch: int, run: Callable[[list[Image.Image]], tuple[list[Geometry], Tensor]]
 ) -> Iterator[tuple[int, Image.Image, Geometry, Tensor]]:
     """Each picture with the way back to its pixels and the layer's maps (K,h,w); without those that cannot be read."""
-    forward = forward_of(module)
     for start in with_progress(range(0, len(indices), batch), "Drawing the atlas"):
         found: list[tuple[int, Image.Image]] = []
         for index in indices[start : start + batch]:
@@ -206,9 +123,8 @@ def _run(
                 continue
         if not found:
             continue
-        made = batch_of(module, [picture for _, picture in found], preprocess)
-        maps = activations(module, forward, made.x, [layer_at(module, layer, call)])[0].float()
-        for (index, picture), geometry, each in zip(found, made.geometries, maps, strict=True):
+        geometries, maps = run([picture for _, picture in found])
+        for (index, picture), geometry, each in zip(found, geometries, maps, strict=True):
             yield index, picture, geometry, each
 
 
@@ -223,7 +139,7 @@ def _draw(
         noted = dissection.peaks[units][dissection.exemplars[units] == index]
         strays += ((maps[units].amax((1, 2)).cpu() - noted).abs() / noted.abs().clamp(min=1e-12)).tolist()
         # As many units at once as memory takes: finding the picture's pixels in a map takes longer than reading them.
-        for some in units.split(max(1, PIXELS // (picture.width * picture.height))):
+        for some in torch.split(units, max(1, PIXELS // (picture.width * picture.height))):
             active = regions(maps[some], geometry, dissection.thresholds[some])
             for unit, region in zip(some.tolist(), active, strict=True):
                 drawn[unit, index] = data_uri(spotlight(small, region)), small.size
@@ -235,65 +151,9 @@ def _draw(
     return drawn
 
 
-def _card(
-    dissection: Dissection,
-    unit: int,
-    ranks: list[int],
-    names: Names,
-    threshold: float,
-    drawn: Drawn,
-) -> Card:
+def _shown(dissection: Dissection, unit: int, ranks: list[int], drawn: Drawn) -> tuple[Shown, ...]:
+    """The pictures of some places in a unit's row; empty where one could not be read."""
     pictures, peaks = dissection.exemplars[unit].tolist(), dissection.peaks[unit].tolist()
-    best = {category: dissection.best(unit, category) for category in dissection.categories}
-    return Card(
-        unit=unit,
-        name=names.units.get(unit),
-        iou=max(iou for _, iou in best.values()),
-        best={category: found if found[1] > 0 else None for category, found in best.items()},
-        found=tuple(concept.name for concept, iou in best.values() if iou > threshold),
-        threshold=float(dissection.thresholds[unit]),
-        dead=not ranks,
-        pictures=tuple(
-            Shown(pictures[rank], peaks[rank], *drawn.get((unit, pictures[rank]), ("", (SIDE, SIDE)))) for rank in ranks
-        ),
+    return tuple(
+        Shown(pictures[rank], peaks[rank], *drawn.get((unit, pictures[rank]), ("", (SIDE, SIDE)))) for rank in ranks
     )
-
-
-def _page(dissection: Dissection, cards: list[Card], threshold: float) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mmcam", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"fixed": fixed, "short": short}
-    named = [(card.unit, card.name) for card in cards if card.name is not None]  # the best first
-    counts = Counter((name.category, name.name) for _, name in named)
-    first = {(name.category, name.name): unit for unit, name in reversed(named)}
-    firsts = {name.category: unit for unit, name in reversed(named)}
-    detectors = dissection.detectors(threshold)
-    most = sorted(counts, key=lambda concept: (-counts[concept], concept[1]))[:MOST]
-    return environment.get_template("atlas.html.jinja").render(
-        dissection=dissection,
-        cards=cards,
-        columns=max([len(card.pictures) for card in cards]) or 1,
-        threshold=threshold,
-        named=len(named),
-        different=len(counts),
-        categories=[Bar(category, "", count, firsts.get(category)) for category, count in detectors.items()],
-        concepts=[Bar(*concept, counts[concept], first[concept]) for concept in most],
-        colours={category: i % COLOURS for i, category in enumerate(dissection.categories)},
-    )
-
-
-def fixed(value: float, digits: int = 3) -> str:
-    """An IoU to read: three digits tell which is above 0.04."""
-    return f"{value:.{digits}f}"
-
-
-def short(value: float) -> str:
-    """An activation to read: three digits, and a true minus sign."""
-    return f"{value:#.3g}".removesuffix(".").replace("-", "−")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -39,16 +40,22 @@ class VQAModel(Protocol):
         """
 
 
-def ask(
-    model: Any,
-    batch: Batch,
-    questions: Sequence[str],
-    answer: str | int | None,
-    contrast: str | int | None,
-    *,
-    by_word: bool = False,
-    score: str = "logit",
-) -> Asked:
+@dataclass(frozen=True)
+class AnswerScore:
+    """What of an answer is explained.
+
+    Attributes:
+        answer: which, by text or index; None for the model's own.
+        contrast: a second answer, whose score is taken off.
+        score: a name of `mmcam.tasks.scores.SCORES`; None for the task's usual one.
+    """
+
+    answer: str | int | None = None
+    contrast: str | int | None = None
+    score: str | None = None
+
+
+def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore, by_word: bool = False) -> Asked:
     """Which part of each picture made the model answer its question so, and what each word had to do with it.
 
     Target 0 is the answer's score; with `by_word`, target i is what it loses without the question's word i − 1.
@@ -57,19 +64,18 @@ def ask(
         model: a VQA model.
         batch: the pictures.
         questions: one a picture.
-        answer, contrast: see `mmcam.explain_answer`.
+        wanted: the answer; its score is usually the logit.
         by_word: explain the words of the questions, too.
-        score: of an answer, a name of `mmcam.tasks.scores.SCORES`.
 
     Raises:
         ExplainError: an answer the model does not know; a contrast that is the answer; a question of one word that
             cannot be blanked; no such score.
     """
     n = len(questions)
-    index = None if answer is None else answer_index(answer, model.answers)
-    against = None if contrast is None else answer_index(contrast, model.answers)
+    index = None if wanted.answer is None else answer_index(wanted.answer, model.answers)
+    against = None if wanted.contrast is None else answer_index(wanted.contrast, model.answers)
     predicted: list[Tensor] = []
-    whole = _answer_target([index] * n, against, predicted, model.answers, score)
+    whole = _answer_target([index] * n, against, predicted, model.answers, wanted.score or "logit")
     without = [blanked(question, getattr(model, "blank_word", "")) if by_word else [] for question in questions]
     # Texts of a picture: its question as it is, then without each of its words. Short questions are filled up with
     # themselves, which makes no difference, so nothing comes of it.

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -177,13 +175,3 @@ def test_timm_networks_need_their_weights_or_random_ones(photo, tmp_path):
     assert report["score"] == pytest.approx(mmcam.explain_class(trained, photo, 3).score, rel=1e-4)
     wrong = ["--model", "timm:test_vit", "--weights", tmp_path / "own.pth"]
     assert "do not fit timm's test_vit" in run("explain", photo, *wrong).output
-
-
-def test_vignettes_writes_a_folder_once(tmp_path):
-    out = tmp_path / "world"
-    command = [sys.executable, "-m", "mmcam", "vignettes", "--n", "3", "--split", "test", "--out", str(out)]
-    assert subprocess.run(command, check=False).returncode == 0
-    assert (out / "contact-sheet.png").is_file()
-    again = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert again.returncode == 1
-    assert "Error:" in again.stderr

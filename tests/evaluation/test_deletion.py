@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import diags, eye, kron
 from scipy.sparse.linalg import spsolve
 
-from mmcam.evaluation.deletion import Curve, blurred, deletion, impute, insertion, ranked, road
+from mmcam.evaluation.deletion import Curve, blurred, deletion, insertion, ranked, road
+from mmcam.evaluation.imputation import impute
 
 SEEDS = st.integers(0, 10_000)
 

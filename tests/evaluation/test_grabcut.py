@@ -1,8 +1,11 @@
 """GrabCut's box: a coloured thing on another ground is found whole from a few salient pixels within it."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from mmcam import ExplainError
 from mmcam.evaluation.grabcut import grabcut_box
 
 
@@ -35,6 +38,12 @@ def test_an_even_map_says_nothing_and_misfits_are_refused():
         grabcut_box(picture, saliency.T)
     with pytest.raises(ValueError, match="do not rise"):
         grabcut_box(picture, saliency, foreground=0.2)
+
+
+def test_without_opencv_one_sentence_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ExplainError, match=r'GrabCut needs OpenCV, .* pip install "mmcam\[metrics\]"'):
+        grabcut_box(*scene())
 
 
 def test_a_map_that_is_zero_nearly_everywhere_still_tells():

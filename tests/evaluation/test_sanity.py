@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 import mmcam
+from mmcam import ExplainError
 from mmcam.evaluation.sanity import layers_from_top, randomised, reinitialise, similarity, structural_similarity
 
 
@@ -275,5 +276,5 @@ def test_small_maps_and_a_missing_library_are_said(monkeypatch):
     with pytest.raises(ValueError, match=r"shapes \(20, 20\) and \(21, 21\)"):
         structural_similarity(np.eye(20), np.eye(21))
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install scikit-image"):
+    with pytest.raises(ExplainError, match=r'needs scikit-image, .* pip install "mmcam\[metrics\]"'):
         structural_similarity(np.eye(20), np.eye(20))

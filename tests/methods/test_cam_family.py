@@ -4,8 +4,10 @@ Measured by loops written here from the papers' equations, by automatic derivati
 torchcam and pytorch_grad_cam wherever those follow the papers.
 """
 
+import re
 import warnings
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -694,6 +696,45 @@ def test_masks_of_another_size_than_the_layer(method, shape):
         f"The mask has shape {wrong}; the layer has {height}×{width} cells: "
         "pass one mask of that size, or one a picture (N,h,w)."
     )
+
+
+# A user's own
+
+
+def test_a_function_of_evidence_becomes_a_method_with_the_options_of_the_family():
+    """The block of the documentation, as it stands."""
+    page = Path(__file__).parents[2] / "docs" / "methods" / "cam.md"
+    names = {}
+    try:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            exec(compile(block, str(page), "exec"), names)
+        net, x = seeded(Ladder), small()
+        options = {"units": [0, 3], "mask": masks((3, 5))[1], "counterfactual": True, "relu_rule": "guided"}
+        own = attribute(net, x, [1, 4], method="powercam", power=1.0, **options)
+        assert torch.equal(own, attribute(net, x, [1, 4], method="gradcam", **options))
+        assert not torch.equal(own, attribute(net, x, [1, 4], method="powercam", **options))
+        exp = mmcam.explain_class(net, x[0], 2, method="powercam", power=3.0)
+        torch.testing.assert_close(exp.weights, mmcam.explain_class(net, x[0], 2).weights)
+        assert list(METHODS["powercam"].options) == ["power", "units", "mask", "counterfactual", "relu_rule"]
+        with pytest.raises(ExplainError, match=r"has no option 'pow'; its options are power, units, mask, "):
+            attribute(net, x, [0], method="powercam", pow=1.0)
+        with pytest.raises(ExplainError, match=r"Option power='2' of method 'powercam' has to be of type float"):
+            attribute(net, x, [0], method="powercam", power="2")
+        assert names["powercam"](Evidence(torch.ones(1, 2, 1, 1), torch.ones(1, 1, 2, 1, 1), torch.zeros(1, 1)))[0] == 2
+        with pytest.raises(ValueError, match="There is a method 'powercam' already"):
+            mmcam.register_cam("powercam", "again")(names["powercam"])
+    finally:
+        METHODS.pop("powercam", None)
+
+
+def test_an_option_of_ones_own_may_not_hide_one_of_the_family():
+    with pytest.raises(ValueError, match="All class activation maps have the option 'mask'; call that of 'masked'"):
+
+        @mmcam.register_cam("masked", "a test")
+        def masked(evidence, *, mask: bool = False):
+            raise AssertionError
+
+    assert "masked" not in METHODS
 
 
 # Unknown options

@@ -25,11 +25,11 @@ from mmcam import METHODS, ExplainError, Explanation, Geometry, explain_answer, 
 from mmcam.datasets.concepts import Concept
 from mmcam.drawing.overlay import draw_overlay
 from mmcam.errors import PictureError
-from mmcam.neurons import narration
+from mmcam.neurons import why as why_module
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import fingerprint
 from mmcam.neurons.names import Names, UnitName
-from mmcam.neurons.narration import Reason, narrate, sentence
+from mmcam.neurons.narration import Reason, Why, narrate, sentence
 
 K, Z = 8, 16
 MEANS = (1, 2, 0.75, 1, 0, 3, 1, 1)  # of each unit in the picture; unit 4 sees nothing
@@ -946,13 +946,13 @@ def test_a_dissection_gives_the_names(model, dog):
 @pytest.fixture
 def drawn(monkeypatch):
     """What is handed to draw_strip: a list of (panels' titles, notes) a row."""
-    rows, real = [], narration.draw_strip
+    rows, real = [], why_module.draw_strip
 
     def spy(panels, notes, **options):
         rows.append(([title for _, title in panels], list(notes)))
         return real(panels, notes, **options)
 
-    monkeypatch.setattr(narration, "draw_strip", spy)
+    monkeypatch.setattr(why_module, "draw_strip", spy)
     return rows
 
 
@@ -1122,7 +1122,7 @@ def test_the_public_way():
     """As the README says it, and a list of texts for a caption."""
     model = Teller().eval()
     exp = mmcam.explain_caption(model, scene(*MEANS), "dog")
-    assert isinstance(exp.why(NAMES), narration.Why)
+    assert isinstance(exp.why(NAMES), Why)
     assert f"{exp.why(NAMES)}" == exp.why(NAMES).text
     every = mmcam.explain_caption(model, scene(*MEANS))
-    assert all(isinstance(why, narration.Why) for why in every.why(NAMES))
+    assert all(isinstance(why, Why) for why in every.why(NAMES))

@@ -24,7 +24,9 @@ from mmcam.image import Geometry
 from mmcam.neurons.dissect import dissect
 from mmcam.neurons.dissection import Dissection
 from mmcam.report import atlas as room
-from mmcam.report.atlas import atlas, regions, short, spotlight, thumbnail
+from mmcam.report.atlas import atlas
+from mmcam.report.page import short
+from mmcam.report.spotlight import regions, spotlight, thumbnail
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to open the page")

@@ -131,7 +131,8 @@ class CocoConcepts:
                 raise ValueError("a polygon lies far outside the picture")
             if not polygons:
                 return np.zeros((height, width), bool)
-            return self._masks.decode(self._masks.frPyObjects(polygons, height, width)).any(axis=2)
+            mask: Mask = self._masks.decode(self._masks.frPyObjects(polygons, height, width)).any(axis=2)
+            return mask
         counts = segmentation["counts"]
         if isinstance(counts, str):
             counts = _unpacked(counts)

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ SIDE = 112
 """Pixels of a label map's longer side if nothing else is asked for; Broden's label maps are as large."""
 
 Mask = NDArray[np.bool_]
+Value = TypeVar("Value", bound=np.generic)
 
 _COLUMNS = ("picture", "mask", "name", "category")
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are turned by a quarter
@@ -103,11 +105,12 @@ class FolderConcepts:
                 f"The mask {path} is {width}×{height}, but {picture} is {size[0]}×{size[1]} when upright; make the "
                 "mask as large as the picture."
             )
-        if values.ndim == 2:
-            return values != 0
-        if values.shape[2] in (2, 4):  # the last channel is how opaque it is
-            return (values[:, :, :-1] != 0).any(axis=2) & (values[:, :, -1] != 0)
-        return (values != 0).any(axis=2)
+        mask: Mask = values != 0
+        if mask.ndim == 2:
+            return mask
+        opaque = mask.shape[2] in (2, 4)  # the last channel is how opaque it is
+        shown: Mask = np.logical_or.reduce(mask[:, :, :-1] if opaque else mask, axis=2)
+        return np.logical_and(shown, mask[:, :, -1]) if opaque else shown
 
 
 def stacked(masks: Mapping[int, Mask]) -> list[Labels]:
@@ -131,7 +134,7 @@ def stacked(masks: Mapping[int, Mask]) -> list[Labels]:
     return list(layers)
 
 
-def reduced(values: NDArray, side: int) -> NDArray:
+def reduced(values: NDArray[Value], side: int) -> NDArray[Value]:
     """A map (H,W) with a longer side of at most `side` pixels: each takes the value at its centre (nearest)."""
     longer = max(values.shape)
     if longer <= side:
@@ -149,7 +152,7 @@ def check_side(side: int) -> None:
         raise ValueError(f"side is {side}; label maps need at least one pixel, {SIDE} is usual.")
 
 
-def stored(path: Path) -> NDArray:
+def stored(path: Path) -> NDArray[Any]:
     """The values of a label picture as they are stored, (H,W) or (H,W,C): a palette's indices, not its colours.
 
     Raises:

@@ -117,7 +117,8 @@ def _shadow(canvas: Image.Image, left: int, right: int, bottom: int) -> None:
 def _noise() -> NDArray[np.int16]:
     """(320, 320, 3) of noise with a standard deviation of 1, times 64; a sum of uniforms is near enough."""
     uniform = np.random.Generator(np.random.PCG64(7)).random((4, 320, 320, 3))
-    return ((uniform.sum(axis=0) - 2) * 3**0.5 * 64).astype(np.int16)
+    noise: NDArray[np.float64] = (uniform.sum(axis=0) - 2) * 3**0.5 * 64
+    return noise.astype(np.int16)
 
 
 def _grain(image: NDArray[np.uint8], dice: Dice) -> NDArray[np.uint8]:
@@ -125,5 +126,5 @@ def _grain(image: NDArray[np.uint8], dice: Dice) -> NDArray[np.uint8]:
     x, y, strength = dice.below(96), dice.below(96), 2 + dice.below(5)
     light = dice.uniform(0.92, 1.07)
     lut = np.clip(np.arange(256) * light + dice.uniform(-6, 6), 0, 255).astype(np.int16)
-    noisy = lut[image] + ((_noise()[y : y + SIZE, x : x + SIZE] * strength) >> 6)
+    noisy: NDArray[np.int16] = lut[image] + ((_noise()[y : y + SIZE, x : x + SIZE] * strength) >> 6)
     return np.clip(noisy, 0, 255).astype(np.uint8)

@@ -49,13 +49,12 @@ class Vignette:
     @cached_property
     def instances(self) -> Mask:
         """(n, 224, 224): the visible pixels of every thing, outline included."""
-        owner = self._owner
-        return owner[None] == np.arange(len(self.truth.things))[:, None, None]
+        return np.equal(self._owner[None], np.arange(len(self.truth.things))[:, None, None])
 
     @property
     def scene_mask(self) -> Mask:
         """(224, 224): the pixels of no thing."""
-        return self.codes == 0
+        return np.equal(self.codes, 0)
 
     def mask(self, things: Iterable[int]) -> Mask:
         """(224, 224): the visible pixels of these things together."""
@@ -70,7 +69,7 @@ class Vignette:
         parts = self.truth.things[thing].parts
         if part not in parts:
             return np.zeros(self.codes.shape, dtype=bool)
-        return self.codes == render.code(thing, parts.index(part))
+        return np.equal(self.codes, render.code(thing, parts.index(part)))
 
     def kind_mask(self, kind: str) -> Mask:
         """(224, 224): the visible pixels of all things of a kind."""

@@ -6,6 +6,7 @@ from tiny import Gap, pictures, seeded
 from torch import nn
 
 from experiments.checks import layer_sweep
+from experiments.lib.layer_checks import check
 from mmcam import ExplainError, attribute
 from mmcam.places.find import find_layer
 from mmcam.places.grids import grid_of
@@ -204,10 +205,10 @@ def test_the_sweep_notices_a_wrong_grid(turned):
         )
 
     model = seeded(Small)
-    assert layer_sweep.check("right", model, (48, 48)).verdict == "right"
+    assert check("right", model, (48, 48)).verdict == "right"
     wrong = seeded(Small)
     wrong.grid = lambda layer, tensor: grid(layer, tensor) if layer == "norm" else None
-    row = layer_sweep.check("wrong", wrong, (48, 48))
+    row = check("wrong", wrong, (48, 48))
     assert row.verdict == "wrong"
     # What lies under the first cell is not shown at all by a map that begins one token late.
     assert {"transposed": "shows elsewhere", "shifted": "do not change"}[turned] in row.note

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not ROOT, reason="MMCAM_REAL_DATA is not set: no
 @pytest.fixture(scope="module")
 def found():
     """Both networks by name."""
-    from experiments.checks.real_photos import networks
+    from experiments.lib.photographs import networks
 
     return {network.name: network for network in networks(Path(ROOT))}
 
@@ -42,7 +42,7 @@ def test_cat_and_dog_get_a_map_each(found):
 
 
 def test_true_class_by_name_points_into_its_box(found):
-    from experiments.checks.real_photos import CLASSES, validation
+    from experiments.lib.photographs import CLASSES, validation
 
     network = found["MobileNetV2"]
     photo = next(p for p in validation(Path(ROOT)) if CLASSES[p.label] == "giant panda")

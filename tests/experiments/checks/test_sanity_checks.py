@@ -9,6 +9,7 @@ import typer
 from scipy.stats import spearmanr
 
 from experiments.checks import sanity_checks
+from experiments.lib import label_comparison, sanity
 from experiments.train import random_labels as train_random_labels
 from mmcam.datasets import vignettes
 
@@ -16,20 +17,20 @@ from mmcam.datasets import vignettes
 @pytest.fixture
 def few(monkeypatch):
     """Two methods: one whose maps have no sign, and one whose maps have."""
-    for module in (sanity_checks, train_random_labels):
+    for module in (sanity_checks, label_comparison):
         monkeypatch.setattr(module, "METHODS", ("layercam", "gradient"))
 
 
 def test_maps_are_compared_with_and_without_their_signs():
     torch.manual_seed(0)
     before, after = torch.randn(20, 20), torch.randn(20, 20)
-    found = sanity_checks.compared(before, after, (20, 20))
+    found = sanity.compared(before, after, (20, 20))
     assert found["rank"] == pytest.approx(spearmanr(before.abs().flatten(), after.abs().flatten()).statistic)
     assert found["rank, signed"] == pytest.approx(spearmanr(before.flatten(), after.flatten()).statistic)
     assert found["ssim"] != found["ssim, signed"]
-    same = sanity_checks.compared(before.abs(), before.abs(), (40, 40))
+    same = sanity.compared(before.abs(), before.abs(), (40, 40))
     assert same == pytest.approx({"rank": 1, "ssim": 1, "rank, signed": 1, "ssim, signed": 1})
-    assert all(math.isnan(value) for value in sanity_checks.compared(before, before * 0, (20, 20)).values())
+    assert all(math.isnan(value) for value in sanity.compared(before, before * 0, (20, 20)).values())
 
 
 def test_a_pixel_map_keeps_the_sign_of_its_largest_channel():
@@ -37,7 +38,7 @@ def test_a_pixel_map_keeps_the_sign_of_its_largest_channel():
     with torch.no_grad():
         model[0].weight[:] = torch.tensor([1.0, -3.0, 2.0]).view(1, 3, 1, 1)
         model[2].weight[:] = torch.tensor([[1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
-    made = sanity_checks.maps(model, torch.rand(1, 3, 2, 2), torch.tensor([0]), "0", "gradient")
+    made = sanity.maps(model, torch.rand(1, 3, 2, 2), torch.tensor([0]), "0", "gradient")
     assert made[0].tolist() == [[-3, 3], [-3, -3]]
 
 
@@ -108,6 +109,6 @@ def test_random_labels_are_learned_by_heart(few, tmp_path, monkeypatch):
     difference = row["rank, another start less random labels"]["value"]
     assert difference == pytest.approx(row["another start"]["rank"]["value"] - row["random labels"]["rank"]["value"])
     monkeypatch.setattr(train_random_labels, "train", None)  # calling it would fail
-    monkeypatch.setattr(train_random_labels, "maps", None)
+    monkeypatch.setattr(label_comparison, "maps", None)
     run()
     assert json.loads((tmp_path / "sanity-labels.json").read_text()) == report

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.lib.modified_game import halves, interval, modified, spread
+from experiments.lib.modified_game import halves, modified, spread
+from experiments.lib.tables import with_error
 from mmcam.evaluation import Offered
 
 
@@ -34,6 +35,6 @@ def test_where_the_game_is_not_defined_there_is_no_figure(offers, balanced):
 
 def test_intervals_as_they_are_printed():
     assert halves("abcde") == (["a", "c", "e"], ["b", "d"])
-    assert interval(spread([0.5], lambda own: sum(own) / len(own))) == "50.0"
-    assert interval(spread([1.0, 1.0], lambda own: sum(own) / len(own))) == "100.0 (100–100)"
-    assert interval(spread([1.0], lambda own: float("nan"))) == ""
+    assert with_error(spread([0.5], lambda own: sum(own) / len(own)), 100, bounds=0) == "50.0"
+    assert with_error(spread([1.0, 1.0], lambda own: sum(own) / len(own)), 100, bounds=0) == "100.0 (100–100)"
+    assert with_error(spread([1.0], lambda own: float("nan")), 100, bounds=0) == ""

@@ -13,8 +13,9 @@ from scipy import ndimage
 
 import mmcam
 import models
+from experiments.lib.cards import AnswerCard, CaptionCard, Panel, next_question, pointing_error
 from experiments.pages import captions_wall
-from experiments.pages.captions_wall import About, AnswerCard, CaptionCard, Panel, next_question, page, pointing_error
+from experiments.pages.captions_wall import About, page
 from mmcam.datasets import vignettes
 
 PICTURES = 3

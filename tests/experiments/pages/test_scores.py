@@ -75,10 +75,11 @@ def test_photograph_scores_stand_beside_the_published_ones(tmp_path):
 def test_the_pictures_of_the_pages_are_drawn(tmp_path):
     text_pictures.main(out=tmp_path)
     for name in ("attention", "question-words"):
-        assert min(Image.open(tmp_path / f"{name}.png").size) > 200
+        assert min(Image.open(tmp_path / f"{name}.webp").size) > 200
 
 
 def test_the_committed_table_is_that_of_the_committed_cards(tmp_path):
     model_scores.main(out=tmp_path)
     committed = WEIGHTS.parent.parent / "experiments" / "results" / "models.md"
-    assert committed.read_text() == (tmp_path / "models.md").read_text(), "run python -m experiments.pages.model_scores"
+    tables = [path.read_text().partition("\nMeasured with")[0] for path in (committed, tmp_path / "models.md")]
+    assert tables[0] == tables[1], "run python -m experiments.pages.model_scores"

@@ -126,4 +126,4 @@ def test_layers_are_drawn_one_by_one(tmp_path):
     rows = json.loads((tmp_path / "layers-san.json").read_text())["rows"]
     assert [row["side"] for row in rows] == [112, 56, 56, 28, 28, 14, 14, 14, 14]
     assert all(-1 <= row["correlation"]["value"] <= 1 for row in rows[1:])
-    assert Image.open(tmp_path / "layers-san.png").width > 500
+    assert Image.open(tmp_path / "layers-san.webp").width > 500

@@ -1,7 +1,6 @@
 """Faithfulness run whole on two vignettes and on VOC's layout with a finetuned network, and its figures by hand."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import typer
 from PIL import Image
 from torchvision.models import squeezenet1_1
 
+from experiments.lib import faithful_figures, worlds
 from experiments.paper import faithfulness
 
 FEW = {"steps": 2, "shares": [0.3, 0.6], "samples": 1, "patch": 112, "stride": 112}
@@ -21,9 +21,10 @@ OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult>
 @pytest.fixture
 def quick(monkeypatch):
     """Two methods and short curves."""
-    monkeypatch.setattr(faithfulness, "METHODS", ("gradcam", "gradient"))
+    for module in (faithful_figures, faithfulness):
+        monkeypatch.setattr(module, "METHODS", ("gradcam", "gradient"))
     for key, value in FEW.items():
-        monkeypatch.setitem(faithfulness.SETTINGS, key, value)
+        monkeypatch.setitem(faithful_figures.SETTINGS, key, value)
 
 
 @pytest.fixture
@@ -80,11 +81,11 @@ def test_two_vignettes_and_no_work_twice(quick, tmp_path):
 
 
 def test_other_settings_are_measured_anew(quick, tmp_path, monkeypatch):
-    net = faithfulness.bundled("vignettes")
+    net = worlds.bundled("vignettes")
     path = tmp_path / "records.jsonl"
     for steps in (2, 3, 3):
-        monkeypatch.setitem(faithfulness.SETTINGS, "steps", steps)
-        (record,) = faithfulness.examine(faithfulness.questions("vignettes", net, 1), net, path, 1)
+        monkeypatch.setitem(faithful_figures.SETTINGS, "steps", steps)
+        (record,) = faithful_figures.examine(worlds.questions("vignettes", net, 1), net, path, 1)
         assert len(record["figures"][0]["gradcam"]["insertion"]) == steps + 1
     assert len(path.read_text().splitlines()) == 2
 
@@ -112,7 +113,7 @@ def test_every_class_of_vocs_photographs(quick, root, weights, tmp_path):
 
 
 def test_the_finetuned_network_is_the_files(weights):
-    net = faithfulness.of_voc(f"squeezenet1_1={weights}")
+    net = worlds.of_voc(f"squeezenet1_1={weights}")
     x = torch.rand(1, 3, 224, 224)
     model = squeezenet1_1(weights=None, num_classes=20).eval()
     model.load_state_dict(torch.load(weights, weights_only=True))
@@ -120,31 +121,6 @@ def test_the_finetuned_network_is_the_files(weights):
     assert net.preprocess.mode == "squash"
     picture = Image.new("RGB", (90, 30))
     assert net.preprocess(picture)[0].shape == (3, 224, 224)
-
-
-def test_figures_by_hand():
-    """Two classes of one picture and one of another."""
-    shares = {"insertion": [0, 0.5, 1], "deletion": [0, 0.5, 1], "road": [0, 0.3, 0.6]}
-
-    def figures(seen, other):
-        curve = {"insertion": [0, seen, 1], "deletion": [1, seen, 0], "road": [1, seen, 0.1]}
-        one = {"occlusion": math.nan if seen == 0.2 else seen, "whole": 0.8, "seen": seen, **curve}
-        return {"gradient": one, "gradcam": {**one, "seen": other}}
-
-    records = [
-        {"picture": "a", "shares": shares, "figures": [figures(0.4, 0.2), figures(0.2, 0.4)]},
-        {"picture": "b", "shares": shares, "figures": [figures(0.9, 0.9)]},
-    ]
-    row = faithfulness.summary("gradient", records)
-    assert row["drop"].value == pytest.approx(100 * (0.5 + 0.75 + 0) / 3)
-    assert row["increase"].value == pytest.approx(100 / 3)
-    assert row["win"].value == pytest.approx(100 * (1 + 0 + 0.5) / 3)
-    assert row["insertion"].value == pytest.approx(np.mean([(2 * seen + 1) / 4 for seen in (0.4, 0.2, 0.9)]))
-    assert row["road"].value == pytest.approx(np.mean([(seen + 0.1) / 2 for seen in (0.4, 0.2, 0.9)]))
-    assert (row["occlusion"].n, row["occlusion"].undefined, row["occlusion"].pictures) == (2, 1, 2)
-    assert faithfulness.told(row["occlusion"], 2) == "0.65 ± 0.25 (2)"
-    # Deviations from the mean increase of 33.3: −66.7 in picture a, 66.7 in b; √(2/1 · 2 · 66.7²)/3.
-    assert row["increase"].standard_error == pytest.approx(2 * 200 / 3 / 3)
 
 
 def test_mistakes_are_said(root, weights, tmp_path):

@@ -9,6 +9,7 @@ from pycocotools.coco import COCO
 
 import mmcam
 import models
+from experiments.lib import coco_categories
 from experiments.paper import photo_words
 from mmcam.datasets import vignettes
 
@@ -37,19 +38,19 @@ def root(tmp_path):
 def test_a_word_is_judged_by_the_masks_of_its_category(root):
     coco = COCO(root / "coco" / "instances.json")
     (entry,) = coco.loadImgs([1])
-    found = list(photo_words.named("a man with two dogs and a cat", coco, entry, (224, 224)))
+    found = list(coco_categories.named("a man with two dogs and a cat", coco, entry, (224, 224)))
     assert [(position, category) for position, category, _ in found] == [(4, "dog")]  # no man, no cat is there
     mask = found[0][2]
     assert mask[:111, :111].all()
     assert not mask[113:].any()
-    assert list(photo_words.named("a dog", coco, entry, (100, 100))) == []  # a picture of another size
+    assert list(coco_categories.named("a dog", coco, entry, (100, 100))) == []  # a picture of another size
 
 
 def test_phrases_are_judged_by_their_noun(root):
     coco = COCO(root / "coco" / "instances.json")
     (entry,) = coco.loadImgs([1])
-    assert [position for position, _, _ in photo_words.named("a golden retriever", coco, entry, (224, 224))] == [2]
-    assert list(photo_words.named("a dog house", coco, entry, (224, 224))) == []
+    assert [position for position, _, _ in coco_categories.named("a golden retriever", coco, entry, (224, 224))] == [2]
+    assert list(coco_categories.named("a dog house", coco, entry, (224, 224))) == []
 
 
 def word(category, hit, prior, centre, chance):
@@ -81,12 +82,12 @@ def test_the_prior_of_a_word_is_where_its_things_are_in_other_photographs(root):
     table["annotations"].append(person)
     (root / "coco" / "instances.json").write_text(json.dumps(table))
     coco = COCO(root / "coco" / "instances.json")
-    usual = photo_words.usual_places(coco)
-    first, second = (photo_words.grids_of(coco, entry) for entry in coco.loadImgs([1, 2]))
+    usual = coco_categories.usual_places(coco)
+    first, second = (coco_categories.grids_of(coco, entry) for entry in coco.loadImgs([1, 2]))
     assert set(second) == {"dog", "person"}
-    np.testing.assert_allclose(photo_words.elsewhere(usual, first, "dog"), second["dog"], atol=1e-6)
+    np.testing.assert_allclose(coco_categories.elsewhere(usual, first, "dog"), second["dog"], atol=1e-6)
     # No other photograph shows a person: all things of the other one, which is the dog in the upper left.
-    np.testing.assert_allclose(photo_words.elsewhere(usual, second, "person"), first["dog"], atol=1e-6)
+    np.testing.assert_allclose(coco_categories.elsewhere(usual, second, "person"), first["dog"], atol=1e-6)
 
 
 def captioner_that_says(monkeypatch, text):
@@ -97,7 +98,7 @@ def captioner_that_says(monkeypatch, text):
 
 def judged(root, captioner, written, path):
     coco = COCO(root / "coco" / "instances.json")
-    usual, entries = photo_words.usual_places(coco), coco.loadImgs([1, 2])
+    usual, entries = coco_categories.usual_places(coco), coco.loadImgs([1, 2])
     folder = root / "coco" / "images"
     return photo_words.judged(captioner, coco, entries, folder, ["gradcam", "attention"], written, usual, path)
 
@@ -125,7 +126,7 @@ def test_captions_that_people_wrote_are_read(root, tmp_path):
                              {"image_id": 2, "caption": "a cat and a car"}]}
         )
     )  # fmt: skip
-    written = photo_words.references(root / "coco" / "captions.json")
+    written = coco_categories.references(root / "coco" / "captions.json")
     assert written == {1: ["A dog, a cat.", "two dogs"], 2: ["a cat and a car"]}
     captioner = models.load("vignette-show-attend-tell")
     first, second = judged(root, captioner, written, tmp_path / "a.jsonl")

@@ -8,12 +8,13 @@ import torch
 import typer
 from PIL import Image
 from torch import nn
-from torchvision import models as zoo
 
 import mmcam
+from experiments.lib import pointing_records
+from experiments.lib.category_networks import Net
 from experiments.lib.pointing_subjects import coco_game, vignette_game, voc_game
 from experiments.paper import pointing_game
-from experiments.paper.pointing_game import Net, figures
+from experiments.paper.pointing_game import figures
 from mmcam.datasets import vignettes
 from mmcam.evaluation import inside
 
@@ -125,8 +126,8 @@ def test_a_stopped_run_goes_on(coco, tmp_path, monkeypatch):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:2]) + lines[2][:20])
     seen = []
-    original = pointing_game.surest
-    monkeypatch.setattr(pointing_game, "surest", lambda net, picture: seen.append(1) or original(net, picture))
+    original = pointing_records.surest
+    monkeypatch.setattr(pointing_records, "surest", lambda net, picture: seen.append(1) or original(net, picture))
     assert play(tmp_path, monkeypatch, "coco", coco, ["gradcam"])["rows"] == first["rows"]
     assert len(path.read_text().splitlines()) == 3
     assert not seen, "the third photograph shows nothing, and the others were not looked at again"
@@ -217,18 +218,6 @@ def test_vignettes_ask_for_every_kind_that_can_be_seen():
         assert set(truth) <= {thing.kind for thing in scene.truth.things}
         assert all(np.array_equal(mask, scene.kind_mask(kind)) for kind, mask in truth.items())
         assert subject.tolerance == 0
-
-
-def test_a_networks_weights_say_how_many_outputs_it_has(tmp_path):
-    weights = tmp_path / "net.pth"
-    torch.save(zoo.squeezenet1_1(weights=None, num_classes=3).state_dict(), weights)
-    net = pointing_game.network_of(f"squeezenet1_1={weights}", list(IDS))
-    assert net.outputs == {"person": [0], "dog": [1], "toothbrush": [2]}
-    assert net.preprocess.mode == "squash"
-    with pytest.raises(typer.BadParameter, match=r"net.pth: The network has 3 outputs; one with 2, one a category"):
-        pointing_game.network_of(f"squeezenet1_1={weights}", ["a", "b"])
-    with pytest.raises(typer.BadParameter, match="--network is NAME=FILE"):
-        pointing_game.network_of("squeezenet1_1", ["a", "b"])
 
 
 @pytest.mark.parametrize(

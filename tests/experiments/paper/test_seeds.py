@@ -1,31 +1,12 @@
-"""Seeds by hand: which class gets a cell, what the figures count, and a run that goes on."""
+"""Seeds: what the figures count, by hand, and a run that goes on."""
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
-import models
+from experiments.lib import sec_seeds
 from experiments.paper import seeds
-from mmcam.datasets import vignettes
-
-
-def test_who_gets_a_cell():
-    wide, narrow = np.zeros((4, 4)), np.zeros((4, 4))
-    wide[:, :3] = 1.0  # twelve cells
-    narrow[0] = 5.0  # four, of which three are the other's too; only the share of its own maximum counts
-    narrow[1] = 0.9  # below a fifth of 5
-    back = np.zeros((4, 4), bool)
-    back[3] = True
-    found = seeds.planted(np.stack([wide, narrow]), [7, 3], back)
-    assert found.tolist() == [[4, 4, 4, 4], [8, 8, 8, -1], [8, 8, 8, -1], [8, 8, 8, 0]]
-
-
-def test_an_empty_map_seeds_nothing():
-    back = np.zeros((2, 2), bool)
-    assert (seeds.planted(np.zeros((1, 2, 2)), [0], back) == seeds.NOTHING).all()
-    assert (seeds.planted(-np.ones((1, 2, 2)), [0], back) == seeds.NOTHING).all()
 
 
 def test_figures_by_hand():
@@ -37,26 +18,15 @@ def test_figures_by_hand():
     )
 
 
-def test_truth_is_the_mask_at_the_middle_of_a_cell():
-    model = models.load("vignette-classifier")
-    scene = vignettes.draw(vignettes.seed("test", 1))
-    true = seeds.truth(model, scene)
-    assert true.shape == (seeds.GRID, seeds.GRID)
-    for row, column in ((0, 0), (8, 11), (28, 22), (40, 40)):
-        y, x = (int((i + 0.5) * 224 / seeds.GRID) for i in (row, column))
-        owners = np.flatnonzero(scene.instances[:, y, x])
-        expected = 1 + list(model.classes).index(scene.truth.things[owners[0]].kind) if len(owners) else 0
-        assert true[row, column] == expected
-
-
 def test_table_picture_and_going_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(seeds, "METHODS", ("gradcam", "gradient"))
+    for module in (sec_seeds, seeds):
+        monkeypatch.setattr(module, "METHODS", ("gradcam", "gradient"))
     monkeypatch.setattr(seeds, "RESAMPLES", 20)
     seeds.main(3, tmp_path / "out", tmp_path / "work")
     report = json.loads((tmp_path / "out" / "seeds.json").read_text())
     rows = {row["method"]: row for row in report["rows"]}
-    assert rows["gradcam"]["miou"]["value"] > 2 * max(rows[name]["miou"]["value"] for name in seeds.BASELINES)
-    assert Image.open(tmp_path / "out" / "seeds.png").width > 600
+    assert rows["gradcam"]["miou"]["value"] > 2 * max(rows[name]["miou"]["value"] for name in sec_seeds.BASELINES)
+    assert Image.open(tmp_path / "out" / "seeds.webp").width > 600
     monkeypatch.setattr(seeds, "counted", lambda *args: pytest.fail("done before"))
     seeds.main(3, tmp_path / "out", tmp_path / "work")
     assert json.loads((tmp_path / "out" / "seeds.json").read_text()) == report

@@ -12,8 +12,9 @@ from scipy.stats import spearmanr
 
 import mmcam
 import models
-from experiments.lib import text_prior, vqa_pictures, vqa_subjects, vqa_tables
-from experiments.lib.human_prior import HumanPrior, cells
+from experiments.lib import asking, text_prior, vqa_pictures, vqa_subjects, vqa_tables
+from experiments.lib.human_prior import cells
+from experiments.lib.judging import KINDS
 from experiments.paper import vqa_maps
 from mmcam.datasets import vignettes
 
@@ -24,7 +25,7 @@ METHODS = ["gradcam", "layercam"]
 def quick(monkeypatch, tmp_path):
     """Fewer and larger squares, and a prior of few pictures."""
     monkeypatch.setattr(text_prior, "KEPT", tmp_path / "prior")
-    for module in (vqa_maps, vqa_pictures):
+    for module in (asking, vqa_pictures):
         monkeypatch.setattr(module, "SQUARES", {"patch": 64, "stride": 32})
     monkeypatch.setattr(vqa_subjects, "text_prior", partial(text_prior.text_prior, pictures=20))
 
@@ -34,71 +35,22 @@ def by_hand(mask):
     return mask.reshape(14, 16, 14, 16).mean((1, 3))
 
 
-def test_people_are_asked_about_other_pictures_questions_that_begin_alike(tmp_path):
-    a, b, c = (tmp_path / name for name in "abc")
-    one, two, three, four = (np.full((14, 14), value, np.float32) for value in (1, 2, 3, 4))
-    prior = HumanPrior(
-        [(a, "What is this?", one), (a, "what is that", two), (b, "What is here", three), (c, "How many", four)]
-    )
-    assert prior(b, "what  IS it")[0][0, 0] == 1.5  # both of a, not its own
-    assert prior(a, "What is this?")[0][0, 0] == 3
-    assert not prior(a, "What is this?")[1]
-    grid, fell_back = prior(c, "How many")  # no other one begins so
-    assert (grid[0, 0], fell_back) == (2, True)
-    assert HumanPrior([(a, "What is this?", one)])(a, "What is this?") == (None, True)
-
-
-def test_cells_are_averages_of_areas():
-    values = np.random.default_rng(0).random((2, 28, 42))
-    np.testing.assert_allclose(cells(values), values.reshape(2, 14, 2, 14, 3).mean((2, 4)), rtol=1e-6)
-    np.testing.assert_array_equal(cells(values[:, :14, :14]), values[:, :14, :14].astype(np.float32))
-
-
-def test_people_agree_by_the_mean_over_pairs():
-    one, two, three = np.random.default_rng(1).random((3, 14, 14))
-    pairs = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in ((one, two), (one, three), (two, three))]
-    assert vqa_maps.agreement([one, two, three]) == pytest.approx(np.mean(pairs))
-    assert vqa_maps.agreement([one, one, -one]) == pytest.approx(-1 / 3)  # 1, -1, -1
-    assert vqa_maps.agreement([one, two, np.zeros((14, 14))]) == pytest.approx(pairs[0]), "black maps have no ranks"
-    assert np.isnan(vqa_maps.agreement([one]))
-    assert np.isnan(vqa_maps.agreement([]))
-
-
-def test_a_map_is_compared_with_each_person_and_the_mask():
-    rng = np.random.default_rng(2)
-    cam, occlusion, first, second = rng.random((4, 14, 14)).astype(np.float32)
-    mask = np.zeros((28, 28), bool)
-    mask[:, 14:] = True
-    heatmap = np.ones((28, 28), np.float32)
-    heatmap[3, 20] = 9
-    case = vqa_subjects.Case(None, (first, second, np.zeros((14, 14))), mask, (None, False))
-    found = vqa_maps.figures(torch.from_numpy(cam), heatmap, case, occlusion)
-    each = [spearmanr(cam.ravel(), other.ravel()).statistic for other in (first, second)]
-    assert found["attended"] == pytest.approx(np.mean(each))
-    assert found["occlusion"] == pytest.approx(spearmanr(cam.ravel(), occlusion.ravel()).statistic)
-    assert found["mass"] == pytest.approx((28 * 14 + 8) / (28 * 28 + 8))
-    assert found["pointing"] == 1
-    empty = vqa_maps.figures(torch.zeros(14, 14), np.zeros((28, 28)), case, occlusion)
-    assert np.isnan(empty["occlusion"])
-    assert empty["pointing"] == empty["mass"] == 0
-
-
-@pytest.mark.parametrize("name", vqa_maps.KINDS["answer"])
+@pytest.mark.parametrize("name", KINDS["answer"])
 def test_questions_put_together_are_answered_and_occluded_as_alone(name, quick):
     model, scene = models.load(name), vignettes.draw(vignettes.seed("test", 0))
     texts = [question.text for question in scene.questions if question.things][:3]
     x = model.preprocess(scene.image)[0][None]
     with torch.no_grad():
-        together = vqa_maps.Asking(model, texts)(torch.cat([x, 0.5 * x]))
+        together = asking.Asking(model, texts)(torch.cat([x, 0.5 * x]))
         alone = torch.stack([model.answer_scores(half.expand(3, -1, -1, -1), texts) for half in (x, 0.5 * x)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
     if name == "vignette-san":
         answers = together[0].argmax(1).tolist()
-        maps = vqa_maps.occlusions(model, x, texts[:2], answers[:2])
+        maps = asking.occlusions(model, x, texts[:2], answers[:2])
         for text, grid in zip(texts[:2], maps, strict=True):
             exp = mmcam.explain_answer(model, scene.image, text, method="occlusion", patch=64, stride=32)
             np.testing.assert_allclose(grid, by_hand(exp.cam.numpy()), atol=1e-4 * float(exp.cam.abs().max()))
-    assert vqa_maps.occlusions(model, x, [], []).shape == (0, 14, 14)
+    assert asking.occlusions(model, x, [], []).shape == (0, 14, 14)
 
 
 @pytest.mark.slow
@@ -143,7 +95,7 @@ def test_a_run_on_vignettes_from_beginning_to_end(tmp_path, quick, monkeypatch):
     assert "| 0.60 ± 0.038 |" in text
     typed = json.loads((tmp_path / "vqa-maps-types-vignettes.json").read_text())["rows"]
     assert sum(row["n"] for row in typed if row["method"] == "gradcam") == len(values)
-    with Image.open(tmp_path / "vqa-maps.png") as sheet:
+    with Image.open(tmp_path / "vqa-maps.webp") as sheet:
         assert sheet.width > 5 * 150
 
 
@@ -228,13 +180,13 @@ def test_a_run_on_photographs_with_peoples_attention(photos, tmp_path, quick):
     assert list(rows) == [*METHODS, "(random)", "(centre)"]
     assert rows["gradcam"]["n"] == 3
     assert "attended" not in rows["gradcam"]
-    assert not list(tmp_path.rglob("vqa-maps.png")), "photographs are not drawn: they have licences"
+    assert not list(tmp_path.rglob("vqa-maps.webp")), "photographs are not drawn: they have licences"
 
 
 def test_a_question_without_a_known_word_is_left_out_and_said(photos, tmp_path, quick, monkeypatch):
     model = models.load("vignette-san")
-    assert vqa_maps.understood(model, "what colour is Zanzibar?")
-    assert not vqa_maps.understood(model, "Zanzibar?")
+    assert asking.understood(model, "what colour is Zanzibar?")
+    assert not asking.understood(model, "Zanzibar?")
     case = partial(vqa_subjects.Case, truths=(), mask=None, prior=(None, False), guess="no")
     cases = [case(vqa_subjects.Question(text, "other", ("no",) * 10)) for text in ("Zanzibar?", "is there a boat")]
     image = Image.new("RGB", (60, 40), "white")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from experiments.lib.catch import ACTIONS, COLUMNS, END, FRAMES, SIDE, Catch, Policy
 from experiments.train import policy as train_policy
-from experiments.train.policy import ACTIONS, COLUMNS, END, FRAMES, SIDE, Catch, Policy
 
 
 class Planted(nn.Module):

@@ -14,7 +14,7 @@ import torchvision
 import typer
 
 import mmcam
-from experiments.lib import asked, captioned
+from experiments.lib import asked, captioned, rendered
 from experiments.lib.training import learning_rate, rows_of
 from experiments.train import captioner as train_captioner
 from experiments.train import classifier as train_classifier
@@ -50,7 +50,7 @@ def small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in ("train", "heldout"):
         for suffix in ("npy", "jsonl"):
             (folder / f"{split}.{suffix}").symlink_to(data / f"{split}.{suffix}")
-    pixels, records = render.read(data, "test")
+    pixels, records = rendered.read(data, "test")
     np.save(folder / "test.npy", pixels[:30])
     (folder / "test.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records[:30]))
     return folder
@@ -62,7 +62,7 @@ def scores() -> dict[str, dict]:
 
 
 def test_rendered_splits_hold_the_announced_pictures(data: Path) -> None:
-    pixels, records = render.read(data, "test")
+    pixels, records = rendered.read(data, "test")
     assert pixels.shape == (REMEASURED, 224, 224, 3)
     assert np.array_equal(pixels[3], vignettes.image(vignettes.seed("test", 3)))
     assert records[3]["truth"]["seed"] == vignettes.seed("test", 3)
@@ -218,7 +218,7 @@ def test_committed_classifier_scores(scores: dict[str, dict], data: Path) -> Non
     assert card["test"]["pictures"] >= 2000
     assert card["test"]["mAP"] >= 0.95
     assert card["heldout"]["pictures"] >= 2000
-    again = train_classifier.measure(load("vignette-classifier"), *render.read(data, "test"))
+    again = train_classifier.measure(load("vignette-classifier"), *rendered.read(data, "test"))
     assert again["mAP"] == pytest.approx(card["test"]["mAP"], abs=0.03)
 
 

@@ -1,0 +1,244 @@
+"""The experiments of the Grad-CAM paper and of Grad-CAM++: published figures, and where the measured ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from experiments.lib.measured import (
+    PHOTO_NETWORKS,
+    ablated,
+    before_after,
+    cell,
+    dropped,
+    listed,
+    named,
+    of_networks,
+    pointed,
+    rows,
+)
+
+PAPERS: Final = ("gradcam", "c_mwp", "gradient", "guided_backprop")
+POINTING: Final = ("gradcam", "c_mwp", "guided_gradcam", "(centre)")
+FAITHFUL: Final = ("guided_gradcam", "gradcam", "c_mwp", "guided_backprop")
+VQA: Final = ("gradcam", "guided_backprop")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One experiment of the paper.
+
+    Attributes:
+        section: of the Grad-CAM paper (arXiv 1610.02391v4), or of the paper named with it.
+        what: is measured.
+        command: what to type for the official data.
+        published: the figures, those that are remembered with a ~.
+        tables: names of the results' files, without their ending.
+        vignettes, photographs: measured here, in one sentence; None where there is nothing to measure.
+        data: that the whole protocol needs.
+    """
+
+    section: str
+    what: str
+    command: str
+    published: str
+    tables: Sequence[str]
+    vignettes: Callable[[], str] | None
+    photographs: Callable[[], str] | None
+    data: str
+
+
+LINES: Final = (
+    Line(
+        "4.1 localisation",
+        "weakly supervised localisation, ILSVRC-15, top-1 error %",
+        "python -m experiments.paper.localisation --data ilsvrc --root DIR --network vgg16=FILE",
+        "VGG-16: gradcam 56.51, c_mwp ~70.92, backprop ~61.12; CAM 57.20; AlexNet: gradcam 68.3; GoogLeNet: 60.09",
+        ("localisation-vignettes", "localisation-real"),
+        lambda: listed("localisation-vignettes", "localisation top-1", PAPERS),
+        lambda: of_networks("localisation-real", "localisation top-1", PAPERS),
+        "ILSVRC validation; weights of torchvision's VGG-16, AlexNet, GoogLeNet, ResNet-50",
+    ),
+    Line(
+        "4.2 segmentation",
+        "seeds of weakly supervised segmentation, mIoU %",
+        "python -m experiments.paper.seeds",
+        "after SEC's training on VOC12: gradcam 49.6, CAM 44.6",
+        ("seeds",),
+        lambda: "the seeds themselves: " + listed("seeds", "miou", ("gradcam", "layercam", "(centre)")),
+        None,
+        "the figures need SEC's training on VOC12, which is not in this checkout",
+    ),
+    Line(
+        "4.3 pointing game",
+        "pointing game, VOC07 and COCO, all / difficult, and with rejection %",
+        "python -m experiments.paper.pointing_game --data voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
+        "with rejection: gradcam 70.58, c_mwp 60.30; TorchRay, VGG-16, VOC07: gradcam 86.6 / 74.0, c_mwp 79.9 / 66.5",
+        ("pointing-game-vignettes", "pointing-game-coco"),
+        lambda: listed("pointing-game-vignettes", "pointing", POINTING),
+        lambda: of_networks("pointing-game-coco", "pointing", POINTING),
+        "VOC07 test or COCO val2014; networks finetuned on them",
+    ),
+    Line(
+        "5.3 faithfulness",
+        "rank correlation with occlusion maps",
+        "python -m experiments.paper.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
+        "guided_gradcam 0.261, gradcam 0.254, c_mwp 0.220, CAM 0.208, guided_backprop 0.168",
+        ("faithfulness-vignettes", "faithfulness-photographs"),
+        lambda: listed("faithfulness-vignettes", "occlusion", FAITHFUL, scale=1, digits=3),
+        lambda: "SqueezeNet 1.0: " + listed("faithfulness-photographs", "occlusion", FAITHFUL, scale=1, digits=3),
+        "VOC07 val; a network finetuned on VOC",
+    ),
+    Line(
+        "6.1 failure modes",
+        "does the map of the true class point at the thing though the answer is wrong? %",
+        "python -m experiments.paper.failure_modes --data ilsvrc --root DIR --network vgg16=FILE",
+        "pictures only",
+        ("failure-modes-real",),
+        None,
+        lambda: "; ".join(
+            f"{network}: wrong {pointed(network, 'wrong')}, right {pointed(network, 'right')}"
+            for network in PHOTO_NETWORKS
+        ),
+        "as localisation",
+    ),
+    Line(
+        "6.2 adversarial noise",
+        "pointing at the true class before → after %",
+        "python -m experiments.paper.adversarial",
+        "pictures only",
+        ("adversarial-vignettes", "adversarial-real"),
+        lambda: before_after("adversarial-vignettes", "vignette-classifier"),
+        lambda: "; ".join(f"{network}: {before_after('adversarial-real', network)}" for network in PHOTO_NETWORKS),
+        "none",
+    ),
+    Line(
+        "6.3 bias",
+        "texts of a biased classifier name the scene it goes by %",
+        "python -m experiments.paper.neuron_truth",
+        "doctor or nurse: accuracy 82 → 90 % once rebalanced, maps on the face",
+        ("neuron-bias",),
+        lambda: "biased {}, unbiased {}".format(
+            cell("neuron-bias", "names_the_scene", world="biased", pictures_of="boat, sea"),
+            cell("neuron-bias", "names_the_scene", world="as it is", pictures_of="boat, sea"),
+        ),
+        None,
+        "none",
+    ),
+    Line(
+        "7 textual explanations",
+        "names of units in a text that are in the picture %",
+        "python -m experiments.paper.neuron_truth",
+        "examples only; units named at IoU > 0.05",
+        ("neuron-text", "neuron-detectors", "neuron-removal"),
+        lambda: ", ".join(
+            f"{model.removeprefix('vignette-')} {named(model)}"
+            for model in ("vignette-classifier", "vignette-captioner", "vignette-vqa")
+        ),
+        None,
+        "Places365's VGG-16 and Broden",
+    ),
+    Line(
+        "8.1 dense captions",
+        "maps of region captions, inside ÷ outside",
+        "python -m experiments.paper.dense_captions --results results.json --photos DIR --captioner module:factory",
+        "uniform 1.0, guided_backprop 2.32 ± 0.08, gradcam 3.27 ± 0.18, guided_gradcam 6.38 ± 0.99",
+        ("dense-captions",),
+        lambda: (
+            "vignette-captioner: "
+            + listed(
+                "dense-captions",
+                "mean",
+                ("guided_backprop", "gradcam", "guided_gradcam"),
+                scale=1,
+                model="vignette-captioner",
+            )
+        ),
+        None,
+        "DenseCap's results.json and its photographs; a captioner",
+    ),
+    Line(
+        "word by word (Show-and-Tell)",
+        "maximum of a word's map on the thing it names %",
+        "python -m experiments.paper.photo_words --model FOLDER --captions reference",
+        "30.0",
+        ("pointing-test-gradcam", "pointing-test-layercam", "photo-words", "photo-words-reference"),
+        lambda: "vignette-captioner, objects: gradcam {}, layercam {}".format(
+            *(
+                cell(f"pointing-test-{method}", "pointing", model="vignette-captioner", category="object", task="word")
+                for method in ("gradcam", "layercam")
+            )
+        ),
+        lambda: "; ".join(
+            f"{model}, words people wrote: "
+            + listed(
+                "photo-words-reference",
+                "pointing",
+                ("gradcam", "guided_gradcam", "(text prior)"),
+                words="all",
+                model=model,
+            )
+            for model in ("flickr8k-captioner", "flickr8k-show-attend-tell")
+        ),
+        "COCO val2014; a captioner",
+    ),
+    Line(
+        "8.2 VQA",
+        "rank correlation with occlusion maps",
+        "python -m experiments.paper.vqa_maps --data vqa --root DIR --model FOLDER",
+        "gradcam 0.60 ± 0.038, guided_backprop 0.42 ± 0.038",
+        ("vqa-maps-vignettes", "vqa-maps-types-vignettes"),
+        lambda: (
+            "vignette-vqa: " + listed("vqa-maps-vignettes", "occlusion", VQA, scale=1, digits=3, model="vignette-vqa")
+        ),
+        None,
+        "VQA v1 and COCO; a VQA model",
+    ),
+    Line(
+        "8.2 human attention",
+        "rank correlation with where people looked",
+        "python -m experiments.paper.vqa_maps --data vqa --root DIR --model FOLDER --hat DIR",
+        "gradcam 0.136, random 0; people ~0.623, HieCoAtt's attention ~0.264, SAN's ~0.249",
+        ("vqa-maps-vignettes",),
+        lambda: (
+            "with the masks of the things asked about, vignette-vqa: "
+            + listed("vqa-maps-vignettes", "attended", (*VQA, "(text alone)"), scale=1, digits=3, model="vignette-vqa")
+        ),
+        None,
+        "VQA-HAT, VQA v1 and COCO",
+    ),
+    Line(
+        "8.2 co-attention",
+        "maps of one answer layer by layer",
+        "python -m experiments.paper.layer_by_layer",
+        "picture only (ResNet-200 HieCoAtt)",
+        ("layers-hiecoatt-parallel",),
+        lambda: (
+            "pointing % from the first to the last convolution: "
+            + ", ".join(f"{100 * row['pointing']['value']:.0f}" for row in rows("layers-hiecoatt-parallel"))
+        ),
+        None,
+        "none",
+    ),
+    Line(
+        "appendix: ablations",
+        "localisation error less Grad-CAM's, points",
+        "python -m experiments.paper.ablations",
+        "no ReLU ~+15.33, absolute gradients ~−1.46, max pooling ~+0.31, deconv ReLUs ~+24.30, guided ReLUs ~−0.51",
+        ("ablations-vignettes", "ablations-real"),
+        lambda: ablated("ablations-vignettes", "vignette-classifier"),
+        lambda: "SqueezeNet 1.0: " + ablated("ablations-real", "SqueezeNet 1.0"),
+        "as localisation",
+    ),
+    Line(
+        "Grad-CAM++, table 1",
+        "average drop / increase / win %",
+        "python -m experiments.paper.faithfulness",
+        "gradcam ~46.56 / ~13.42 / ~29.28; gradcam++ ~36.84 / ~17.05 / ~70.72",
+        ("faithfulness-vignettes", "faithfulness-photographs"),
+        lambda: dropped("faithfulness-vignettes"),
+        lambda: "SqueezeNet 1.0: " + dropped("faithfulness-photographs"),
+        "VOC07 and ILSVRC; VGG-16",
+    ),
+)

@@ -1,0 +1,199 @@
+"""One target: its map with everything needed to read, check, draw and keep it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from mmcam.drawing.overlay import draw_overlay, draw_signed
+from mmcam.drawing.png import png_bytes
+from mmcam.files import write_whole
+from mmcam.image import Geometry
+from mmcam.neurons.dissection import Dissection
+from mmcam.neurons.fingerprint import Origin
+from mmcam.neurons.names import Names
+from mmcam.neurons.narration import Why, narrate
+from mmcam.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which part of a picture spoke for one target.
+
+    Attributes:
+        target: what was explained, in words: a class, a word of a caption, an answer, or a contrast of two.
+        score: the target's value: a logit, a log-probability, a difference.
+        values: the method's map, un-normalised, on the model's device: a cam (h,w), or a pixel map (C,H,W).
+        weights: α (K), one per channel of the layer, on the model's device; None where the method has none.
+        layer: where activations were read.
+        method: the name of the method.
+        model: the class name of the model.
+        image: the picture as it was opened, RGB, upright.
+        geometry: how it lies in the model's input.
+        context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
+        note: a sentence about this map a reader should know, e.g. why it is empty; "" if there is none.
+        options: of the method, as they were given.
+        claim: what the model did, as the beginning of a sentence: "It says “dog”".
+        sense: 1 if positive weights speak for the claim, -1 if they speak against it, as counterfactual ones do.
+        activations: A (K,h,w), what the weights weigh, on the model's device; None where the method has no weights.
+        origin: which weights of the model the activations were computed with; None where there is no one layer.
+        version: of mmcam.
+    """
+
+    target: str
+    score: float
+    values: Tensor
+    weights: Tensor | None
+    layer: str
+    method: str
+    model: str
+    image: Image.Image
+    geometry: Geometry
+    context: str = ""
+    note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    claim: str = ""
+    sense: int = 1
+    activations: Tensor | None = None
+    origin: Origin | None = None
+    version: str = field(default=__version__)
+
+    @property
+    def cam(self) -> Tensor:
+        """The map (h,w) at its own resolution; of a pixel map, the largest magnitude over the channels."""
+        return self.values if self.values.ndim == 2 else self.values.abs().amax(0)
+
+    @cached_property
+    def heatmap(self) -> NDArray[np.float32]:
+        """The map over the original picture: float32 (H,W), un-normalised; 0 where the model saw nothing."""
+        return self.geometry.to_original(self.cam).cpu().numpy()
+
+    @property
+    def empty(self) -> bool:
+        """The map is positive nowhere in the picture, or not finite, so it points nowhere; `note` says why."""
+        return not 0 < float(self.heatmap.max()) < math.inf
+
+    def box(self, threshold: float = 0.15) -> tuple[int, int, int, int] | None:
+        """The box of the largest connected segment above a share of the maximum (the Grad-CAM paper's 15 %).
+
+        Returns:
+            (left, top, right, bottom) in pixels of the original picture, right and bottom exclusive as in Pillow; None
+            for an empty map. Segments connect over the eight neighbours.
+        """
+        if self.empty:
+            return None
+        from scipy import ndimage
+
+        segments, _ = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
+        largest = int(np.argmax(np.bincount(segments.ravel())[1:]))
+        rows, columns = ndimage.find_objects(segments)[largest]
+        return columns.start, rows.start, columns.stop, rows.stop
+
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the maximum in the original picture; None for an empty map."""
+        if self.empty:
+            return None
+        y, x = np.unravel_index(int(np.argmax(self.heatmap)), self.heatmap.shape)
+        return int(x), int(y)
+
+    def overlay(self, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
+        """The map over the picture, at the picture's own size.
+
+        Args:
+            alpha: opacity (0..1) where the map is at its maximum; it fades with the map. Pixel maps are drawn alone,
+                as a signed picture on grey.
+            cmap: a matplotlib colour map.
+        """
+        if self.values.ndim == 3:
+            return draw_signed(self.geometry.to_original(self.values).cpu().numpy())
+        return draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
+
+    def why(self, names: Names | Dissection, **options: Any) -> Why:
+        """The explanation in words: which named units spoke for the target, and which against.
+
+        Args:
+            names: of the layer's units, e.g. from `mmcam.dissect`; they are refused if they belong to other weights.
+            options: ``k=``, ``by=`` and ``threshold=`` of `mmcam.neurons.narration.narrate`.
+
+        Raises:
+            ExplainError: the method weighs no units, or the names do not fit.
+        """
+        return narrate(self, names, **options)
+
+    def show(self) -> None:
+        """Draw picture and overlay with matplotlib: in a notebook below the cell, elsewhere in a window."""
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+        for axis, picture in zip(axes, (self.image, self.overlay()), strict=True):
+            axis.imshow(picture)
+            axis.axis("off")
+        figure.suptitle(f"{self.context}\n{self._title()}".strip() + (f"\n{self.note}" if self.note else ""))
+        plt.show()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the overlay (``.png``) or the data (``.npz``); the file appears whole or not at all.
+
+        The ``.npz`` holds ``heatmap`` (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
+
+        Raises:
+            ValueError: another suffix.
+        """
+        path = Path(path)
+        if path.suffix == ".png":
+            return write_whole(path, lambda file: self.overlay().save(file, "PNG"))
+        if path.suffix == ".npz":
+            arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
+            if self.weights is not None:
+                arrays["weights"] = self.weights.float().cpu().numpy()
+            arrays["meta"] = np.array(json.dumps(self.summary(), ensure_ascii=False))
+            return write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        raise ValueError(f"Cannot write {path.name!r}: use .png for the overlay or .npz for the data.")
+
+    def summary(self) -> dict[str, object]:
+        """The explanation without its arrays, ready for JSON."""
+        return {
+            "target": self.target,
+            "context": self.context,
+            "score": self.score,
+            "peak": self.peak(),
+            "box": self.box(),
+            "method": self.method,
+            "options": {name: value if _plain(value) else str(value) for name, value in self.options.items()},
+            "layer": self.layer,
+            "model": self.model,
+            "size": list(self.image.size),
+            "note": self.note,
+            "version": self.version,
+        }
+
+    def _title(self) -> str:
+        return f"{self.target}  ({self.score:.2f})"
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self.overlay())
+
+    def __repr__(self) -> str:
+        width, height = self.image.size
+        context = f" in {self.context!r}" if self.context else ""
+        empty = ", empty" if self.empty else ""
+        return (
+            f"Explanation({self.target!r}{context}, score {self.score:.3f}, {self.method} at {self.layer} "
+            f"of {self.model}, {width}×{height}{empty})"
+        )
+
+
+def _plain(value: object) -> bool:
+    """JSON can hold it."""
+    return value is None or isinstance(value, (str, int, float, bool))

@@ -1,0 +1,19 @@
+"""Open pictures safely, prepare them for a model, and bring maps back to the original pixels."""
+
+from mmcam.image.batch import Batch, prepare
+from mmcam.image.geometry import Geometry
+from mmcam.image.open import MAX_PIXELS, PictureLike, load_image
+from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, preprocess_of
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "MAX_PIXELS",
+    "Batch",
+    "Geometry",
+    "PictureLike",
+    "Preprocess",
+    "load_image",
+    "prepare",
+    "preprocess_of",
+]

@@ -1,0 +1,121 @@
+"""How a model's pictures are made: resized, cropped or padded, normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmcam.errors import PictureError
+from mmcam.image.geometry import Geometry
+from mmcam.image.open import MAX_PIXELS
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model's pictures are made: resize, crop or pad, then normalise. Its inverse is the `Geometry`.
+
+    Attributes:
+        size: (height, width) of the model's input in pixels.
+        mode: "squash" resizes both sides to `size`; "crop" resizes the shorter side to `resize` and cuts the centre;
+            "pad" fits the longer side into `size` and centres the picture on the mean colour.
+        resize: length of the shorter side before a crop; default the longer side of `size`.
+        mean, std: per-channel normalisation of values in 0..1.
+        resample: Pillow's filter (always antialiased, as torchvision does on Pillow pictures).
+    """
+
+    size: tuple[int, int] = (224, 224)
+    mode: Literal["squash", "crop", "pad"] = "crop"
+    resize: int | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    resample: Image.Resampling = Image.Resampling.BILINEAR
+
+    def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
+        """Prepare one picture.
+
+        Returns:
+            The input (3, H, W) float32, normalised, and the geometry that leads back.
+
+        Raises:
+            PictureError: the picture is so elongated that a centre crop would need an enormous enlargement.
+        """
+        picture = picture.convert("RGB")
+        w, h = picture.size
+        new_h, new_w = self._resized(h, w)
+        if new_h * new_w > MAX_PIXELS:
+            raise PictureError(
+                f"A picture of {w}×{h} pixels is too elongated for a centre crop; use a Preprocess with "
+                "mode='squash' or mode='pad', or cut the picture first."
+            )
+        resized = picture.resize((new_w, new_h), self.resample)
+        top, left = (_centre(full, part) for full, part in zip(self.size, (new_h, new_w), strict=True))
+        fill = tuple(round(255 * m) for m in self.mean)
+        canvas = Image.new("RGB", self.size[::-1], fill)
+        canvas.paste(resized, (left, top))
+        return self.normalise(torch.from_numpy(np.array(canvas)).permute(2, 0, 1)), self.geometry(h, w)
+
+    def geometry(self, h: int, w: int) -> Geometry:
+        """Where the pixels of a picture of h×w lie in the input."""
+        new = self._resized(h, w)
+        top, left = (_centre(full, part) for full, part in zip(self.size, new, strict=True))
+        return Geometry((h, w), self.size, (new[0] / h, new[1] / w), (float(top), float(left)))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bytes (..., 3, H, W) uint8 → normalised float32 of the same shape."""
+        mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        return (pixels.float() / 255 - mean) / std
+
+    def denormalise(self, x: Tensor) -> Image.Image:
+        """The picture that an input (3, H, W) shows."""
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        pixels = ((x.detach().float().cpu() * std + mean).clamp(0, 1) * 255).round().byte()
+        return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+    def _resized(self, h: int, w: int) -> tuple[int, int]:
+        if self.mode == "squash":
+            return self.size
+        if self.mode == "crop":
+            # torchvision's rule: the longer side is truncated, not rounded.
+            short = self.resize or max(self.size)
+            return (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+        ratio = min(self.size[0] / h, self.size[1] / w)
+        return max(1, round(h * ratio)), max(1, round(w * ratio))
+
+
+def preprocess_of(transform: Any) -> Preprocess:
+    """The `Preprocess` that equals a torchvision ``weights.transforms()`` preset (or is one already).
+
+    Raises:
+        TypeError: `transform` is a transform whose geometry cannot be read.
+    """
+    if isinstance(transform, Preprocess):
+        return transform
+    fields = ("crop_size", "resize_size", "mean", "std", "interpolation")
+    if not all(hasattr(transform, name) for name in fields):
+        raise TypeError(
+            f"Cannot read where {type(transform).__name__} puts the pixels, so maps could not be brought back; pass "
+            "mmcam.Preprocess(size=…, mode=…, mean=…, std=…), torchvision's weights.transforms(), or a prepared tensor."
+        )
+    filters = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "hamming": 5}
+    crop = transform.crop_size[0]
+    return Preprocess(
+        size=(crop, crop),
+        mode="crop",
+        resize=transform.resize_size[0],
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+        resample=Image.Resampling(filters[transform.interpolation.value]),
+    )
+
+
+def _centre(full: int, part: int) -> int:
+    """Offset that centres `part` in `full` (negative: how much a crop cuts), rounded as torchvision's center_crop."""
+    return (full - part) // 2 if part <= full else -round((part - full) / 2)
