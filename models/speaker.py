@@ -73,8 +73,12 @@ class Speaker(Seeing):
         Padding may hold any number: it changes no log-probability before it, and its own column means nothing.
         """
         tokens = tokens.clamp(0, len(self.vocabulary))
+        return self.token_logits(x, tokens).log_softmax(dim=2).gather(2, tokens[:, :, None])[:, :, 0]
+
+    def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The scores (R, L, words) of all words, before the softmax, at the places of the tokens (R, L)."""
         logits: Tensor = self(x, tokens[:, :-1])
-        return logits.log_softmax(dim=2).gather(2, tokens[:, :, None])[:, :, 0]
+        return logits
 
     def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:
         """A caption for each of the pictures (N, 3, H, W): tokens, END left out, at most `LONGEST`.

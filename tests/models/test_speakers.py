@@ -614,3 +614,13 @@ def test_a_word_that_stands_for_rare_ones_is_read_but_never_said(build: Build) -
     said = [tokens for found in model.beams(x, 3) for tokens, _ in found]
     assert all(favourite not in tokens for tokens in said)
     assert model.encode(f"{UNKNOWN} {model.vocabulary[0]}")[0] == favourite
+
+
+@pytest.mark.parametrize("name", ["vignette-captioner", "vignette-show-attend-tell", "vignette-transformer-captioner"])
+def test_logits_are_those_the_log_probabilities_are_made_of(name):
+    model, x = mmcam.models.load(name), torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    tokens = torch.tensor([model.encode("a red car"), model.encode("a blue house")])
+    with torch.no_grad():
+        logits, log_probs = model.token_logits(x, tokens), model.token_log_probs(x, tokens)
+    assert logits.shape == (2, 3, len(model.vocabulary) + 1)
+    torch.testing.assert_close(logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0], log_probs)
