@@ -35,7 +35,7 @@ def timm_preprocess(model: nn.Module) -> Preprocess | None:
     """
     if not _of_timm(model):
         return None
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     config = resolve_model_data_config(model)
     (h, w), share, mode = config["input_size"][1:], config["crop_pct"], config["crop_mode"]
@@ -58,7 +58,7 @@ def timm_classes(model: nn.Module) -> Sequence[str] | None:
     """The names of ImageNet's classes, if a network of timm has as many outputs as one of its lists; else None."""
     if not _of_timm(model):
         return None
-    from timm.data import ImageNetInfo, infer_imagenet_subset
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(model)
     return None if subset is None else list(ImageNetInfo(subset).label_descriptions())

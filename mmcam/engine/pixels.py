@@ -86,7 +86,7 @@ def _gradient_at_layer(c: Computation, score: Tensor, tap: Tap) -> Tensor:
     (gradient,) = torch.autograd.grad(score, tap.leaf, one, retain_graph=True, allow_unused=True)
     if gradient is None:
         raise independent(tap.layer.name, c.model)
-    return gradient.unflatten(0, (c.texts, len(c.x))).sum(0)
+    return torch.unflatten(gradient, 0, (c.texts, len(c.x))).sum(0)
 
 
 def _independent_of_pixels() -> IndependentError:

@@ -50,7 +50,7 @@ class Rows:
 
     def spread_tensor(self, entries: Tensor) -> Tensor:
         """The same of the rows of a tensor, (texts·N, …) → (texts·repeats·N, …)."""
-        each = entries.unflatten(0, (self.texts, self.pictures))[:, None]
+        each = torch.unflatten(entries, 0, (self.texts, self.pictures))[:, None]
         return each.expand(-1, self.repeats, *[-1] * (each.ndim - 2)).flatten(0, 2)
 
     def blocks(self, output: Any) -> list[Any]:
@@ -62,7 +62,7 @@ class Rows:
             def rows(tensor: Tensor) -> Tensor:
                 if tensor.ndim == 0 or len(tensor) != len(self):
                     return tensor
-                return tensor.unflatten(0, (self.texts, self.repeats, self.pictures))[:, repeat].flatten(0, 1)
+                return torch.unflatten(tensor, 0, (self.texts, self.repeats, self.pictures))[:, repeat].flatten(0, 1)
 
             return rows
 

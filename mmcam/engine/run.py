@@ -113,7 +113,7 @@ def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
         (gradient,) = torch.autograd.grad(part.sum(), leaf, retain_graph=more, allow_unused=True)
         if gradient is None:
             return None
-        blocks.append(gradient.unflatten(0, (copies, -1))[: len(part)])
+        blocks.append(torch.unflatten(gradient, 0, (copies, -1))[: len(part)])
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
@@ -134,4 +134,4 @@ def _batched(scores: Tensor, leaf: Tensor, texts: int) -> Tensor | None:
         if all(row is None for row in rows):
             return None
         gradients = torch.stack([torch.zeros_like(leaf) if row is None else row for row in rows])
-    return None if gradients is None else gradients.unflatten(1, (texts, -1)).sum(1)
+    return None if gradients is None else torch.unflatten(gradients, 1, (texts, -1)).sum(1)

@@ -68,7 +68,7 @@ def integrated_gradients(question: Question, *, steps: int = 50, baseline: float
         raise ExplainError(f"An integral over steps={steps} points is none; pass at least 1.")
     q, x = question, question.x
     # First, so that "the predicted class" is that of the whole picture.
-    scores = picture_scores(q, x.unflatten(0, (q.versions, -1))).flatten(1)
+    scores = picture_scores(q, torch.unflatten(x, 0, (q.versions, -1))).flatten(1)
     points, weights = (torch.from_numpy(v / 2).to(x.device) for v in np.polynomial.legendre.leggauss(steps))
     total: Tensor | float = 0.0
     for part in chunks(steps, q, rows, "Integrated gradients"):

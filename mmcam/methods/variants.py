@@ -81,7 +81,7 @@ def activation_scores(question: Question, change: Change, versions: int) -> Tens
         if len(tensor) == n:
             new = rows.per_text(change(grid.read(tensor)).flatten(0, 1))
         else:  # rows from the beginning: each text of a picture has activations of its own
-            each = grid.read(tensor).unflatten(0, (q.texts, versions, n))[:, 0]
+            each = torch.unflatten(grid.read(tensor), 0, (q.texts, versions, n))[:, 0]
             new = torch.cat([change(activations).flatten(0, 1) for activations in each])
         return replace_tensor(output, grid.write(tensor, new))
 

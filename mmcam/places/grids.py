@@ -29,7 +29,7 @@ def tokens(h: int, w: int, skip: int = 0) -> Grid:
     end = skip + h * w
 
     def read(t: Tensor) -> Tensor:
-        return t[:, skip:end].transpose(1, 2).unflatten(2, (h, w))
+        return torch.unflatten(t[:, skip:end].transpose(1, 2), 2, (h, w))
 
     def write(t: Tensor, new: Tensor) -> Tensor:
         rows = t.repeat(len(new) // len(t), 1, 1)
@@ -51,7 +51,7 @@ def placed(at: Tensor, h: int, w: int) -> Grid:
         index = at.clamp(min=0).expand(len(t), -1)
         cells = t.gather(1, index[:, :, None].expand(-1, -1, t.shape[2]))
         cells = cells * there[:, :, None].to(t.dtype)
-        return cells.transpose(1, 2).unflatten(2, (h, w))
+        return torch.unflatten(cells.transpose(1, 2), 2, (h, w))
 
     def write(t: Tensor, new: Tensor) -> Tensor:
         copies = len(new) // len(t)

@@ -89,7 +89,8 @@ def _tensor(observation: Any, preprocess: Callable[[Any], Any] | None, channels:
         x = x.permute(2, 0, 1)
     if not torch.isfinite(x).all():
         raise PictureError("The observation holds NaN or infinite values; pass finite ones.")
-    return x
+    tensor: Tensor = x
+    return tensor
 
 
 def _newest(x: Tensor) -> Image.Image:

@@ -162,7 +162,8 @@ def _checked(name: str, part: Any) -> Tensor:
             f"The {name} of a policy have shape (N,A) with an entry for each of two or more actions; these are "
             f"{tuple(part.shape)}."
         )
-    return part
+    tensor: Tensor = part
+    return tensor
 
 
 def value_target() -> Target:

@@ -76,4 +76,5 @@ def _inside(position: int, words: Sequence[str]) -> int:
 def _stem(word: str) -> str:
     from nltk.stem.porter import PorterStemmer
 
-    return PorterStemmer().stem(word)
+    stem: str = PorterStemmer().stem(word)
+    return stem

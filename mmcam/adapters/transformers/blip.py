@@ -146,7 +146,7 @@ class BlipMatcher(Blip):
         ids, mask = (made[name].repeat(copies, 1) for name in ("input_ids", "attention_mask"))
         if self.matching:
             both = self.model.text_encoder(input_ids=ids, attention_mask=mask, encoder_hidden_states=seen)
-            logits = self.model.itm_head(both.last_hidden_state[:, 0])
+            logits: Tensor = self.model.itm_head(both.last_hidden_state[:, 0])
             return logits[:, 1] - logits[:, 0]
         alone = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return F.cosine_similarity(self.model.vision_proj(seen[:, 0]), self.model.text_proj(alone[:, 0]))

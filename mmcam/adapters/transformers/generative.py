@@ -168,7 +168,8 @@ class Generative(Wording, nn.Module):
         return self._name_of(blocks_of(self._tower())[-1])
 
     def _name_of(self, wanted: nn.Module) -> str:
-        return next(name for name, module in self.named_modules() if module is wanted)
+        name: str = next(name for name, module in self.named_modules() if module is wanted)
+        return name
 
 
 class Blip2(Generative):

@@ -44,10 +44,12 @@ class Similarity(nn.Module):
         said = self._said(texts, x.device)  # first, so that the engine records no graph of it
         seen = _normed(self(x))
         cosine = (seen.repeat(len(said) // len(seen), 1) * said).sum(-1)
+        scaled: Tensor
         if hasattr(self.model, "temperature"):  # ALIGN
-            return cosine / self.model.temperature
-        # SigLIP has a bias, too, both of shape (1,).
-        return cosine * self.model.logit_scale.exp() + getattr(self.model, "logit_bias", 0.0)
+            scaled = cosine / self.model.temperature
+        else:  # SigLIP has a bias, too, both of shape (1,).
+            scaled = cosine * self.model.logit_scale.exp() + getattr(self.model, "logit_bias", 0.0)
+        return scaled
 
     def _said(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Embeddings (R,D) of length 1; a text that comes several times is read once."""
@@ -83,4 +85,5 @@ def _embedding(features: Any) -> Tensor:
 
 
 def _normed(embedding: Tensor) -> Tensor:
-    return embedding / embedding.norm(dim=-1, keepdim=True)
+    length: Tensor = embedding.norm(dim=-1, keepdim=True)  # type: ignore[no-untyped-call]
+    return embedding / length
