@@ -40,7 +40,7 @@ SHORT = 12  # of them, that the models of the tiny trainings are tried on
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vignettes")
-    render.main(train=12, val=0, test=REMEASURED, heldout=4, asked=6, folder=folder, workers=2)
+    render.main(train=12, val=0, test=REMEASURED, heldout=8, asked=6, folder=folder, workers=2)
     return folder
 
 
