@@ -45,7 +45,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
         near = difflib.get_close_matches(name, [n for n in modules if n], n=4, cutoff=0.3)
         hint = f"did you mean {', '.join(near)}?" if near else "`mmcam layers` lists them."
         raise ExplainError(f"There is no layer {name!r} in {type(model).__name__}; {hint}")
-    return modules[name]
+    module: nn.Module = modules[name]
+    return module
 
 
 def check_recordable(model: nn.Module) -> None:

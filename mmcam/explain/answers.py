@@ -15,7 +15,7 @@ from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, QuestionExplanation
 from mmcam.image import Batch, PictureLike
 from mmcam.preparation import batch_of
-from mmcam.tasks import captioning, vqa
+from mmcam.tasks import captioning, scores, vqa
 from mmcam.tasks.asked import Label, one_each, quoted, titled
 from mmcam.tasks.vqa import AnswerScore
 
@@ -178,9 +178,11 @@ def _written(module: Any, batch: Batch, questions: Sequence[str], wanted: Answer
         asked = captioning.ask(module, batch, texts, contrast, wanted.score or "log_prob")
 
         def label(t: int, n: int, value: float) -> Label:
-            text = asked.label(t, n, value).context
-            claim = f"It answers {quoted(text, contrast)} to “{questions[n]}”"
-            return Label(titled(text, contrast), claim, questions[n])
+            usual = asked.label(t, n, value)
+            text = usual.context
+            claim = f"It answers {quoted(text, contrast)}"
+            claim = scores.claim(usual.scored, claim, quoted(text, contrast)) + f" to “{questions[n]}”"
+            return Label(titled(text, contrast), claim, questions[n], usual.scored)
 
         return explanations(replace(asked, label=label), how).as_listed()
 

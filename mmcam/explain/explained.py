@@ -148,6 +148,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int)
         sense=-label.sense if how.options.get("counterfactual") else label.sense,
         activations=activations,
         origin=None if activations is None else Origin(model, layer),
+        scored=label.scored,
     )
 
 

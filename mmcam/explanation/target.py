@@ -48,6 +48,7 @@ class Explanation:
         sense: 1 if positive weights speak for the claim, -1 if they speak against it, as counterfactual ones do.
         activations: A (K,h,w), what the weights weigh, on the model's device; None where the method has no weights.
         origin: which weights of the model the activations were computed with; None where there is no one layer.
+        scored: what the score is: "logit", "log_prob", "similarity" …; "" where it is a function of the user's.
         version: of mmcam.
     """
 
@@ -67,6 +68,7 @@ class Explanation:
     sense: int = 1
     activations: Tensor | None = None
     origin: Origin | None = None
+    scored: str = ""
     version: str = field(default=__version__)
 
     @property
@@ -167,6 +169,7 @@ class Explanation:
             "target": self.target,
             "context": self.context,
             "score": self.score,
+            "scored": self.scored,
             "peak": self.peak(),
             "box": self.box(),
             "method": self.method,

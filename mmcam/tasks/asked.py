@@ -21,12 +21,14 @@ class Label:
         target: the target in words: a class, a word, an answer, or a contrast of two.
         claim: what the model did, as the beginning of a sentence: "It says “dog”".
         context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
+        scored: what the score is; "" for a function of the user's.
         sense: 1 if what raises the score speaks for the claim, -1 if it speaks against it.
     """
 
     target: str
     claim: str
     context: str = ""
+    scored: str = ""
     sense: int = 1
 
 

@@ -151,8 +151,9 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
         words = [text for text, _ in places[i]]
         span, sentence = captions[i].spans[t], " ".join(words)
         phrase = " ".join(words[span.start : span.stop])
-        claim = f"It says {quoted(phrase, contrast)}" + (f" in “{sentence}”" if phrase != sentence else "")
-        return Label(titled(phrase, contrast), claim, sentence)
+        claim = scores.claim(score, f"It says {quoted(phrase, contrast)}", quoted(phrase, contrast))
+        claim += f" in “{sentence}”" if phrase != sentence else ""
+        return Label(titled(phrase, contrast), claim, sentence, score)
 
     def attention() -> dict[str, Tensor]:
         return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)

@@ -57,7 +57,7 @@ def ask(model: nn.Module, batch: Batch, target: Any, contrast: int | str | None,
             name = function_name(wanted)
             return Label(titled(name, other), f"{quoted(name, other)} is as high as it is")
         name = class_name(int(predicted[0][n]) if wanted is None else wanted, names)
-        return Label(titled(name, other), f"It says {quoted(name, other)}")
+        return Label(titled(name, other), f"It says {quoted(name, other)}", scored="logit")
 
     computation = Computation(model, lambda x, rows: model(x), batch.x, targets)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)

@@ -94,11 +94,11 @@ def ask(
         if callable(wanted):
             return Label(function_name(wanted), f"“{function_name(wanted)}” is as high as it is")
         if score == "value":
-            return Label("value", "It rates the state as it does")
+            return Label("value", "It rates the state as it does", scored="value")
         name = action_name(int(greedy[0][n]) if wanted is None else wanted, names)
         if score == "q":
-            return Label(f"Q of {titled(name, other)}", f"It rates {quoted(name, other)} as it does")
-        return Label(titled(name, other), f"It chooses {quoted(name, other)}")
+            return Label(f"Q of {titled(name, other)}", f"It rates {quoted(name, other)} as it does", scored="q")
+        return Label(titled(name, other), f"It chooses {quoted(name, other)}", scored="action")
 
     computation = Computation(policy, forward, batch.x, targets)
     return Asked(batch, computation, label, [range(len(columns))] * len(rows), [listed] * len(rows))

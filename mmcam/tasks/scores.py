@@ -83,6 +83,11 @@ def get(name: str) -> Score:
     return SCORES[name]
 
 
+def claim(name: str, event: str, target: str) -> str:
+    """What the model did, as the beginning of a sentence: the event itself, where the score says how likely it was."""
+    return event if name in ("log_prob", "logit", "prob") else f"The {name} of {target} is as high as it is"
+
+
 def token_outputs(model: Any, name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """What of a captioner gives a score's input: pictures and tokens (R,L) → (R,L), or (R,L,V).
 

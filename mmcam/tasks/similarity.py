@@ -59,7 +59,7 @@ def ask(model: Any, batch: Batch, text: str | Sequence[str], contrast: str | Seq
 
     def label(t: int, n: int, score: float) -> Label:
         other = None if others is None else others[n]
-        return Label(titled(texts[n], other), f"The picture fits {quoted(texts[n], other)}")
+        return Label(titled(texts[n], other), f"The picture fits {quoted(texts[n], other)}", scored="similarity")
 
     computation = Computation(model, forward, batch.x, [score], texts=1 if others is None else 2)
     return Asked(batch, computation, label, [[0]] * n, language=True)

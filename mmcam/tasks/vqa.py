@@ -75,7 +75,8 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
     index = None if wanted.answer is None else answer_index(wanted.answer, model.answers)
     against = None if wanted.contrast is None else answer_index(wanted.contrast, model.answers)
     predicted: list[Tensor] = []
-    whole = _answer_target([index] * n, against, predicted, model.answers, wanted.score or "logit")
+    scored = wanted.score or "logit"
+    whole = _answer_target([index] * n, against, predicted, model.answers, scored)
     without = [blanked(question, getattr(model, "blank_word", "")) if by_word else [] for question in questions]
     # Texts of a picture: its question as it is, then without each of its words. Short questions are filled up with
     # themselves, which makes no difference, so nothing comes of it.
@@ -95,12 +96,13 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
         other = None if against is None else model.answers[against]
         title, both = titled(name, other), quoted(name, other)
         if t == 0:
-            return Label(title, f"It answers {both} to “{questions[i]}”", questions[i])
+            claim = scores.claim(scored, f"It answers {both}", both) + f" to “{questions[i]}”"
+            return Label(title, claim, questions[i], scored)
         # A word without which the score is higher speaks against the answer, by what lowers the difference.
         sense = 1 if value >= 0 else -1
         word = without[i][t - 1][0]
         claim = f"The word “{word}” of “{questions[i]}” speaks {'for' if sense > 0 else 'against'} {both}"
-        return Label(word, claim, f"{questions[i]} — {title}", sense)
+        return Label(word, claim, f"{questions[i]} — {title}", scored, sense)
 
     def attention() -> dict[str, Tensor]:
         if against is not None:

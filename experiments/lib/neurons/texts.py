@@ -12,8 +12,8 @@ from experiments.lib.neurons.dissected import GROUPS, LAYER, MODELS, SUPERVISED,
 from experiments.lib.neurons.targets import Fact, Target, facts, right_targets
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
+from mmcam import Names
 from mmcam.evaluation import mean
-from mmcam.neurons.narration import Names
 
 SETTINGS: Final = (  # of texts: quantile, IoU above, order of units, group whose names are used
     (0.005, 0.04, "contribution", "all"),

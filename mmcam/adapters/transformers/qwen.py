@@ -59,7 +59,7 @@ def to_patches(x: Tensor, maker: Any) -> Tensor:
     side, merge, frames = maker.patch_size, maker.merge_size, maker.temporal_patch_size
     block = side * merge
     # (N, 3, block row, patch row, pixel row, block column, patch column, pixel column)
-    cut = x.unflatten(3, (-1, merge, side)).unflatten(2, (x.shape[2] // block, merge, side))
+    cut = torch.unflatten(torch.unflatten(x, 3, (-1, merge, side)), 2, (x.shape[2] // block, merge, side))
     patches = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)
     return patches.unsqueeze(6).expand(*patches.shape[:6], frames, side, side).flatten(5).flatten(0, 4)
 

@@ -85,5 +85,5 @@ def _embedding(features: Any) -> Tensor:
 
 
 def _normed(embedding: Tensor) -> Tensor:
-    length: Tensor = embedding.norm(dim=-1, keepdim=True)  # type: ignore[no-untyped-call]
+    length: Tensor = embedding.norm(dim=-1, keepdim=True)
     return embedding / length
