@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmcam
-from mmcam.cli.explain import slug
 from mmcam.cli.shared import (
     MODELS,
     Answer,
@@ -40,6 +39,7 @@ from mmcam.cli.shared import (
     one_sentence,
     task_of,
 )
+from mmcam.cli.telling import slug
 from mmcam.datasets.concepts import ConceptData
 from mmcam.files import write_whole
 from mmcam.models import default, dissection
