@@ -20,7 +20,9 @@ COMMAND = re.compile(r"python -m\s+(experiments(?:\.\w+)*)((?:(?!python -m)[^\n|
 def commands():
     """The options named with each module, and the files that name them."""
     found = {}
-    for path in sorted({path for place in PLACES for path in ROOT.glob(place)} - {Path(__file__)}):
+    for path in sorted(
+        {path for place in PLACES for path in ROOT.glob(place)} - {Path(__file__), ROOT / "CONTRIBUTING.md"}
+    ):
         for module, rest in COMMAND.findall(path.read_text()):
             for option in ["", *re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)]:
                 found.setdefault(module, {}).setdefault(option, set()).add(str(path.relative_to(ROOT)))

@@ -207,7 +207,7 @@ def test_the_sweep_notices_a_wrong_grid(turned):
     model = seeded(Small)
     assert check("right", model, (48, 48)).verdict == "right"
     wrong = seeded(Small)
-    wrong.grid = lambda layer, tensor: grid(layer, tensor) if layer == "norm" else None
+    wrong.grid = lambda layer, tensor, picture: grid(layer, tensor, picture) if layer == "norm" else None
     row = check("wrong", wrong, (48, 48))
     assert row.verdict == "wrong"
     # What lies under the first cell is not shown at all by a map that begins one token late.
