@@ -82,15 +82,12 @@ def explain(
     about_caption = caption or word is not None or text is not None or beam is not None or grounding
     task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
     check_task(task, model, by_word)
-    if score is not None and task not in ("caption", "answer"):
-        raise typer.BadParameter("--score is of words and answers; ask with --word, --caption or --question")
-    if grounding and (word is not None or beam is not None):
-        raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
+    _check_extras(task, score, grounding and (word is not None or beam is not None))
     with one_sentence():
         loaded, preprocess = load_model(model or default(task), weights, device)
         options = options_of(method, option or [])
     shared: dict[str, Any] = {
-        "layer": layer[0] if layer and len(layer) == 1 else layer or None,
+        "layer": layer or None,
         "method": method,
         "preprocess": preprocess,
         "contrast": index_or_name(contrast) if task == "class" else contrast,
@@ -127,6 +124,14 @@ def explain(
             highlight=False,
         )
     raise typer.Exit(1 if failed else 0)
+
+
+def _check_extras(task: str, score: str | None, clash: bool) -> None:
+    """Raise typer.BadParameter for a score of what has none, and for `--grounding` of one word or a beam."""
+    if score is not None and task not in ("caption", "answer"):
+        raise typer.BadParameter("--score is of words and answers; ask with --word, --caption or --question")
+    if clash:
+        raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
 
 
 def _each(pictures: list[Path], one: Callable[[Path], list[Report]]) -> tuple[list[Report], int]:

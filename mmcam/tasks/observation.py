@@ -44,6 +44,19 @@ def observe(policy: nn.Module, observations: Any, preprocess: Any = None) -> Bat
     preprocess = getattr(policy, "preprocess", None) if preprocess is None else preprocess
     if preprocess is not None and (isinstance(preprocess, Preprocess) or hasattr(preprocess, "crop_size")):
         return prepare(observations, preprocess_of(preprocess), parameter.device, parameter.dtype)
+    each, single = _listed(observations)
+    channels = next((m.in_channels for m in policy.modules() if isinstance(m, nn.Conv2d)), None)
+    tensors = [_tensor(observation, preprocess, channels) for observation in each]
+    shapes = {tuple(x.shape) for x in tensors}
+    if len(shapes) > 1:
+        raise PictureError(f"Observations of one batch need one shape; these are {sorted(shapes)}.")
+    size = (tensors[0].shape[1], tensors[0].shape[2])
+    x = torch.stack([x.detach().to(parameter.device, parameter.dtype) for x in tensors])
+    return Batch(x, [_newest(x) for x in tensors], [Geometry(size, size)] * len(tensors), single)
+
+
+def _listed(observations: Any) -> tuple[list[Any], bool]:
+    """The observations one by one, and whether there was but one, not in a list."""
     if not isinstance(observations, (Tensor, np.ndarray, list, tuple)) and hasattr(observations, "__array__"):
         if isinstance(observations, Image.Image):
             raise PictureError(_PICTURE.format(type(observations).__name__))
@@ -53,14 +66,7 @@ def observe(policy: nn.Module, observations: Any, preprocess: Any = None) -> Bat
     each = [observations] if single else list(observations)
     if not each:
         raise PictureError("There is no observation in the list; pass at least one.")
-    channels = next((m.in_channels for m in policy.modules() if isinstance(m, nn.Conv2d)), None)
-    tensors = [_tensor(observation, preprocess, channels) for observation in each]
-    shapes = {tuple(x.shape) for x in tensors}
-    if len(shapes) > 1:
-        raise PictureError(f"Observations of one batch need one shape; these are {sorted(shapes)}.")
-    size = (tensors[0].shape[1], tensors[0].shape[2])
-    x = torch.stack([x.detach().to(parameter.device, parameter.dtype) for x in tensors])
-    return Batch(x, [_newest(x) for x in tensors], [Geometry(size, size)] * len(tensors), single)
+    return each, single
 
 
 def _tensor(observation: Any, preprocess: Callable[[Any], Any] | None, channels: int | None) -> Tensor:
@@ -77,6 +83,14 @@ def _tensor(observation: Any, preprocess: Callable[[Any], Any] | None, channels:
         if array.dtype.kind not in "buif":
             raise PictureError(f"An observation holds numbers; this one is of {array.dtype}.")
         observation = torch.as_tensor(np.ascontiguousarray(array))
+    x = _channels_first(observation, channels)
+    if not torch.isfinite(x).all():
+        raise PictureError("The observation holds NaN or infinite values; pass finite ones.")
+    return x
+
+
+def _channels_first(observation: Tensor, channels: int | None) -> Tensor:
+    """An observation of any form as (C,H,W), as many channels as the policy reads."""
     x = observation[None] if observation.ndim == 2 else observation
     if x.ndim != 3 or not x.numel():
         raise PictureError(f"An observation has shape (C,H,W), (H,W,C) or (H,W); this one is {tuple(x.shape)}.")
@@ -87,10 +101,7 @@ def _tensor(observation: Any, preprocess: Callable[[Any], Any] | None, channels:
                 f"frames as ({channels},H,W)."
             )
         x = x.permute(2, 0, 1)
-    if not torch.isfinite(x).all():
-        raise PictureError("The observation holds NaN or infinite values; pass finite ones.")
-    tensor: Tensor = x
-    return tensor
+    return x
 
 
 def _newest(x: Tensor) -> Image.Image:

@@ -88,3 +88,14 @@ def test_options_that_do_not_go_together(picture, arguments, sentence):
     result = run(app, ["explain", str(picture), *arguments])
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_another_score_of_a_word_and_of_an_answer(picture, tmp_path):
+    (word,) = explained(picture, tmp_path, "--word", "house", "--score", "prob")
+    expected = mmcam.explain_caption(models.load("vignette-captioner"), picture, "house", score="prob")
+    assert (word["scored"], word["score"]) == ("prob", pytest.approx(expected.score, rel=1e-5))
+    (answer,) = explained(picture, tmp_path, "--question", "where is this", "--score", "entropy")
+    assert answer["scored"] == "entropy"
+    result = run(app, ["explain", str(picture), "--class", "house", "--score", "logit"])
+    assert result.exit_code == 2
+    assert "--score is of words and answers" in result.output

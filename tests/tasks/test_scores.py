@@ -141,3 +141,14 @@ def test_padding_with_minus_infinity_does_not_matter():
     logits = torch.tensor([[[0.0, 1.0], [0.0, -torch.inf]]])
     found = scores.log_prob(logits, torch.tensor([[1, 1]]), torch.tensor([[1.0, 0.0]]))
     assert found == pytest.approx(float(torch.tensor([0.0, 1.0]).log_softmax(0)[1]))
+
+
+def test_an_explanation_says_what_its_score_is(model, x):
+    assert mmcam.explain_caption(model, x[0], "dog").scored == "log_prob"
+    unsure = mmcam.explain_caption(model, x[0], "dog", score="entropy")
+    assert (unsure.scored, unsure.claim) == (
+        "entropy",
+        "The entropy of “dog” is as high as it is in “a dog runs on the grass”",
+    )
+    assert mmcam.explain_answer(seeded(VQA), x[0], "what is it").scored == "logit"
+    assert unsure.summary()["scored"] == "entropy"
