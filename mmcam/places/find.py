@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Size
 from mmcam.engine.modules import check_recordable, find_module
-from mmcam.engine.outputs import picture_of
+from mmcam.engine.outputs import map_tensors, picture_of
+from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
-from mmcam.errors import ExplainError
-from mmcam.places.grids import fits, grid_at
+from mmcam.errors import ExplainError, IndependentError
+from mmcam.places.grids import fits, grid_at, layer_at
 from mmcam.places.trace import Call, trace
 
 _LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
 """What models with a language side offer (see `mmcam.tasks`)."""
 
 
-_found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], str]] = weakref.WeakKeyDictionary()
+@dataclass(frozen=True)
+class _Default:
+    """The default layer, and those behind it that have as many channels as the output, which may be the answer.
+
+    Attributes:
+        name: "" where there are only the latter.
+        scores: their names, in the order they ran.
+    """
+
+    name: str
+    scores: tuple[str, ...] = ()
 
 
-def spatial(calls: list[Call], picture: Size, words: bool = True) -> list[Call]:
+_found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], _Default]] = weakref.WeakKeyDictionary()
+
+
+def spatial(calls: list[Call], picture: Size, words: bool = True, scores: frozenset[int] | None = None) -> list[Call]:
     """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
     pooling's output.
 
@@ -33,15 +49,23 @@ def spatial(calls: list[Call], picture: Size, words: bool = True) -> list[Call]:
     columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
     before them (patches cut out and projected), all tokens count that their number allows. Without `words` in a model,
     tokens of a patch embedding's map may also be several of its cells each (a transformer in a transformer).
+
+    Args:
+        calls: of a traced forward.
+        picture: (H,W).
+        words: the model reads words, too.
+        scores: numbers of channels that a map of scores has; default those of the last module's output, if it is one
+            number a channel.
     """
     names = [call.name for call in calls]
-    out = calls[-1].shape if calls else ()
-    scores = out[1] if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else None
+    if scores is None:
+        out = calls[-1].shape if calls else ()
+        scores = frozenset(out[1:2]) if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else frozenset()
     shown = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
     return [
         call
         for call in _without_words(shown, words)
-        if call.map and not call.pooled and names.count(call.name) == 1 and call.map[0] != scores
+        if call.map and not call.pooled and names.count(call.name) == 1 and call.map[0] not in scores
     ]
 
 
@@ -63,7 +87,9 @@ def _without_words(calls: list[Call], words: bool) -> Iterator[Call]:
         yield call
 
 
-def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str:
+def find_layer(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor] | None = None
+) -> str:
     """Name of the default layer, from a traced forward; remembered for the model and the input's size.
 
     Of a convolutional network it is the last spatial layer before pooling. Of a network that goes on with tokens it is
@@ -71,6 +97,10 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
     that token leaves the last block, so its output has no gradient at the patches, and the normalisation before the
     last attention is taken. To see that, the forward is run once more with gradients. A model may name the layer
     itself, in an attribute ``explain_layer``.
+
+    A map with as many channels as the output may be the answer itself: the scores of a segmentation, a depth, the class
+    maps of a fully convolutional network. A target that reads one or two channels of it would only be shown those
+    channels, so an earlier layer is taken; one that reads many was computed from it. Without a target it is left out.
 
     Raises:
         ExplainError: no layer gives a map, or none has a say in what comes out.
@@ -80,22 +110,82 @@ def find_layer(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) ->
         find_module(model, named)
         return named
     known, size = _found.setdefault(model, {}), tuple(x.shape[1:])
-    if size in known:
-        return known[size]
+    if size not in known:
+        known[size] = _default(model, forward, x)
+    default = known[size]
+    if target is not None:
+        for name in reversed(default.scores):
+            if _reads_many_channels(model, forward, x, target, name):
+                return name
+    if not default.name:
+        raise ExplainError(
+            f"The only maps of {type(model).__name__} have one channel an output, as its answer has; name one of them: "
+            f"layer={default.scores[-1]!r}."
+        )
+    return default.name
+
+
+def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
+    """See `find_layer`."""
     reads = any(hasattr(model, name) for name in _LANGUAGE)
-    calls = trace(model, lambda: forward(x.clone()), picture_of(x), rows=len(x))
-    candidates = spatial(calls, picture_of(x), words=reads)
+    outputs: list[Any] = []
+    calls = trace(model, lambda: outputs.append(forward(x.clone())), picture_of(x), rows=len(x))
+    every = spatial(calls, picture_of(x), words=reads, scores=frozenset())
+    answers = spatial(calls, picture_of(x), words=reads, scores=_widths(outputs[0]))
+    candidates = answers if every and every[-1].form == "a map" and not reads else spatial(calls, picture_of(x), reads)
+    candidates = candidates or spatial(calls, picture_of(x), reads)
+    if not candidates and every:
+        return _Default("", tuple(call.name for call in every))
     if not candidates:
-        raise ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
+        raise _no_layer(model, calls, picture_of(x))
     maps = [call for call in candidates if call.form == "a map"]
     # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
     if reads and maps and maps[-1].kind != "Conv2d":
         candidates = maps
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
-    mixed = any(call.form != "a map" for call in candidates) or candidates[-1].several
-    known[size] = _last_block_with_a_say(model, forward, x, reads) if mixed else candidates[-1].name
-    return known[size]
+    if any(call.form != "a map" for call in candidates) or candidates[-1].several:
+        return _Default(_last_block_with_a_say(model, forward, x, reads))
+    behind = every[every.index(candidates[-1]) + 1 :]
+    return _Default(candidates[-1].name, tuple(call.name for call in behind))
+
+
+def _no_layer(model: nn.Module, calls: list[Call], picture: Size) -> ExplainError:
+    """The error for a model without a default layer: its maps may be those of layers that run several times."""
+    often = [call for call in calls if [other.name for other in calls].count(call.name) > 1]
+    maps = [call for call in often if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    if not maps:
+        return ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
+    name, times = maps[-1].name, [call.name for call in calls].count(maps[-1].name)
+    return ExplainError(
+        f"The layers of {type(model).__name__} that give a map run several times in one forward; say which, and when: "
+        f"layer={name!r} with call=0…{times - 1}."
+    )
+
+
+def _widths(output: Any) -> frozenset[int]:
+    """The numbers of channels of an output's tensors (N,C) and (N,C,H,W)."""
+    widths: set[int] = set()
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.ndim in (2, 4):
+            widths.add(tensor.shape[1])
+        return tensor
+
+    map_tensors(output, note)
+    return frozenset(widths)
+
+
+def _reads_many_channels(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor], name: str
+) -> bool:
+    """Whether a target has a gradient in more than two channels of a layer, so that the layer is not its answer."""
+    computation = Computation(model, lambda pictures, rows: forward(pictures), x, [target])
+    try:
+        gradients = run(computation, layer_at(model, name), zero=True).gradients
+    except IndependentError:
+        return False
+    return int(gradients.abs().amax((0, 1, 3, 4)).count_nonzero()) > 2
 
 
 def find_layer_of(

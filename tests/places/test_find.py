@@ -192,3 +192,69 @@ def test_a_head_of_zeros_is_named():
     # A layer that does not count for another reason is not blamed on the head.
     with pytest.raises(ExplainError, match="its gradient there is zero; choose another layer"):
         mmcam.attribute(net, x, [3], layer="encoder.layers.encoder_layer_1")
+
+
+class Segments(nn.Module):
+    """A small U-Net: scores (N,C,H,W) of every pixel."""
+
+    def __init__(self, classes=5):
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+        self.up = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU())
+        self.scores = nn.Conv2d(8, classes, 1)
+
+    def forward(self, x):
+        scores = self.scores(self.up(self.down(x)))
+        return {"out": nn.functional.interpolate(scores, x.shape[-2:], mode="bilinear")}
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_the_answer_of_a_segmentation_is_no_evidence(classes):
+    """The map of one class's scores would be these scores, whichever pixels are asked."""
+    model, x = seeded(Segments, classes), pictures(1, 32)
+    corners = [lambda out: out["out"][:, 0, :8, :8].mean((1, 2)), lambda out: out["out"][:, 0, -8:, -8:].mean((1, 2))]
+    for corner in corners:
+        assert find_layer(model, model, x, corner).startswith("up")
+    one, other = (mmcam.attribute(model, x, [corner], method="hirescam")[0, 0] for corner in corners)
+    assert one[-4:, -4:].sum() == other[:4, :4].sum() == 0, "each map lies where its pixels are"
+    assert one.sum() + other.sum() > 0
+
+
+def test_a_last_stage_with_as_many_channels_as_outputs_is_kept():
+    ten = nn.Sequential(
+        nn.Conv2d(3, 10, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10)
+    ).eval()
+    assert find_layer(ten, ten, pictures(2, 32), lambda out: out[:, 3]) == "1"
+    with pytest.raises(
+        ExplainError, match=r"have one channel an output, as its answer has; name one of them: layer='1'"
+    ):
+        find_layer(ten, ten, pictures(2, 32))
+    headless = torchvision.models.resnet18(weights=None).eval()
+    headless.fc = nn.Identity()
+    other = torch.randn(512)
+    x = pictures(1, 64)
+    similar = find_layer(headless, headless, x, lambda out: torch.cosine_similarity(out, other[None], dim=1))
+    assert similar == "layer4"
+    assert find_layer(headless, headless, x, lambda out: out[:, 3]) != "layer4", "that is its third channel's mean"
+
+
+def test_class_maps_that_are_averaged_to_the_answer_are_left_out():
+    model, x = seeded(torchvision.models.squeezenet1_0, weights=None), pictures(1, 96)
+    assert find_layer(model, model, x, lambda out: out[:, 5]) == find_layer(model, model, x) == "features"
+
+
+def test_a_backbone_that_runs_twice_is_named_with_its_calls():
+    class Siamese(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU())
+
+        def forward(self, x):
+            one, other = self.features(x).mean((2, 3)), self.features(x.flip(-1)).mean((2, 3))
+            return torch.cat([one, other], 1)
+
+    with pytest.raises(mmcam.ExplainError, match=r"run several times in one forward.*layer='features'.* with call=0…1"):
+        mmcam.attribute(seeded(Siamese), pictures(1, 32), [0])
+    assert mmcam.attribute(
+        seeded(Siamese), pictures(1, 32), [lambda out: out.sum(1)], layer="features", call=1
+    ).shape == (1, 1, 15, 15)
