@@ -89,7 +89,7 @@ def evidence(
         >>> weights = found.gradients.mean((-2, -1))  # Grad-CAM's α
     """
     computation = _computation(model, x, targets)
-    name = layer or find_layer(computation.model, computation.model, x)
+    name = layer or find_layer(computation.model, computation.model, x, computation)
     return run(computation, layer_at(computation.model, name, call))
 
 

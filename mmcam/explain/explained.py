@@ -118,7 +118,7 @@ def _question(asked: Asked, where: Callable[[], Layer]) -> Question:
 def _default_layer(asked: Asked) -> str:
     c = asked.computation
     # Several texts need as many rows behind the encoder, so the trace sees the whole batch repeated.
-    return find_layer(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x), c.targets[0])
+    return find_layer(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x), c)
 
 
 def _last_layer_with_a_say(asked: Asked) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -88,7 +88,7 @@ def _without_words(calls: list[Call], words: bool) -> Iterator[Call]:
 
 
 def find_layer(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor] | None = None
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, computation: Computation | None = None
 ) -> str:
     """Name of the default layer, from a traced forward; remembered for the model and the input's size.
 
@@ -100,7 +100,8 @@ def find_layer(
 
     A map with as many channels as the output may be the answer itself: the scores of a segmentation, a depth, the class
     maps of a fully convolutional network. A target that reads one or two channels of it would only be shown those
-    channels, so an earlier layer is taken; one that reads many was computed from it. Without a target it is left out.
+    channels, so an earlier layer is taken; one that reads many was computed from it. The first target of `computation`
+    counts; without one it is left out.
 
     Raises:
         ExplainError: no layer gives a map, or none has a say in what comes out.
@@ -113,10 +114,9 @@ def find_layer(
     if size not in known:
         known[size] = _default(model, forward, x)
     default = known[size]
-    if target is not None:
-        for name in reversed(default.scores):
-            if _reads_many_channels(model, forward, x, target, name):
-                return name
+    for name in reversed(default.scores) if computation else ():
+        if computation and _reads_many_channels(computation, name):
+            return name
     if not default.name:
         raise ExplainError(
             f"The only maps of {type(model).__name__} have one channel an output, as its answer has; name one of them: "
@@ -146,7 +146,7 @@ def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
     if any(call.form != "a map" for call in candidates) or candidates[-1].several:
         return _Default(_last_block_with_a_say(model, forward, x, reads))
-    behind = every[every.index(candidates[-1]) + 1 :]
+    behind = () if reads else every[every.index(candidates[-1]) + 1 :]
     return _Default(candidates[-1].name, tuple(call.name for call in behind))
 
 
@@ -176,13 +176,11 @@ def _widths(output: Any) -> frozenset[int]:
     return frozenset(widths)
 
 
-def _reads_many_channels(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor], name: str
-) -> bool:
-    """Whether a target has a gradient in more than two channels of a layer, so that the layer is not its answer."""
-    computation = Computation(model, lambda pictures, rows: forward(pictures), x, [target])
+def _reads_many_channels(computation: Computation, name: str) -> bool:
+    """Whether the first target has a gradient in more than two channels of a layer, so that it is not its answer."""
+    first = replace(computation, targets=computation.targets[:1])
     try:
-        gradients = run(computation, layer_at(model, name), zero=True).gradients
+        gradients = run(first, layer_at(first.model, name), zero=True).gradients
     except IndependentError:
         return False
     return int(gradients.abs().amax((0, 1, 3, 4)).count_nonzero()) > 2

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import mmcam
 from mmcam import ExplainError
+from mmcam.engine.computation import Computation
 from mmcam.places.find import find_layer, spatial
 from mmcam.places.trace import trace
 
@@ -194,6 +195,11 @@ def test_a_head_of_zeros_is_named():
         mmcam.attribute(net, x, [3], layer="encoder.layers.encoder_layer_1")
 
 
+def layer_of(model, x, target):
+    """The default layer of one target."""
+    return find_layer(model, model, x, Computation(model, lambda pictures, rows: model(pictures), x, [target]))
+
+
 class Segments(nn.Module):
     """A small U-Net: scores (N,C,H,W) of every pixel."""
 
@@ -214,7 +220,7 @@ def test_the_answer_of_a_segmentation_is_no_evidence(classes):
     model, x = seeded(Segments, classes), pictures(1, 32)
     corners = [lambda out: out["out"][:, 0, :8, :8].mean((1, 2)), lambda out: out["out"][:, 0, -8:, -8:].mean((1, 2))]
     for corner in corners:
-        assert find_layer(model, model, x, corner).startswith("up")
+        assert layer_of(model, x, corner).startswith("up")
     one, other = (mmcam.attribute(model, x, [corner], method="hirescam")[0, 0] for corner in corners)
     assert one[-4:, -4:].sum() == other[:4, :4].sum() == 0, "each map lies where its pixels are"
     assert one.sum() + other.sum() > 0
@@ -224,7 +230,7 @@ def test_a_last_stage_with_as_many_channels_as_outputs_is_kept():
     ten = nn.Sequential(
         nn.Conv2d(3, 10, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10)
     ).eval()
-    assert find_layer(ten, ten, pictures(2, 32), lambda out: out[:, 3]) == "1"
+    assert layer_of(ten, pictures(2, 32), lambda out: out[:, 3]) == "1"
     with pytest.raises(
         ExplainError, match=r"have one channel an output, as its answer has; name one of them: layer='1'"
     ):
@@ -233,14 +239,14 @@ def test_a_last_stage_with_as_many_channels_as_outputs_is_kept():
     headless.fc = nn.Identity()
     other = torch.randn(512)
     x = pictures(1, 64)
-    similar = find_layer(headless, headless, x, lambda out: torch.cosine_similarity(out, other[None], dim=1))
+    similar = layer_of(headless, x, lambda out: torch.cosine_similarity(out, other[None], dim=1))
     assert similar == "layer4"
-    assert find_layer(headless, headless, x, lambda out: out[:, 3]) != "layer4", "that is its third channel's mean"
+    assert layer_of(headless, x, lambda out: out[:, 3]) != "layer4", "that is its third channel's mean"
 
 
 def test_class_maps_that_are_averaged_to_the_answer_are_left_out():
     model, x = seeded(torchvision.models.squeezenet1_0, weights=None), pictures(1, 96)
-    assert find_layer(model, model, x, lambda out: out[:, 5]) == find_layer(model, model, x) == "features"
+    assert layer_of(model, x, lambda out: out[:, 5]) == find_layer(model, model, x) == "features"
 
 
 def test_a_backbone_that_runs_twice_is_named_with_its_calls():
