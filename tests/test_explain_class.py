@@ -331,3 +331,9 @@ def test_the_default_layer_belongs_to_the_target(method):
 def test_a_named_layer_is_not_exchanged():
     with pytest.raises(mmcam.IndependentError, match=r"does not depend on layer 'critic\.features'"):
         explain_class(seeded(Apart), pictures(2), 1, layer="critic.features")
+
+
+def test_a_kept_explanation_does_not_keep_its_batch():
+    found = explain_class(network("resnet18"), list(pictures(4, 64)), 1, layer="layer2")[0]
+    for tensor in (found.values, found.weights, found.activations):
+        assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from mmcam.datasets.captioned import read_text
+from mmcam.image import open_raster
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
@@ -91,7 +92,7 @@ def _size(path: Path) -> tuple[int, int]:
     if not path.is_file():
         raise ValueError(f"DenseCap's results name {path}, which is not there; point to the folder of the pictures.")
     try:
-        with Image.open(path) as picture:
+        with open_raster(path) as picture:
             orientation, size = picture.getexif().get(_ORIENTATION, 1), picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}); save it again as PNG or JPEG.") from error

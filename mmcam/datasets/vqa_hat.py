@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmcam.image import open_raster
+
 _NAME = re.compile(r"(\d+)_([1-9]\d*)\.png")
 _DEPTHS = {"L": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
 """Pillow's modes of a grey PNG of 8 and of 16 bits, and what is white in each."""
@@ -68,7 +70,7 @@ def read_map(path: Path) -> NDArray[np.float32]:
         ValueError: the file is missing, unreadable or not grey.
     """
     try:
-        with Image.open(path) as picture:
+        with open_raster(path) as picture:
             picture.load()
             grey = _grey(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +13,23 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+_ONE_AT_A_TIME = threading.RLock()
+"""Flags, random state and hooks belong to the model and the process, not to a thread."""
+
 
 @contextlib.contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
     """Evaluate a model without leaving a trace: eval mode, no graph, then flags and random state as they were.
 
-    `torch.compile`d models run eagerly meanwhile, because a compiled graph never calls new hooks.
+    Of several threads one runs at a time. `torch.compile`d models run eagerly meanwhile, because a compiled graph never
+    calls new hooks.
     """
+    with _ONE_AT_A_TIME, _as_found(model):
+        yield
+
+
+@contextlib.contextmanager
+def _as_found(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     with contextlib.ExitStack() as stack:

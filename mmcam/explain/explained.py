@@ -128,14 +128,16 @@ def _last_layer_with_a_say(asked: Asked) -> str | None:
 
 def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int) -> Explanation:
     """Target t of picture n as an Explanation."""
-    values, geometry, score = maps.values[t, n], asked.batch.geometries[n], float(maps.scores[t, n])
-    activations = None if maps.activations is None else maps.activations[n]
+    # Copies: a view would keep the maps of the whole batch for as long as one explanation is kept.
+    values, weights = maps.values[t, n].clone(), None if maps.weights is None else maps.weights[t, n].clone()
+    activations = None if maps.activations is None else maps.activations[n].clone()
+    geometry, score = asked.batch.geometries[n], float(maps.scores[t, n])
     label, model = asked.label(t, n, score), asked.computation.model
     return Explanation(
         target=label.target,
         score=score,
         values=values,
-        weights=None if maps.weights is None else maps.weights[t, n],
+        weights=weights,
         layer=layer,
         method=how.method,
         model=type(model).__name__,

@@ -2,7 +2,7 @@
 
 from mmcam.image.batch import Batch, prepare
 from mmcam.image.geometry import Geometry
-from mmcam.image.open import MAX_PIXELS, PictureLike, load_image
+from mmcam.image.open import MAX_PIXELS, PictureLike, load_image, open_raster
 from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, preprocess_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "PictureLike",
     "Preprocess",
     "load_image",
+    "open_raster",
     "prepare",
     "preprocess_of",
 ]

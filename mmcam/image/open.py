@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,23 @@ from mmcam.errors import PictureError
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 """What `load_image` opens."""
 
+RASTER = ("PNG", "JPEG", "JPEG2000", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "AVIF")
+"""The kinds of files that are opened, whatever their names say: Pillow would hand others to programs, as PostScript."""
+
 # Pillow refuses pictures above twice its own limit; the same bound holds for pictures we would make by resizing.
 MAX_PIXELS = 178_956_970
 
 NOT_FINITE = "The picture holds NaN or infinite values; pass finite ones."
+
+
+def open_raster(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
+    """Open a file that holds a picture of one of the `RASTER` kinds, by its content.
+
+    Raises:
+        OSError: it is of another kind, or not there; as `PIL.Image.open`.
+    """
+    Image.init()  # a build of Pillow may lack some of them
+    return Image.open(source, formats=[kind for kind in RASTER if kind in Image.OPEN])
 
 
 def load_image(source: PictureLike) -> Image.Image:
@@ -50,7 +63,7 @@ def _open(path: Path) -> Image.Image:
     if not path.is_file():
         raise PictureError(f"There is no picture at {path}; check the path.")
     try:
-        with Image.open(path) as picture:
+        with open_raster(path) as picture:
             picture.load()
             return _to_rgb(picture)
     except Image.DecompressionBombError as error:

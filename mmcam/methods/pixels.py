@@ -43,7 +43,7 @@ def gradient(question: Question) -> Maps:
 def gradient_x_input(question: Question) -> Maps:
     """dS/dI ⊙ I, I being the input as the model gets it, mean and deviation of the data set taken off."""
     gradients, scores = _input_gradients(question)
-    return Maps(gradients * question.x, scores)
+    return Maps(gradients * question.x.detach(), scores)
 
 
 @register(
@@ -77,7 +77,7 @@ def integrated_gradients(question: Question, *, steps: int = 50, baseline: float
         gradients, _ = _input_gradients(replace(q, x=along.flatten(0, 1), versions=len(part) * q.versions))
         wide = gradients.to(torch.promote_types(gradients.dtype, torch.float32)).unflatten(1, (len(part), -1))
         total = total + torch.einsum("m,tmn...->tn...", weights[part].to(wide.dtype), wide)
-    return Maps(total * (x - baseline), scores)
+    return Maps(total * (x.detach() - baseline), scores)
 
 
 @register(

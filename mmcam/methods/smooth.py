@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -119,13 +120,16 @@ def smoothgrad(
 
 
 def _noisy(question: Question, n: int, sigma: float, seed: int, rows: int, what: str) -> Iterator[tuple[int, Tensor]]:
-    """(copies, copies·N pictures) with Gaussian noise, in chunks; the same for every chunk size."""
-    if n < 1 or sigma < 0:
+    """(copies, copies·N pictures) with Gaussian noise, in chunks; the same for every chunk size.
+
+    All pictures of a batch get the same noise, so what a picture gets does not depend on its neighbours.
+    """
+    if n < 1 or not 0 <= sigma < math.inf:
         raise ExplainError(f"n={n} copies with noise sigma={sigma} cannot be made; n is at least 1, sigma at least 0.")
     x = question.x
     spread = sigma * (x.amax(dim=(1, 2, 3), keepdim=True) - x.amin(dim=(1, 2, 3), keepdim=True))
     # Drawn on the CPU: the same noise on every device.
     generator = torch.Generator().manual_seed(seed)
     for part in chunks(n, question, rows, what):
-        noise = torch.stack([torch.randn(x.shape, generator=generator) for _ in part])
+        noise = torch.stack([torch.randn(x[:1].shape, generator=generator) for _ in part])
         yield len(part), (x + noise.to(x.device, x.dtype) * spread).flatten(0, 1)

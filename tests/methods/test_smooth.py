@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torchcam.methods
-from tiny import LAYERS, Captioner, Gap, Stubborn, network, pictures, reference_evidence, seeded
+from tiny import LAYERS, Captioner, Deep, Gap, Stubborn, network, pictures, reference_evidence, seeded
 from torch import nn
 
 import mmcam
@@ -33,10 +33,10 @@ def small(n=2):
 
 
 def noisy_copies(x, n, sigma, seed=0):
-    """The documented noise: drawn on the CPU, a batch a copy, times sigma × (max - min) of each picture."""
+    """The documented noise: drawn on the CPU, one a copy for all pictures, times sigma × each picture's range."""
     generator = torch.Generator().manual_seed(seed)
     spread = torch.stack([sigma * (picture.max() - picture.min()) for picture in x])[:, None, None, None]
-    return [x + spread * torch.randn(x.shape, generator=generator) for _ in range(n)]
+    return [x + spread * torch.randn(x[:1].shape, generator=generator) for _ in range(n)]
 
 
 def close(got, expected, relative=1e-5):
@@ -449,3 +449,26 @@ def test_words_of_a_caption_over_the_same_noise(build, contrast):
 
 def without_noise(options):
     return {name: value for name, value in options.items() if name not in ("n", "sigma")}
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "smooth_gradcam++"])
+def test_a_pictures_map_does_not_depend_on_its_neighbours(method):
+    net, x = seeded(Deep), pictures(3)
+    together = attribute(net, x, [1], method=method, n=3)
+    alone = torch.cat([attribute(net, x[n : n + 1], [1], method=method, n=3) for n in range(3)], dim=1)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "smooth_gradcam++"])
+@pytest.mark.parametrize("sigma", [float("nan"), float("inf")])
+def test_noise_that_is_no_number_is_refused(method, sigma):
+    with pytest.raises(ExplainError, match="cannot be made; n is at least 1, sigma at least 0"):
+        attribute(seeded(Deep), pictures(1), [1], method=method, sigma=sigma)
+
+
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients", "gradient", "smoothgrad"])
+def test_maps_of_pictures_that_need_gradients_have_none(method):
+    x = pictures(1).requires_grad_()
+    assert not attribute(
+        seeded(Deep), x, [1], method=method, **({"n": 2} if method == "smoothgrad" else {})
+    ).requires_grad

@@ -16,7 +16,7 @@ from PIL import Image
 from mmcam.datasets.captioned import read_text
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.errors import PictureError
-from mmcam.image import load_image
+from mmcam.image import load_image, open_raster
 
 SIDE = 112
 """Pixels of a label map's longer side if nothing else is asked for; Broden's label maps are as large."""
@@ -161,7 +161,7 @@ def stored(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise PictureError(f"There is no mask or label map at {path}; check the path.")
     try:
-        with Image.open(path) as picture:
+        with open_raster(path) as picture:
             if picture.format == "JPEG":
                 raise PictureError(f"{path} is a JPEG, in which labels are not exact; save it as PNG.")
             return np.asarray(picture)
@@ -202,7 +202,7 @@ def read_table(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict
 def _upright_size(path: Path) -> tuple[int, int]:
     """(width, height) of a picture as `load_image` turns it, from its header."""
     try:
-        with Image.open(path) as picture:
+        with open_raster(path) as picture:
             turned = picture.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return picture.size[::-1] if turned else picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,0 +1,40 @@
+"""Several threads on one model: right maps, and the model as it was."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from state import State
+from torch import nn
+
+from mmcam import attribute
+
+METHODS = ("gradcam", "guided_backprop", "smoothgrad", "c_mwp")
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5)),
+        *(
+            nn.Conv2d(8, 8, 3, 2, 1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 5),
+        ),
+    ).train()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_eight_threads_on_one_model_in_training(method):
+    model, x = network(), torch.rand(40, 3, 32, 32)
+    options = {"n": 2} if method == "smoothgrad" else {}
+    expected = [attribute(model, x[n : n + 1], [n % 5], method=method, **options) for n in range(40)]
+    before = State(model)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: attribute(model, x[n : n + 1], [n % 5], method=method, **options), range(40)))
+    before.check()
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
