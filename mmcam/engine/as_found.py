@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,14 @@ from torch.utils.hooks import RemovableHandle
 
 _ONE_AT_A_TIME = threading.RLock()
 """Flags, random state and hooks belong to the model and the process, not to a thread."""
+
+if hasattr(os, "register_at_fork"):
+    # A child process has only the thread that forked: a pass of another one would hold the lock there for ever.
+    os.register_at_fork(
+        before=_ONE_AT_A_TIME.acquire,
+        after_in_parent=_ONE_AT_A_TIME.release,
+        after_in_child=_ONE_AT_A_TIME.release,
+    )
 
 
 @contextlib.contextmanager

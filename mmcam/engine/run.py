@@ -7,6 +7,7 @@ before the layer is kept, and no parameter receives a gradient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,23 +70,23 @@ def run(computation: Computation, layer: Layer, *, zero: bool = False, rows: int
             output = tap.forward(lambda: c.forward(c.rows().per_text(c.x), c.rows()), 1)
         with torch.enable_grad():
             scores = _scores(c, output, tap.copies)
-            if not scores.requires_grad:
+            if not all(score.requires_grad for score in scores):
                 raise independent(layer.name, c.model)
-            gradients = _batched(scores, tap.leaf, c.texts) if refused else _chunked(scores, tap.leaf, copies)
+            leaf = tap.leaf
+            gradients = _batched(torch.stack(scores), leaf, c.texts) if refused else _chunked(scores, leaf, copies)
         if gradients is None or not (zero or gradients.any()):
             raise independent(layer.name, c.model)
-    return Evidence(tap.leaf.detach()[: len(c.x)], gradients, scores.detach())
+    return Evidence(tap.leaf.detach()[: len(c.x)], gradients, torch.stack(scores).detach())
 
 
-def _scores(c: Computation, output: Any, copies: int) -> Tensor:
-    """The scores (T, versions·N), each target's of its own copy of the rows; recorded only if all of them are."""
+def _scores(c: Computation, output: Any, copies: int) -> list[Tensor]:
+    """T targets' scores (versions·N), each of its own copy of the rows."""
     blocks = c.rows(copies).blocks(output)
     each = []
     for i, target in enumerate(c.targets):
         own = blocks[(i % copies) * c.versions :][: c.versions]
         each.append(torch.cat([score_of(target, block, c.pictures) for block in own]))
-    scores = torch.stack(each)
-    return scores if all(score.requires_grad for score in each) else scores.detach()
+    return each
 
 
 def _expanded(c: Computation, tap: Tap, copies: int) -> Any | None:
@@ -104,15 +105,18 @@ def _expanded(c: Computation, tap: Tap, copies: int) -> Any | None:
     return output if rows_of(output) == len(rows) else None
 
 
-def _chunked(scores: Tensor, leaf: Tensor, copies: int) -> Tensor | None:
-    """All targets' gradients (T, N, K, h, w): as many a backward pass as the leaf has copies, the graph reused."""
+def _chunked(scores: Sequence[Tensor], leaf: Tensor, copies: int) -> Tensor:
+    """All targets' gradients (T, N, K, h, w): as many a backward pass as the leaf has copies, the graph reused.
+
+    Only a chunk's own scores are joined: a pass from one tensor of all scores would walk back through every target.
+    """
     blocks = []
     for start in range(0, len(scores), copies):
-        part = scores[start : start + copies]
+        part = list(scores[start : start + copies])
         more = start + copies < len(scores)
-        (gradient,) = torch.autograd.grad(part.sum(), leaf, retain_graph=more, allow_unused=True)
-        if gradient is None:
-            return None
+        (gradient,) = torch.autograd.grad(torch.stack(part).sum(), leaf, retain_graph=more, allow_unused=True)
+        # None of a chunk's targets may depend on the layer where others' do: their gradients are zero.
+        gradient = torch.zeros_like(leaf) if gradient is None else gradient
         blocks.append(torch.unflatten(gradient, 0, (copies, -1))[: len(part)])
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 

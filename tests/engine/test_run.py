@@ -727,3 +727,38 @@ def full_precision():
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = conv, matmul
+
+
+def test_a_chunk_of_targets_does_not_walk_back_through_the_others():
+    """Each target's part of the graph is walked once, so that time is linear in the number of targets."""
+    walked = []
+
+    class Counted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            walked.append(1)
+            return g
+
+    targets = [lambda out, t=t: Counted.apply(out[:, t % 5]) for t in range(12)]
+    model = seeded(Deep)
+    evidence_at(model, lambda p, _: model(p), pictures(1), targets, "features", rows=3)
+    assert len(walked) == len(targets)
+
+
+def test_targets_that_ignore_the_layer_may_fill_a_chunk():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.cat([self.one(x).mean((2, 3)), self.other(x).mean((2, 3))], dim=1)
+
+    model = seeded(Two)
+    targets = [lambda out: out[:, 0], lambda out: out[:, 1], lambda out: out[:, 5], lambda out: out[:, 6]]
+    gradients = evidence_at(model, lambda p, _: model(p), pictures(1), targets, "one", rows=2).gradients
+    assert [bool(g.any()) for g in gradients] == [True, True, False, False]

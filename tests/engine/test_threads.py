@@ -1,5 +1,9 @@
 """Several threads on one model: right maps, and the model as it was."""
 
+import os
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,6 +12,7 @@ from state import State
 from torch import nn
 
 from mmcam import attribute
+from mmcam.engine.as_found import as_found
 
 METHODS = ("gradcam", "guided_backprop", "smoothgrad", "c_mwp")
 
@@ -38,3 +43,33 @@ def test_eight_threads_on_one_model_in_training(method):
     before.check()
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_during_another_threads_pass_does_not_wait_for_it():
+    model, x, inside, on = network(), torch.rand(1, 3, 32, 32), threading.Event(), threading.Event()
+
+    def pausing():
+        with as_found(model):
+            inside.set()
+            on.wait(0.5)
+
+    thread = threading.Thread(target=pausing)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        with as_found(model):
+            os._exit(0)
+    on.set()
+    thread.join()
+    for _ in range(200):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        pytest.fail("the child waits for ever")
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert attribute(model, x, [0]).shape[1] == 1
