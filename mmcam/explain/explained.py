@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -89,8 +89,12 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, str]:
         raise ExplainError("The list of layers is empty; name at least one.")
     named = [None if name is None else layer_at(asked.computation.model, name, how.call) for name in names]
 
+    @cache  # a method may ask in every chunk, and to find it may take a pass through the model
+    def default() -> Layer:
+        return layer_at(asked.computation.model, _default_layer(asked), how.call)
+
     def where(layer: Layer | None) -> Layer:
-        layer = layer or layer_at(asked.computation.model, _default_layer(asked), how.call)
+        layer = layer or default()
         if layer.name not in read:
             read.append(layer.name)
         return layer

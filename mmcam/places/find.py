@@ -114,9 +114,10 @@ def find_layer(
     if size not in known:
         known[size] = _default(model, forward, x)
     default = known[size]
-    for name in reversed(default.scores) if computation else ():
-        if computation and _reads_many_channels(computation, name):
-            return name
+    if computation is not None:
+        for name in reversed(default.scores):
+            if _reads_many_channels(computation, name):
+                return name
     if not default.name:
         raise ExplainError(
             f"The only maps of {type(model).__name__} have one channel an output, as its answer has; name one of them: "
@@ -127,17 +128,17 @@ def find_layer(
 
 def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
     """See `find_layer`."""
-    reads = any(hasattr(model, name) for name in _LANGUAGE)
+    reads, picture = any(hasattr(model, name) for name in _LANGUAGE), picture_of(x)
     outputs: list[Any] = []
-    calls = trace(model, lambda: outputs.append(forward(x.clone())), picture_of(x), rows=len(x))
-    every = spatial(calls, picture_of(x), words=reads, scores=frozenset())
-    answers = spatial(calls, picture_of(x), words=reads, scores=_widths(outputs[0]))
-    candidates = answers if every and every[-1].form == "a map" and not reads else spatial(calls, picture_of(x), reads)
-    candidates = candidates or spatial(calls, picture_of(x), reads)
-    if not candidates and every:
-        return _Default("", tuple(call.name for call in every))
+    calls = trace(model, lambda: outputs.append(forward(x.clone())), picture, rows=len(x))
+    every = spatial(calls, picture, words=reads, scores=frozenset())
+    if not every:
+        raise _no_layer(model, calls, picture)
+    # Of tokens and of models that read words, only the last module's output tells how wide an answer is.
+    widths = _widths(outputs[0]) if every[-1].form == "a map" and not reads else None
+    candidates = spatial(calls, picture, reads, widths) or spatial(calls, picture, reads)
     if not candidates:
-        raise _no_layer(model, calls, picture_of(x))
+        return _Default("", tuple(call.name for call in every))
     maps = [call for call in candidates if call.form == "a map"]
     # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.

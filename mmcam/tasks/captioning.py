@@ -143,9 +143,10 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     rivals = [mask(caption.rival_span, n + i) for i, caption in enumerate(captions) if caption.rival is not None]
     minus = torch.stack(rivals) if rivals else None
 
+    token_outputs = scores.token_outputs(model, score)
+
     def forward(x: Tensor, rows: Rows) -> Tensor:
-        outputs: Tensor = scores.token_outputs(model, score)(x, rows.spread_tensor(tokens))
-        return outputs
+        return token_outputs(x, rows.spread_tensor(tokens))
 
     def label(t: int, i: int, value: float) -> Label:
         words = [text for text, _ in places[i]]
