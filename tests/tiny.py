@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmcam import Preprocess
 from mmcam.engine.computation import Computation
 from mmcam.engine.run import run
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 
 NETWORKS = ("resnet18", "vgg11_bn", "mobilenet_v2", "densenet121", "googlenet")
 LAYERS = {
@@ -236,4 +236,5 @@ class LosesRows(Deep):
 
 def evidence_at(model, forward, x, targets, layer, *, texts=1, **how):
     """The engine's evidence, with a layer's name in place of its value."""
-    return run(Computation(model, forward, x, targets, texts), layer_at(model, layer), **how)
+    computation = Computation(model, forward, x, targets, texts)
+    return run(computation, layer_at(model, computation.alone, x, layer), **how)

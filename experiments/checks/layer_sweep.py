@@ -112,9 +112,18 @@ def report(rows: list[dict[str, Any]], out: Path, command: str) -> None:
     )
     for line in below[1:]:
         Console().print(line)
-    head = ("model", "layer found", "form", "map K×h×w", "verdict", "note")
+    head = ("model", "layer found", "form", "map K×h×w", "cells", "proof (bits)", "verdict", "note")
     cells = [
-        [row["model"], row["layer"], row["form"], "×".join(map(str, row["map"])), row["verdict"], row["note"]]
+        [
+            row["model"],
+            row["layer"],
+            row["form"],
+            "×".join(map(str, row["map"])),
+            row["cells"],
+            "" if row["proof"] is None else f"{row['proof']:.0f}",
+            row["verdict"],
+            row["note"],
+        ]
         for row in sorted(rows, key=lambda row: (row["model"].startswith("timm"), row["model"]))
     ]
     table = {**stamp(command, seed=0, libraries=("timm",)), "rows": rows}

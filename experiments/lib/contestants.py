@@ -16,7 +16,7 @@ from experiments.lib.settled import settle
 from mmcam.engine.computation import Computation
 from mmcam.engine.run import run as run_engine
 from mmcam.methods.cam import gradcam
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 
 WORDS, VOCABULARY = 16, 1000
 LAYERS = {"resnet50": "layer4", "vgg16": "features.29"}
@@ -144,7 +144,7 @@ def caption_task(setting: Setting) -> dict[str, Run]:
 
     def ours() -> Tensor:
         computation = Computation(model, lambda p, rows: model(p, rows.spread_tensor(tokens)), x, targets)
-        return gradcam(run_engine(computation, layer_at(model, layer)))[0][:, 0]
+        return gradcam(run_engine(computation, layer_at(model, computation.alone, x, layer)))[0][:, 0]
 
     def by_hand() -> Tensor:
         kept: list[Tensor] = []

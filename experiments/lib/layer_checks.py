@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import mmcam
 from experiments.lib.architectures import clouds
 from mmcam.places.find import find_layer
-from mmcam.places.grids import grid_at
+from mmcam.places.survey import Spot, look, spots
 
 EARLY: Final = 0.5
 """Share of the modules behind which the layer must stand; of all others, VGG has most behind its layer."""
@@ -35,6 +35,8 @@ class Row:
         size: (H,W) of the picture.
         layer: name of the layer found; "" if none.
         form: how it holds the map.
+        cells: how it is known where its cells lie: "convolutional", "declared" or "measured".
+        proof: bits of evidence, where it was measured.
         map: (K,h,w).
         verdict: "right"; "refused", rightly or not (see `note`); "wrong"; "error"; "too slow"; "left out".
         note: what is wrong, or the sentence of the error.
@@ -49,6 +51,8 @@ class Row:
     size: tuple[int, int] = (0, 0)
     layer: str = ""
     form: str = ""
+    cells: str = ""
+    proof: float | None = None
     map: tuple[int, ...] = ()
     verdict: str = ""
     note: str = ""
@@ -130,7 +134,9 @@ def placed(row: Row, model: nn.Module, size: tuple[int, int], generator: torch.G
     colour, which random attention notices better: by chance alone, all five places come out right once in a thousand.
     """
     base = mmcam.record(model, clouds(1, size, generator), row.layer)[row.layer]
-    row.map, row.depth, row.form = tuple(base.shape[1:]), depth(model, row.layer), form(model, row.layer, size)
+    row.map, row.depth = tuple(base.shape[1:]), depth(model, row.layer)
+    spot = spot_of(model, row.layer, clouds(1, size, generator))
+    row.form, row.cells, row.proof = spot.form, spot.layer.cells, spot.bits
     faults = ""
     for batches, noise in ((1, False), (4, False), (16, True)):
         faults = misplaced(row, model, size, batches, noise, generator)
@@ -184,21 +190,9 @@ def span(cell: int, count: int, cells: int, pixels: int) -> slice:
     return slice(cell * pixels // cells, -(-(cell + count) * pixels // cells))
 
 
-def form(model: nn.Module, layer: str, size: tuple[int, int]) -> str:
-    """How a layer holds its map, in words."""
-    forms: list[str] = []
-
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        tensor = output if isinstance(output, Tensor) else output[0]
-        grid = grid_at(model, layer, tensor, size)
-        forms.append(grid.form if grid else "")
-
-    handle = model.get_submodule(layer).register_forward_hook(hook)
-    try:
-        mmcam.record(model, torch.zeros(1, 3, *size), layer)[layer]
-    finally:
-        handle.remove()
-    return forms[0]
+def spot_of(model: nn.Module, layer: str, x: Tensor) -> Spot:
+    """What is known of where a layer's cells lie."""
+    return next(spot for spot in spots(model, look(model, model, x, layer)) if spot.call.name == layer)
 
 
 def depth(model: nn.Module, layer: str) -> float:

@@ -15,7 +15,6 @@ from mmcam.datasets import vignettes
 from mmcam.engine.outputs import picture_of
 from mmcam.models.specification import load_model, untrained_model
 from mmcam.places.find import find_layer, spatial
-from mmcam.places.trace import trace
 from mmcam.preparation import batch_of
 from mmcam.tasks.anything import forward_of
 
@@ -40,7 +39,7 @@ def layers(
         x = batch_of(loaded, vignettes.draw(SEED).image, preprocess).x
         forward = forward_of(loaded)
         size = picture_of(x)
-        found = spatial(trace(loaded, lambda: forward(x.clone()), size), size)
+        found = spatial(loaded, forward, x)
         try:
             default, problem = find_layer(loaded, forward, x), ""
         except mmcam.ExplainError as error:
@@ -51,19 +50,25 @@ def layers(
         complaints.print(f"[yellow]No default:[/] {escape(problem)}", highlight=False, soft_wrap=True)
     if as_json:
         rows = [
-            {"name": c.name, "kind": c.kind, "shape": c.map, "form": c.form, "default": c.name == default}
-            for c in found
+            {
+                "name": spot.call.name,
+                "kind": spot.call.kind,
+                "shape": spot.map,
+                "form": spot.form,
+                "cells": spot.layer.cells,
+                "default": spot.call.name == default,
+            }
+            for spot in found
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
     # Names are what the list is for, so they are broken rather than cut.
-    table = Table(
-        Column("layer", overflow="fold"), "kind", "K × h × w", "", caption=f"of an input of {size[0]}×{size[1]} pixels"
-    )
-    for call in found:
-        mark = "← default" if call.name == default else ""
-        form = "" if call.form == "a map" else f"  [dim]{call.form}[/]"
-        table.add_row(call.name, call.kind, " × ".join(map(str, call.map or ())) + form, mark)
+    caption = f"of an input of {size[0]}×{size[1]} pixels"
+    table = Table(Column("layer", overflow="fold"), "kind", "K × h × w", "cells", "", caption=caption)
+    for spot in found:
+        mark = "← default" if spot.call.name == default else ""
+        form = "" if spot.form == "a map" else f"  [dim]{spot.form}[/]"
+        table.add_row(spot.call.name, spot.call.kind, " × ".join(map(str, spot.map)) + form, spot.layer.cells, mark)
     console.print(table)
 
 

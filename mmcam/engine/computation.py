@@ -44,3 +44,7 @@ class Computation:
     def rows(self, copies: int = 1) -> Rows:
         """The rows behind the layer, with so many copies for other targets."""
         return Rows(self.pictures, self.texts, copies * self.versions)
+
+    def alone(self, x: Tensor) -> Any:
+        """The output for any number of versions (M,C,H,W) of the first picture, with its first text."""
+        return self.forward(x, Rows(1, repeats=len(x), only=0))

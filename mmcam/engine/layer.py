@@ -35,8 +35,12 @@ class Layer:
         name: dotted, as in ``model.named_modules()``.
         grid: the output's tensor and the picture's size → how it lies over the picture; None if it does not.
         call: which run of a layer that runs several times in one forward, from 0; None: it runs once.
+        cells: how it is known where its cells lie: "convolutional", "declared" or "measured"; "" if it is not.
+        reason: why it is not known, as the end of a sentence.
     """
 
     name: str
     grid: Callable[[Tensor, Size], Grid | None]
     call: int | None = None
+    cells: str = ""
+    reason: str = ""

@@ -33,23 +33,30 @@ class Rows:
         pictures: N.
         texts: versions of the text of each picture.
         repeats: times that each of them is repeated.
+        only: the rows are those of one entry alone, of so many as there are texts and pictures; then N and the texts
+            are 1.
     """
 
     pictures: int
     texts: int = 1
     repeats: int = 1
+    only: int | None = None
 
     def __len__(self) -> int:
         return self.texts * self.repeats * self.pictures
 
     def spread(self, entries: Sequence[Entry]) -> list[Entry]:
         """One entry for each text of each picture, the text outermost, in the order of the rows."""
+        if self.only is not None:
+            return [entries[self.only]] * self.repeats
         n = self.pictures
         blocks = [list(entries[start : start + n]) for start in range(0, self.texts * n, n)]
         return [entry for block in blocks for entry in block * self.repeats]
 
     def spread_tensor(self, entries: Tensor) -> Tensor:
         """The same of the rows of a tensor, (texts·N, …) → (texts·repeats·N, …)."""
+        if self.only is not None:
+            entries = entries[self.only : self.only + 1]
         each = torch.unflatten(entries, 0, (self.texts, self.pictures))[:, None]
         return each.expand(-1, self.repeats, *[-1] * (each.ndim - 2)).flatten(0, 2)
 

@@ -116,8 +116,9 @@ def read_grid(layer: Layer, output: Any, picture: Size) -> tuple[Tensor, Grid]:
     grid = None if tensor is None else layer.grid(tensor, picture)
     if tensor is None or grid is None or not tensor.is_floating_point():
         form = "no tensor" if tensor is None else f"{tuple(tensor.shape)} of {tensor.dtype}"
+        why = f": {layer.reason}" if layer.reason else ""
         raise ExplainError(
-            f"Layer {layer.name!r} gives {form}, not a spatial map (N,K,h,w) or the tokens of one; `mmcam layers` "
+            f"Layer {layer.name!r} gives {form}, not a spatial map (N,K,h,w) or the tokens of one{why}; `mmcam layers` "
             "lists those that do."
         )
     return tensor, grid

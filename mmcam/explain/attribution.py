@@ -17,7 +17,7 @@ from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, maps_of
 from mmcam.image import Batch
 from mmcam.places.find import find_layer
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.tasks.anything import forward_of
 from mmcam.tasks.asked import Asked, Label
 from mmcam.tasks.classification import index_target
@@ -88,9 +88,9 @@ def evidence(
         >>> found = mmcam.evidence(net, x, [281])
         >>> weights = found.gradients.mean((-2, -1))  # Grad-CAM's α
     """
-    computation = _computation(model, x, targets)
-    name = layer or find_layer(computation.model, computation.model, x, computation)
-    return run(computation, layer_at(computation.model, name, call))
+    c = _computation(model, x, targets)
+    name = layer or find_layer(c.model, c.alone, c.x, c)
+    return run(c, layer_at(c.model, c.alone, c.x, name, call))
 
 
 @torch.inference_mode(False)
@@ -117,7 +117,8 @@ def record(model: nn.Module, x: Tensor, layers: str | Sequence[str]) -> dict[str
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
         raise ExplainError("The list of layers is empty; name at least one.")
-    maps = recorder.activations(module, forward_of(module), x, [layer_at(module, name) for name in names])
+    forward = forward_of(module)
+    maps = recorder.activations(module, forward, x, [layer_at(module, forward, x, name) for name in names])
     return dict(zip(names, maps, strict=True))
 
 

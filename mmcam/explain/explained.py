@@ -19,7 +19,7 @@ from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import fuse
 from mmcam.neurons.fingerprint import Origin
 from mmcam.places.find import find_layer, find_layer_of
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.tasks.asked import Asked
 
 Layers = str | Sequence[str] | None
@@ -70,46 +70,61 @@ class Explained:
         return each[0] if self.single else each
 
 
+@dataclass(frozen=True)
+class Where:
+    """What maps were computed at.
+
+    Attributes:
+        layer: the layer's name, those of several, or "pixels" or "attention" for a method that reads none.
+        cells: how it is known where the layer's cells lie; "" for pixels and attention.
+    """
+
+    layer: str
+    cells: str = ""
+
+
 def explanations(asked: Asked, how: How) -> Explained:
     """Everything that is asked, explained."""
-    maps, layer = maps_of(asked, how)
-    rows = [[_explanation(asked, how, maps, layer, t, n) for t in own] for n, own in enumerate(asked.targets)]
+    maps, where = maps_of(asked, how)
+    rows = [[_explanation(asked, how, maps, where, t, n) for t in own] for n, own in enumerate(asked.targets)]
     return Explained(rows, asked.listed or [False] * len(rows), asked.batch.single)
 
 
-def maps_of(asked: Asked, how: How) -> tuple[Maps, str]:
-    """The method's maps and the layer they were computed at, "pixels" or "attention" for a method that reads none.
+def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
+    """The method's maps and what they were computed at.
 
     Where the model's last layer has no say in what is asked, the default is the last one that has: an actor and a
     critic may have encoders of their own.
     """
-    method, read = methods.get(how.method), list[str]()
-    names = [how.layer] if how.layer is None or isinstance(how.layer, str) else list(how.layer)
-    if not names:
+    method, read = methods.get(how.method), list[Layer]()
+    wanted = [how.layer] if how.layer is None or isinstance(how.layer, str) else list(how.layer)
+    if not wanted:
         raise ExplainError("The list of layers is empty; name at least one.")
-    named = [None if name is None else layer_at(asked.computation.model, name, how.call) for name in names]
+    c = asked.computation
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
-    def default() -> Layer:
-        return layer_at(asked.computation.model, _default_layer(asked), how.call)
+    def place(name: str | None) -> Layer:
+        return layer_at(c.model, c.alone, c.x, find_layer(c.model, c.alone, c.x, c) if name is None else name, how.call)
 
-    def where(layer: Layer | None) -> Layer:
-        layer = layer or default()
-        if layer.name not in read:
-            read.append(layer.name)
+    def where(name: str | None) -> Layer:
+        layer = place(name)
+        if layer not in read:
+            read.append(layer)
         return layer
 
     try:
-        maps = [method(_question(asked, partial(where, layer)), **how.options) for layer in named]
+        maps = [method(_question(asked, partial(where, name)), **how.options) for name in wanted]
     except IndependentError:
-        other = _last_layer_with_a_say(asked) if how.layer is None and read else None
-        if other is None or other in read:
+        other = find_layer_of(c) if how.layer is None and read else None
+        if other is None or other in [layer.name for layer in read]:
             raise
         return maps_of(asked, replace(how, layer=other))
     if len(maps) > 1 and not read:
         raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
     nowhere = "attention" if method.family == "attention" else "pixels"
-    return (maps[0] if len(maps) == 1 else fuse(maps)), " + ".join(read) or nowhere
+    names = " + ".join(layer.name for layer in read) or nowhere
+    cells = " + ".join(dict.fromkeys(layer.cells for layer in read))
+    return (maps[0] if len(maps) == 1 else fuse(maps)), Where(names, cells)
 
 
 def _question(asked: Asked, where: Callable[[], Layer]) -> Question:
@@ -119,24 +134,13 @@ def _question(asked: Asked, where: Callable[[], Layer]) -> Question:
     )
 
 
-def _default_layer(asked: Asked) -> str:
-    c = asked.computation
-    # Several texts need as many rows behind the encoder, so the trace sees the whole batch repeated.
-    return find_layer(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x), c)
-
-
-def _last_layer_with_a_say(asked: Asked) -> str | None:
-    c = asked.computation
-    return find_layer_of(c.model, lambda x: c.forward(x, c.rows()), c.rows().per_text(c.x), c.targets[0])
-
-
-def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int) -> Explanation:
+def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: int) -> Explanation:
     """Target t of picture n as an Explanation."""
     # Copies: a view would keep the maps of the whole batch for as long as one explanation is kept.
     values, weights = maps.values[t, n].clone(), None if maps.weights is None else maps.weights[t, n].clone()
     activations = None if maps.activations is None else maps.activations[n].clone()
     geometry, score = asked.batch.geometries[n], float(maps.scores[t, n])
-    label, model = asked.label(t, n, score), asked.computation.model
+    label, model, layer = asked.label(t, n, score), asked.computation.model, where.layer
     return Explanation(
         target=label.target,
         score=score,
@@ -155,6 +159,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int)
         activations=activations,
         origin=None if activations is None else Origin(model, layer),
         scored=label.scored,
+        cells=where.cells,
     )
 
 

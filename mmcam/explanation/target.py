@@ -49,6 +49,8 @@ class Explanation:
         activations: A (K,h,w), what the weights weigh, on the model's device; None where the method has no weights.
         origin: which weights of the model the activations were computed with; None where there is no one layer.
         scored: what the score is: "logit", "log_prob", "similarity" …; "" where it is a function of the user's.
+        cells: how it is known where the layer's cells lie in the picture: "convolutional" (no operation before it moves
+            them), "declared" by the model, or "measured"; "" for pixels and attention.
         version: of mmcam.
     """
 
@@ -69,6 +71,7 @@ class Explanation:
     activations: Tensor | None = None
     origin: Origin | None = None
     scored: str = ""
+    cells: str = ""
     version: str = field(default=__version__)
 
     @property
@@ -170,6 +173,7 @@ class Explanation:
             "context": self.context,
             "score": self.score,
             "scored": self.scored,
+            "cells": self.cells,
             "peak": self.peak(),
             "box": self.box(),
             "method": self.method,

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmcam.engine.outputs import picture_of
 from mmcam.engine.run import Evidence
 from mmcam.errors import ExplainError
 from mmcam.methods.cam import weighted_sum
@@ -63,7 +62,7 @@ def _check_linear_head(question: Question) -> None:
     """Only one layer with weights may stand behind the layer, and nothing that bends the score."""
     q, layer = question, question.layer.name
     x = q.rows().per_text(q.x)
-    calls = trace(q.model, lambda: q.forward(x, q.rows()), picture_of(x))
+    calls = [call for call in trace(q.model, lambda pictures: q.forward(pictures, q.rows()), x) if not call.passing]
     modules = dict(q.model.named_modules())
     names = [call.name for call in calls]
     if layer not in names:

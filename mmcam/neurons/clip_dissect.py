@@ -24,7 +24,7 @@ from mmcam.errors import ExplainError, PictureError
 from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.names import Names, UnitName
 from mmcam.places.find import find_layer
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
@@ -105,7 +105,8 @@ def clip_dissect(
             if not shown:
                 continue
             layer = layer or find_layer(module, forward, inputs)
-            pooled.append(_POOLING[pooling](activations(module, forward, inputs, [layer_at(module, layer)])[0].float()))
+            place = layer_at(module, forward, inputs, layer)
+            pooled.append(_POOLING[pooling](activations(module, forward, inputs, [place])[0].float()))
             seen.append(_features(clip, clip.get_image_features, processor(images=shown, return_tensors="pt")))
         if refused:
             warnings.warn(f"{len(refused)} pictures are left out; the first: {refused[0]}", stacklevel=3)

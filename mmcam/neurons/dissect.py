@@ -27,7 +27,7 @@ from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
 from mmcam.neurons.tally import TALLIES, Tally
 from mmcam.places.find import find_layer
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
@@ -89,7 +89,7 @@ def dissect(
         raise ExplainError(f"No picture of {data.name} can be read; the first: {skipped[0]}")
     layer = layer or find_layer(module, forward, first.x)
     whose = fingerprint(module, layer)
-    place = layer_at(module, layer, call)
+    place = layer_at(module, forward, first.x, layer, call)
     seen = activations(module, forward, first.x, [place])[0]
     units, shape = seen.shape[1], (seen.shape[2], seen.shape[3])
     state = _State(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.layer import Size
+from mmcam.engine.layer import Layer, Size
 from mmcam.engine.modules import check_recordable, find_module
-from mmcam.engine.outputs import map_tensors, picture_of
+from mmcam.engine.outputs import picture_of
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.places.grids import fits, grid_at, layer_at
-from mmcam.places.trace import Call, trace
-
-_LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
-"""What models with a language side offer (see `mmcam.tasks`)."""
+from mmcam.places.survey import Spot, Survey, layer_at, measure, spots, survey, unmeasured
+from mmcam.places.trace import Call, Run, trace
 
 
 @dataclass(frozen=True)
@@ -40,51 +38,36 @@ class _Default:
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], _Default]] = weakref.WeakKeyDictionary()
 
 
-def spatial(calls: list[Call], picture: Size, words: bool = True, scores: frozenset[int] | None = None) -> list[Call]:
-    """The calls a map can be drawn at: larger than 1×1, in the picture's proportions, of modules that ran once, not a
-    pooling's output.
+def spatial(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, scores: frozenset[int] | None = None
+) -> list[Spot]:
+    """The runs a map can be drawn at: larger than 1×1, of modules that ran once, not a pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
-    itself rather than what it was computed from. Tokens count if a map before them has as many cells, in rows and
-    columns, or if tokens that count have twice as many rows and columns: others are words. Where there is no map at all
-    before them (patches cut out and projected), all tokens count that their number allows. Without `words` in a model,
-    tokens of a patch embedding's map may also be several of its cells each (a transformer in a transformer).
+    itself rather than what it was computed from.
 
     Args:
-        calls: of a traced forward.
-        picture: (H,W).
-        words: the model reads words, too.
+        model, forward, x: as in `find_layer`.
         scores: numbers of channels that a map of scores has; default those of the last module's output, if it is one
             number a channel.
     """
-    names = [call.name for call in calls]
+    known = survey(model, forward, x)
+    measure(model, forward, x, known)
+    return _spatial(model, known, scores)
+
+
+def _spatial(model: nn.Module, known: Survey, scores: frozenset[int] | None = None) -> list[Spot]:
+    """The same of what is known without another measurement."""
+    calls = [call for call in known.calls if not call.passing]
     if scores is None:
         out = calls[-1].shape if calls else ()
         scores = frozenset(out[1:2]) if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else frozenset()
-    shown = [call for call in calls if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
+    often = {call.name for call in calls if call.run}
     return [
-        call
-        for call in _without_words(shown, words)
-        if call.map and not call.pooled and names.count(call.name) == 1 and call.map[0] not in scores
+        spot
+        for spot in spots(model, known)
+        if min(spot.map[1:]) > 1 and spot.map[0] not in scores and not spot.call.pooled and spot.call.name not in often
     ]
-
-
-def _without_words(calls: list[Call], words: bool) -> Iterator[Call]:
-    """Maps, and the tokens in step with them (see `spatial`)."""
-    maps = [call.kind for call in calls if len(call.shape) == 4]
-    cells: set[Size] = set()
-    for call in calls:
-        assert call.map is not None
-        _, h, w = call.map
-        if len(call.shape) == 4:
-            cells.add((h, w))
-            if maps == ["Conv2d"] and not words:
-                cells |= {(h // part, w // part) for part in (2, 4, 8)}
-        elif maps and (h, w) not in cells:
-            continue
-        if call.form != "a map":
-            cells |= {(h, w), (h // 2, w // 2), (-(-h // 2), -(-w // 2))}
-        yield call
 
 
 def find_layer(
@@ -116,7 +99,7 @@ def find_layer(
     default = known[size]
     if computation is not None:
         for name in reversed(default.scores):
-            if _reads_many_channels(computation, name):
+            if _reads_many_channels(computation, layer_at(model, forward, x, name)):
                 return name
     if not default.name:
         raise ExplainError(
@@ -128,142 +111,107 @@ def find_layer(
 
 def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
     """See `find_layer`."""
-    reads, picture = any(hasattr(model, name) for name in _LANGUAGE), picture_of(x)
-    outputs: list[Any] = []
-    calls = trace(model, lambda: outputs.append(forward(x.clone())), picture, rows=len(x))
-    every = spatial(calls, picture, words=reads, scores=frozenset())
-    if not every:
-        raise _no_layer(model, calls, picture)
-    # Of tokens and of models that read words, only the last module's output tells how wide an answer is.
-    widths = _widths(outputs[0]) if every[-1].form == "a map" and not reads else None
-    candidates = spatial(calls, picture, reads, widths) or spatial(calls, picture, reads)
-    if not candidates:
-        return _Default("", tuple(call.name for call in every))
-    maps = [call for call in candidates if call.form == "a map"]
-    # A captioner or VQA model reads its encoder's map region by region: those are tokens of its language side, unless
+    known = survey(model, forward, x)
+    maps = _spatial(model, known, frozenset())
+    # A captioner or VQA model reads its encoder's map region by region: what comes then is its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
-    if reads and maps and maps[-1].kind != "Conv2d":
-        candidates = maps
+    encoder_is_convolutional = known.reads and bool(maps) and maps[-1].call.kind != "Conv2d"
+    if not encoder_is_convolutional and _later(known, maps):
+        measure(model, forward, x, known)
+    every = _spatial(model, known, frozenset())
+    if not every:
+        raise _no_layer(model, known)
+    # Of tokens and of models that read words, only the last module's output tells how wide an answer is.
+    widths = known.widths if every[-1].form == "a map" and not known.reads else None
+    candidates = _spatial(model, known, widths) or _spatial(model, known)
+    if not candidates:
+        return _Default("", tuple(spot.call.name for spot in every))
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
-    if any(call.form != "a map" for call in candidates) or candidates[-1].several:
-        return _Default(_last_block_with_a_say(model, forward, x, reads))
-    behind = () if reads else every[every.index(candidates[-1]) + 1 :]
-    return _Default(candidates[-1].name, tuple(call.name for call in behind))
+    if any(spot.layer.cells != "convolutional" for spot in candidates) or candidates[-1].call.several:
+        return _Default(_last_block_with_a_say(model, forward, x, candidates))
+    behind = () if known.reads else every[every.index(candidates[-1]) + 1 :]
+    return _Default(candidates[-1].call.name, tuple(spot.call.name for spot in behind))
 
 
-def _no_layer(model: nn.Module, calls: list[Call], picture: Size) -> ExplainError:
+def _later(known: Survey, maps: list[Spot]) -> bool:
+    """Whether something that may hold cells came after the last map that needs no measurement."""
+    last = known.calls.index(maps[-1].call) if maps else -1
+    return any(known.calls.index(call) > last for call in unmeasured(known))
+
+
+def _no_layer(model: nn.Module, known: Survey) -> ExplainError:
     """The error for a model without a default layer: its maps may be those of layers that run several times."""
-    often = [call for call in calls if [other.name for other in calls].count(call.name) > 1]
-    maps = [call for call in often if call.map is not None and min(call.map[1:]) > 1 and fits(call.map[1:], picture)]
-    if not maps:
-        return ExplainError(f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1.")
-    name, times = maps[-1].name, [call.name for call in calls].count(maps[-1].name)
-    return ExplainError(
-        f"The layers of {type(model).__name__} that give a map run several times in one forward; say which, and when: "
-        f"layer={name!r} with call=0…{times - 1}."
-    )
+    runs = Counter(call.name for call in known.calls)
+    often = [spot for spot in spots(model, known) if runs[spot.call.name] > 1 and min(spot.map[1:]) > 1]
+    if often:
+        name = often[-1].call.name
+        return ExplainError(
+            f"The layers of {type(model).__name__} that give a map run several times in one forward; say which, and "
+            f"when: layer={name!r} with call=0…{runs[name] - 1}."
+        )
+    problem = f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1"
+    # Of those that were looked at the last one of more than one row tells most.
+    reasons = [place.reason for place in known.places.values() if place.reason]
+    why = f", or tokens whose place in the picture is known: {reasons[-1]}" if reasons else ""
+    return ExplainError(f"{problem}{why}.")
 
 
-def _widths(output: Any) -> frozenset[int]:
-    """The numbers of channels of an output's tensors (N,C) and (N,C,H,W)."""
-    widths: set[int] = set()
-
-    def note(tensor: Tensor) -> Tensor:
-        if tensor.ndim in (2, 4):
-            widths.add(tensor.shape[1])
-        return tensor
-
-    map_tensors(output, note)
-    return frozenset(widths)
-
-
-def _reads_many_channels(computation: Computation, name: str) -> bool:
+def _reads_many_channels(computation: Computation, layer: Layer) -> bool:
     """Whether the first target has a gradient in more than two channels of a layer, so that it is not its answer."""
     first = replace(computation, targets=computation.targets[:1])
     try:
-        gradients = run(first, layer_at(first.model, name), zero=True).gradients
+        gradients = run(first, layer, zero=True).gradients
     except IndependentError:
         return False
     return int(gradients.abs().amax((0, 1, 3, 4)).count_nonzero()) > 2
 
 
-def find_layer_of(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, target: Callable[[Any], Tensor]
-) -> str | None:
-    """The last spatial layer a target depends on, for targets that do not depend on the default one.
+def find_layer_of(computation: Computation) -> str | None:
+    """The last spatial layer the first target depends on, for targets that do not depend on the default one.
 
     An actor and a critic may have encoders of their own, and a network several heads on layers of their own. None where
     there is no such layer.
     """
-    outputs: dict[str, Tensor] = {}
+    c = computation
+    outputs: dict[Run | None, Tensor] = {}
 
-    def score() -> Tensor:
-        return target(forward(x.detach().clone().requires_grad_())).sum()
+    def score(pictures: Tensor) -> Tensor:
+        return c.targets[0](c.forward(pictures, c.rows())).sum()
 
-    calls = spatial(trace(model, score, picture_of(x), outputs), picture_of(x))
-    last = _last_with_a_say(model, calls, outputs, picture_of(x))
-    return None if last is None else last.name
+    candidates = spatial(c.model, c.alone, c.x)
+    trace(c.model, score, c.rows().per_text(c.x), outputs)
+    last = _last_with_a_say(candidates, outputs, picture_of(c.x))
+    return None if last is None else last.call.name
 
 
-def _last_block_with_a_say(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, words: bool) -> str:
+def _last_block_with_a_say(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, candidates: list[Spot]
+) -> str:
     """The last block or normalisation that shows a map on which the output depends."""
     check_recordable(model)
-    picture = picture_of(x)
-    outputs: dict[str, Tensor] = {}
-    pixels = x.detach().clone().requires_grad_()
-    calls = spatial(trace(model, lambda: forward(pixels.clone()), picture, outputs, rows=len(x)), picture, words)
-    blocks = [call for call in calls if _is_block(call)]
-    result = outputs.get("")
-    if result is None or not result.requires_grad or not any(outputs[call.name].requires_grad for call in blocks):
-        raise ExplainError(f"{type(model).__name__} shows no tokens that its output depends on; name a layer.")
-    if last := _last_with_a_say(model, blocks, outputs, picture):
-        if not any(len(call.shape) == 4 for call in calls):
-            _in_order(model, next(call for call in calls if call.map == last.map), outputs, pixels)
-        return last.name
+    outputs: dict[Run | None, Tensor] = {}
+    trace(model, forward, x[:1], outputs)
+    blocks = [spot for spot in candidates if _is_block(spot.call)]
+    if last := _last_with_a_say(blocks, outputs, picture_of(x)):
+        return last.call.name
     problem, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
     raise ExplainError(f"{problem}, {cause}; load trained ones." if cause else f"{problem}; name a layer.")
 
 
-def _last_with_a_say(model: nn.Module, calls: list[Call], outputs: dict[str, Tensor], picture: Size) -> Call | None:
-    """The last of some calls on whose map the output, `outputs[""]`, depends."""
-    calls = [call for call in calls if outputs[call.name].requires_grad]
-    result = outputs.get("")
-    if result is None or not result.requires_grad or not calls:
+def _last_with_a_say(candidates: list[Spot], outputs: dict[Run | None, Tensor], picture: Size) -> Spot | None:
+    """The last of some runs on whose map the output, `outputs[None]`, depends."""
+    by_run = {spot.run: spot for spot in candidates}
+    recorded = {key: outputs[key] for key in by_run if key in outputs and outputs[key].requires_grad}
+    result = outputs.get(None)
+    if result is None or not result.requires_grad or not recorded:
         return None
     # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
-    gradients = torch.autograd.grad(
-        _any_scalar(result), [outputs[call.name] for call in calls], retain_graph=True, allow_unused=True
-    )
-    for call, gradient in zip(reversed(calls), reversed(gradients), strict=True):
-        grid = None if gradient is None else grid_at(model, call.name, gradient, picture)
+    gradients = torch.autograd.grad(_any_scalar(result), list(recorded.values()), retain_graph=True, allow_unused=True)
+    for key, gradient in zip(reversed(recorded), reversed(gradients), strict=True):
+        grid = None if gradient is None else by_run[key].layer.grid(gradient, picture)
         if gradient is not None and grid is not None and grid.read(gradient).any():
-            return call
+            return by_run[key]
     return None
-
-
-def _in_order(model: nn.Module, call: Call, outputs: dict[str, Tensor], pixels: Tensor) -> None:
-    """Tokens no map came before are believed only if those of two opposite corners look at their corners' pixels.
-
-    Raises:
-        ExplainError: they look elsewhere.
-    """
-    grid = grid_at(model, call.name, outputs[call.name], picture_of(pixels))
-    assert grid is not None
-    maps = grid.read(outputs[call.name])
-    h, w = maps.shape[2:]
-    for lower, right in ((False, True), (True, False)):
-        one = maps[:, :, -1 if lower else 0, -1 if right else 0]
-        gradient = torch.autograd.grad(_any_scalar(one), pixels, retain_graph=True, allow_unused=True)[0]
-        seen = torch.zeros_like(pixels) if gradient is None else gradient.abs()
-        # Two cells, since patches may overlap.
-        high, wide = -(-2 * pixels.shape[2] // h), -(-2 * pixels.shape[3] // w)
-        part = seen[:, :, -high:] if lower else seen[:, :, :high]
-        part = part[..., -wide:] if right else part[..., :wide]
-        if not part.sum() > seen.sum() / 2:
-            raise ExplainError(
-                f"The tokens of {type(model).__name__} do not stand row by row, so their shape tells no map; "
-                "give the model a method grid(layer, tensor) that returns a mmcam.places.grids.Grid."
-            )
 
 
 def _any_scalar(tensor: Tensor) -> Tensor:

@@ -1,17 +1,11 @@
-"""Token grids: where the tokens of a transformer lie in the picture, as a map (N,K,h,w) and back."""
+"""Grids: how the output of a layer is read as a map (N,K,h,w), and written back."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine.layer import Grid, Layer, Size
-from mmcam.engine.modules import find_module
-
-MOST_EXTRA = 16
-"""Class, distillation and register tokens that may precede the patches."""
+from mmcam.engine.layer import Grid, Size
 
 
 def plain() -> Grid:
@@ -66,57 +60,11 @@ def placed(at: Tensor, h: int, w: int) -> Grid:
     return Grid(read, write, f"{h}×{w} tokens in another order")
 
 
-def layer_at(model: nn.Module, name: str, call: int | None = None) -> Layer:
-    """The layer of a dotted name, with the way it lies over the picture.
+def declared(model: nn.Module, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
+    """How a layer's output lies over a picture of (H,W) as the model itself says; None if it says nothing.
 
-    Raises:
-        ExplainError: there is no such layer.
-    """
-    find_module(model, name)
-    return Layer(name, partial(grid_at, model, name), call)
-
-
-def grid_at(model: nn.Module, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
-    """How a layer's output lies over a picture of (H,W); None if it does not.
-
-    A model that knows better than the shapes say, such as one that shuffles its patches, has a method
-    ``grid(layer, tensor, picture)`` that returns a `Grid` or None.
+    A model that shuffles its patches, or puts words among them, has a method ``grid(layer, tensor, picture)`` that
+    returns a `Grid` or None.
     """
     own = getattr(model, "grid", None)
-    known = own(layer, tensor, picture) if callable(own) else None
-    return known or grid_of(tuple(tensor.shape), picture)
-
-
-def grid_of(shape: tuple[int, ...], picture: tuple[int, int]) -> Grid | None:
-    """The grid of a layer's output from its shape and the picture's (H,W) alone; None where it shows no map.
-
-    Four dimensions are (N,K,h,w) or (N,h,w,K), whichever has the picture's proportions; three are (N,L,K) if L is the
-    number of cells of some square patches, with at most `MOST_EXTRA` other tokens before them.
-    """
-    if len(shape) == 4:
-        if fits(shape[2:], picture) or not fits(shape[1:3], picture):
-            return plain()
-        return channels_last()
-    if len(shape) == 3:
-        cells = cells_of(shape[1], picture)
-        return None if cells is None else tokens(*cells)
-    return None
-
-
-def cells_of(length: int, picture: tuple[int, int]) -> tuple[int, int, int] | None:
-    """(h, w, others) for L tokens: the greatest grid of square patches that leaves the fewest others."""
-    best: tuple[int, int, int] | None = None
-    for patch in range(1, max(picture) // 2 + 1):
-        for h, w in {(picture[0] // patch, picture[1] // patch), (-(-picture[0] // patch), -(-picture[1] // patch))}:
-            extra = length - h * w
-            if min(h, w) > 1 and 0 <= extra <= MOST_EXTRA and (best is None or extra < best[2]):
-                best = (h, w, extra)
-    return best
-
-
-def fits(sides: tuple[int, ...], picture: tuple[int, int]) -> bool:
-    """A map's sides are those of the picture over one stride, up to the rounding of paddings."""
-    h, w = sides
-    strides = picture[0] / h, picture[1] / w
-    # A side of h cells may have been rounded or padded by a cell.
-    return min(sides) > 1 and abs(strides[0] - strides[1]) <= max(strides) * (1 / h + 1 / w)
+    return own(layer, tensor, picture) if callable(own) else None

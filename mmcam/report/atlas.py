@@ -25,7 +25,7 @@ from mmcam.image import Geometry
 from mmcam.neurons.dissection import DETECTOR, Dissection
 from mmcam.neurons.exemplars import lit
 from mmcam.neurons.fingerprint import fingerprint
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.report.page import Shown, card_of, page
@@ -78,10 +78,11 @@ def atlas(
     for unit, places in ranks.items():
         for index in dissection.exemplars[unit, places].tolist():
             wanted.setdefault(index, []).append(unit)
-    forward, place = forward_of(module), layer_at(module, dissection.layer, call)
+    forward = forward_of(module)
 
     def run(pictures: list[Image.Image]) -> tuple[list[Geometry], Tensor]:
         made = batch_of(module, pictures, preprocess)
+        place = layer_at(module, forward, made.x, dissection.layer, call)
         return made.geometries, activations(module, forward, made.x, [place])[0].float()
 
     drawn = _draw(dissection, wanted, _run(data, sorted(wanted), batch, run))

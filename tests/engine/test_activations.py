@@ -8,12 +8,12 @@ from torch import nn
 
 from mmcam import ExplainError
 from mmcam.engine import record
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 
 
 def activations(model, forward, x, layer, call=None):
     """Of one layer, by its name."""
-    return record.activations(model, forward, x, [layer_at(model, layer, call)])[0]
+    return record.activations(model, forward, x, [layer_at(model, forward, x, layer, call)])[0]
 
 
 class Twice(nn.Module):

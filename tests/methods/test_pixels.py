@@ -12,7 +12,7 @@ from mmcam import attribute
 from mmcam.engine.computation import Computation
 from mmcam.engine.pixels import input_gradients
 from mmcam.engine.run import run
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 
 
 class Net(nn.Module):
@@ -92,7 +92,8 @@ def test_evidence_of_the_pixel_pass_equals_the_engines(name):
     """Activations and gradient at the layer agree with the leaf engine's, whatever in-place ReLU follows."""
     model, x = network(name), pictures(2, 64)
     targets = [lambda out: out[:, 0], lambda out: out[:, 7]]
-    layer, computation = layer_at(model, LAYERS[name]), Computation(model, lambda p, _: model(p), x, targets)
+    computation = Computation(model, lambda p, _: model(p), x, targets)
+    layer = layer_at(model, computation.alone, x, LAYERS[name])
     leaf = run(computation, layer)
     evidence = input_gradients(computation, layer=layer)[2]
     torch.testing.assert_close(evidence.activations, leaf.activations)

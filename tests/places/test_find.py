@@ -152,18 +152,18 @@ def test_a_captioners_default_is_its_encoder():
 
 def test_trace_lists_outputs_in_order_and_leaves_no_hooks():
     model = seeded(Gap)
-    calls = trace(model, lambda: model(pictures()), (16, 16))
+    calls = trace(model, model, pictures())
     assert [call.name for call in calls][-3:] == ["features", "pool", "fc"]
     assert calls[-2].pooled
     assert calls[0].shape == (2, 8, 16, 16)
-    assert [call.name for call in spatial(calls, (16, 16))][-1] == "features"
+    assert [spot.call.name for spot in spatial(model, model, pictures())][-1] == "features"
     assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_trace_leaves_no_hooks_after_an_exception():
     model = seeded(Gap)
     with pytest.raises(RuntimeError):
-        trace(model, lambda: model(torch.zeros(1, 5, 4, 4)), (4, 4))
+        trace(model, model, torch.zeros(1, 5, 4, 4))
     assert not any(module._forward_hooks for module in model.modules())
 
 

@@ -1,0 +1,217 @@
+"""What is known of the layers of a model: from one traced forward, and from a measurement where that does not tell.
+
+Remembered for a model and the size of its input, so that all maps of all pictures share one trace and one measurement.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcam.engine.layer import Grid, Layer, Size
+from mmcam.engine.modules import find_module
+from mmcam.engine.outputs import map_tensors
+from mmcam.places.grids import channels_last, declared, plain
+from mmcam.places.path import Axes
+from mmcam.places.probe import Place, probe
+from mmcam.places.trace import Call, Run, trace
+
+_LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
+"""What models with a language side offer (see `mmcam.tasks`)."""
+
+_LAYOUTS: dict[Axes, Callable[[], Grid]] = {(0, 2, 3): plain, (0, 1, 2): channels_last}
+"""How a map of four axes is kept, by those of pictures, rows and columns."""
+
+MOST_RUNS = 16
+"""Runs of one layer in one forward whose cells are looked for: those of views and frames, not of words written."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A run of a layer whose cells have a place in the picture.
+
+    Attributes:
+        call: as it was traced.
+        map: (K,h,w).
+        layer: how the engine reads it.
+        form: how the map is kept, in words.
+        bits: of evidence in favour of the place, if it was measured.
+    """
+
+    call: Call
+    map: tuple[int, int, int]
+    layer: Layer
+    form: str
+    bits: float | None = None
+
+    @property
+    def run(self) -> Run:
+        """The layer's name and which of its runs."""
+        return self.call.key
+
+
+@dataclass
+class Survey:
+    """A model's layers on inputs of one size.
+
+    Attributes:
+        calls: of a traced forward of one picture.
+        widths: the numbers of channels of the output's tensors (N,C) and (N,C,H,W).
+        reads: the model reads words, too.
+        device: of the input.
+        places: what a measurement said of those runs that were not seen to be convolutional.
+        weights: the state of the model's weights at the measurement.
+    """
+
+    calls: list[Call]
+    widths: frozenset[int]
+    reads: bool
+    device: torch.device
+    places: dict[Run, Place] = field(default_factory=dict)
+    weights: int | None = None
+
+
+_surveys: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Survey]] = weakref.WeakKeyDictionary()
+
+
+def survey(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Survey:
+    """What is known of a model on inputs like x (N,C,H,W); `forward` takes any number of them."""
+    known, size = _surveys.setdefault(model, {}), tuple(x.shape[1:])
+    if size not in known:
+        outputs: list[Any] = []
+
+        def once(pictures: Tensor) -> None:
+            outputs.append(forward(pictures))
+
+        calls = trace(model, once, x[:1])
+        reads = any(hasattr(model, name) for name in _LANGUAGE)
+        known[size] = Survey(calls, _widths(outputs[0]), reads, x.device)
+    return known[size]
+
+
+def measure(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, known: Survey) -> None:
+    """Measure where the cells of all layers lie that need it, unless that was done.
+
+    A layer without a place is looked at once more when the model has other weights: random ones can hide it.
+    """
+    weights = sum(p._version for p in model.parameters() if not p.is_inference())
+    wanted = [c.key for c in known.calls if c.axes is None and _may_hold_cells(c) and c.run < MOST_RUNS]
+    old = weights == known.weights
+    missing = [run for run in wanted if run not in known.places or (known.places[run].grid is None and not old)]
+    if missing:
+
+        def own(name: str, tensor: Tensor, picture: Size) -> Grid | None:
+            return declared(model, name, tensor, picture)
+
+        known.places |= probe(model, forward, x[:1], missing, own)
+        known.weights = weights
+
+
+def layer_at(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: str, call: int | None = None
+) -> Layer:
+    """The layer of a dotted name, with the way its cells lie over the picture: proven, or none.
+
+    Args:
+        model: the module that holds it.
+        forward: runs the model on any number of pictures like `x`.
+        x: pictures (N,C,H,W) as they will be explained.
+        name: dotted.
+        call: which run of a layer that runs several times in one forward, from 0.
+
+    Raises:
+        ExplainError: there is no such layer.
+    """
+    known = look(model, forward, x, name, call)
+    spot = next((s for s in spots(model, known, passing=True) if s.run == (name, call or 0)), None)
+    if spot is not None:
+        return replace(spot.layer, call=call)
+    place = known.places.get((name, call or 0))
+    # One that does not run at all is the engine's to refuse.
+    return Layer(name, lambda tensor, picture: None, call, reason=place.reason if place else "")
+
+
+def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: str, call: int | None = None) -> Survey:
+    """What is known of a model once one of its layers was looked at, by a measurement if it takes one.
+
+    Args:
+        model, forward, x, name, call: as in `layer_at`.
+
+    Raises:
+        ExplainError: there is no such layer.
+    """
+    find_module(model, name)
+    known, run = survey(model, forward, x), (name, call or 0)
+    if run not in {c.key for c in known.calls}:
+        # Another forward than the remembered one, or a module that came since.
+        _surveys[model].pop(tuple(x.shape[1:]))
+        known = survey(model, forward, x)
+    if any(c.key == run and c.axes is None for c in known.calls):
+        measure(model, forward, x, known)
+    return known
+
+
+def spots(model: nn.Module, known: Survey, passing: bool = False) -> list[Spot]:
+    """All runs of which it is known where their cells lie, in the order they ended; those that hand on if `passing`."""
+    found = (_spot(model, known, call) for call in known.calls if passing or not call.passing)
+    return [spot for spot in found if spot is not None]
+
+
+def unmeasured(known: Survey) -> list[Call]:
+    """The runs that may hold cells and were not looked at yet."""
+    return [
+        call
+        for call in known.calls
+        if call.axes is None and not call.passing and _may_hold_cells(call) and call.key not in known.places
+    ]
+
+
+def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:
+    """A run whose place is known, None if it is not."""
+    if call.axes is not None:
+        layout = _LAYOUTS.get(call.axes) if len(call.shape) == 4 and call.floating else None
+        if layout is None:
+            return None
+        grid = layout()
+        (channels,) = {0, 1, 2, 3} - set(call.axes)
+        size = call.shape[channels], call.shape[call.axes[1]], call.shape[call.axes[2]]
+        return Spot(call, size, Layer(call.name, lambda tensor, picture: grid, call.run, "convolutional"), grid.form)
+    place = known.places.get(call.key)
+    if place is None or place.grid is None:
+        return None
+    _, channels, h, w = place.grid.read(torch.zeros(call.shape, device=known.device)).shape
+    if call.declared:
+
+        def own(tensor: Tensor, picture: Size) -> Grid | None:
+            return declared(model, call.name, tensor, picture)
+
+        return Spot(call, (channels, h, w), Layer(call.name, own, call.run, "declared"), place.grid.form, place.bits)
+
+    def measured(tensor: Tensor, picture: Size) -> Grid | None:
+        sides = [side for axis, side in enumerate(tensor.shape) if axis != place.batch]
+        return place.grid if tuple(sides) == place.shape else None
+
+    return Spot(call, (channels, h, w), Layer(call.name, measured, call.run, "measured"), place.grid.form, place.bits)
+
+
+def _may_hold_cells(call: Call) -> bool:
+    """More than one number a channel."""
+    return call.floating and sum(side > 1 for side in call.shape) >= 2
+
+
+def _widths(output: Any) -> frozenset[int]:
+    """The numbers of channels of an output's tensors (N,C) and (N,C,H,W)."""
+    widths: set[int] = set()
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.ndim in (2, 4):
+            widths.add(tensor.shape[1])
+        return tensor
+
+    map_tensors(output, note)
+    return frozenset(widths)
