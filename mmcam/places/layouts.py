@@ -30,7 +30,7 @@ class Layout:
     def _moved(self, t: Tensor) -> Tensor:
         """(N, places…, K)."""
         n = t.shape[self.batch] // self.each
-        split = t.unflatten(self.batch, (n, self.each) if self.outer else (self.each, n))
+        split: Tensor = torch.unflatten(t, self.batch, (n, self.each) if self.outer else (self.each, n))
         return split.movedim(self._axes(), (0, -1))
 
     def _axes(self) -> tuple[int, int]:
@@ -45,7 +45,8 @@ class Layout:
     def back(self, flat: Tensor, like: Tensor) -> Tensor:
         """(N',P,K) in the shape of an output, of which only the number of pictures may be another."""
         moved = flat.reshape(len(flat), *self._moved(like).shape[1:])
-        return moved.movedim((0, -1), self._axes()).flatten(self.batch, self.batch + 1)
+        split: Tensor = moved.movedim((0, -1), self._axes())
+        return split.flatten(self.batch, self.batch + 1)
 
 
 def layouts(shape: Sequence[int], batch: int, each: int) -> Iterator[Layout]:

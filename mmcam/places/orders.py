@@ -69,23 +69,18 @@ def others(h: int, w: int) -> Iterator[Order]:
                 yield order
 
 
-def grids(places: int, picture: Size, extra: int) -> list[Size]:
+def grids(places: int, picture: Size) -> list[Size]:
     """The grids of at most so many cells: of square patches of the picture, or of any kind that leaves few places over.
 
-    Args:
-        places: most cells.
-        picture: (H,W).
-        extra: places that may be left over where the patches are not square.
+    A model that resizes inside may have square grids or any other proportions, whatever the picture's.
     """
     height, width = picture
     found: dict[Size, None] = {}
     for h in range(2, places // 2 + 1):
         exact = h * width / height
-        for w in {int(exact), round(exact), int(exact) + 1}:
-            if w > 1 and h * w <= places:
-                found[h, w] = None
-        for w in range(max(2, -(-(places - extra) // h)), places // h + 1):
-            found[h, w] = None
+        wide = {int(exact), round(exact), int(exact) + 1, h if places - h * h <= 16 else 0}
+        wide.update(w for n in range(places - 2, places + 1) if n % h == 0 for w in (n // h,))
+        found.update({(h, w): None for w in sorted(wide) if w > 1 and h * w <= places})
     return list(found)
 
 

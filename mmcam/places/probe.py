@@ -144,7 +144,7 @@ def _bands(layers: dict[Run, _Layer]) -> int:
 
 
 def _chunks(pictures: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    """Two parts of the coarse bands' probes, three of the fine ones': other numbers of rows than the first forward's."""
+    """Two parts of the coarse probes, three of the fine ones: other numbers of rows than the first forward's."""
     size = _COARSE if len(pictures) == 2 * _COARSE else 11
     for start in range(0, len(pictures), size):
         yield pictures[start : start + size]
@@ -282,7 +282,8 @@ def _judged(reading: _Reading, layer: _Layer, picture: Size, shape: tuple[int, .
     half = len(E) // 2
     measured = Measured(E[:half], E[half:])
     if reading.layout is None:
-        assert reading.declared is not None and reading.sides is not None
+        assert reading.declared is not None
+        assert reading.sides is not None
         pro, contra = contradicted(measured, reading.sides)
         if contra >= BITS:
             return "its cells do not lie where they are declared to be"

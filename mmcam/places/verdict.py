@@ -8,7 +8,6 @@ the number of orders tried has been paid for: without that, 2×2 grids are found
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import log2
@@ -108,7 +107,7 @@ class Measured:
 
     def tolerance(self, cells: int) -> float:
         """How far from its claimed place a cell may be found."""
-        return max(0.6 / cells, 0.6 / self.bands)
+        return 0.6 / min(float(cells), float(self.bands))
 
 
 def centres(order: Order, sides: Size) -> tuple[Values, Values]:
@@ -116,19 +115,29 @@ def centres(order: Order, sides: Size) -> tuple[Values, Values]:
     return (order // sides[1] + 0.5) / sides[0], (order % sides[1] + 0.5) / sides[1]
 
 
-def hits(measured: Measured, order: Order, sides: Size) -> tuple[Values, Values]:
+def hits(measured: Measured, order: Order, sides: Size, at: Order | None = None) -> tuple[Values, Values]:
     """For each number of places before the cells: the share k of hits, and the share p by chance.
 
     By chance: any of the places found at any of the cells.
+
+    Args:
+        measured: P places.
+        order: of the cells.
+        sides: (h,w).
+        at: the places that count, all if None.
     """
     y, x, _ = measured.located(sides)
-    cy, cx = centres(order, sides)
-    up, left = measured.tolerance(sides[0]), measured.tolerance(sides[1])
+    if at is not None:
+        y, x = y[at], x[at]
     n = len(order)
-    near = (abs(sliding_window_view(y, n) - cy) <= up) & (abs(sliding_window_view(x, n) - cx) <= left)
-    rows, columns = (np.arange(cells) / cells + 0.5 / cells for cells in sides)
-    each = (abs(y[:, None] - rows) <= up).mean(1) * (abs(x[:, None] - columns) <= left).mean(1)
-    return near.mean(1), sliding_window_view(each, n).mean(1)
+    near = np.ones((len(y) - n + 1, n), bool)
+    each = np.ones(len(y))
+    for found, claimed, cells in zip((y, x), centres(order, sides), sides, strict=True):
+        off = measured.tolerance(cells)
+        near &= abs(sliding_window_view(found, n) - claimed) <= off
+        each *= (abs(found[:, None] - (np.arange(cells) + 0.5) / cells) <= off).mean(1)
+    chance = np.cumsum(np.concatenate([[0.0], each]))
+    return near.mean(1), (chance[n:] - chance[:-n]) / n
 
 
 def evidence(k: Values, p: Values, n: int) -> Values:
@@ -171,10 +180,10 @@ class _Search:
         self.tried = 0
         self.claims: list[Claim] = []
 
-    def _grids(self, extra: int) -> list[Size]:
+    def _grids(self) -> list[Size]:
         if self.sides is not None:
             return [self.sides]
-        return grids(self.measured.places, self.picture, extra)
+        return grids(self.measured.places, self.picture)
 
     def _try(self, order: Order, sides: Size, kind: str) -> None:
         """An order at each number of places before it: the best two are kept."""
@@ -182,37 +191,43 @@ class _Search:
         bits = evidence(k, p, len(order))
         self.tried += len(bits)
         for skip in np.argsort(bits)[-2:]:
-            at = np.empty(len(order), np.intp)
-            at[order] = skip + np.arange(len(order))
-            self.claims.append(Claim(sides, at, kind, float(bits[skip]), float(k[skip])))
+            if bits[skip] > 0:
+                at = np.empty(len(order), np.intp)
+                at[order] = skip + np.arange(len(order))
+                self.claims.append(Claim(sides, at, kind, float(bits[skip]), float(k[skip])))
 
     def row_by_row(self) -> None:
         """All grids, all numbers of places before them; and the surest places, whatever stands between them."""
         places = self.measured.places
-        for h, w in self._grids(FEW):
-            if places - h * w > max(128, 1024 - h * w):
+        for h, w in self._grids():
+            over = places - h * w
+            if over > 128 and places > 1024:
                 continue
             self._try(row_by_row(h, w), (h, w), "rows")
-            if self.sides is None and 0 < places - h * w <= max(FEW, h + w):
+            if 0 < over <= max(FEW, h + w):
                 self._with_gaps((h, w))
 
     def _with_gaps(self, sides: Size) -> None:
         n = sides[0] * sides[1]
-        y, x, sure = self.measured.located(sides)
+        sure = self.measured.located(sides)[2]
         at = np.sort(np.argsort(-sure, kind="stable")[:n])
         if at[-1] - at[0] == n - 1:
             return
-        chosen = Measured(*(E[:, at] for E in self.measured.energy))
-        k, p = hits(chosen, row_by_row(*sides), sides)
+        k, p = hits(self.measured, row_by_row(*sides), sides, at)
         self.tried += 1
         self.claims.append(Claim(sides, at, "gaps", float(evidence(k, p, n)[0]), float(k[0])))
 
     def in_another_order(self) -> None:
         """Mirrored, windowed and nested orders of the grids that leave few places over."""
-        for h, w in self._grids(0):
-            if self.measured.places - h * w <= FEW:
+        for h, w in self._grids():
+            if self.measured.places - h * w <= FEW and self._plain_to_see((h, w)):
                 for order in others(h, w):
                     self._try(order, (h, w), "order")
+
+    def _plain_to_see(self, sides: Size) -> bool:
+        """Enough places answer to one place, as any order but row by row has to show."""
+        sure = self.measured.located(sides)[2]
+        return bool((sure >= _CONFIDENT).sum() >= 0.8 * sides[0] * sides[1])
 
     def best(self) -> Claim | None:
         """The claim with the most evidence."""
@@ -228,8 +243,7 @@ class _Search:
             return "two orders of its places fit alike"
         if best.kind == "order" and max(best.sides) > 4 * self.measured.bands:
             return "its order is finer than what was measured"
-        y, x, sure = self.measured.located(best.sides)
-        left = np.delete(sure, best.at)
+        left = np.delete(self.measured.located(best.sides)[2], best.at)
         if len(left) and np.median(left) >= _AT_REST:
             return "more of its places answer to the picture than a grid holds"
         return _cropped(self.measured, best)
@@ -265,8 +279,8 @@ def _cropped(measured: Measured, claim: Claim) -> str:
         claimed = centres(row_by_row(*claim.sides), claim.sides)[axis]
         good = np.isfinite(found) & (sure >= _CONFIDENT)
         if good.sum() >= 8 and claimed[good].std() > 0:
-            slope = np.polyfit(claimed[good], found[good], 1)[0]
-            if (1 / max(slope, 1e-9) - 1) * cells / 2 > 0.75:
+            slope = float(np.polyfit(claimed[good], found[good], 1)[0])
+            if (1 - slope) * cells / 2 > 0.75:
                 return "the model sees only the middle of the picture"
     return ""
 
@@ -275,9 +289,9 @@ def permutation(measured: Measured, picture: Size, sides: Size | None) -> Verdic
     """Places in any order at all, one for each cell of a grid whose cells are no finer than the bands."""
     from scipy.optimize import linear_sum_assignment
 
-    sizes = [sides] if sides is not None else _near_square(measured.places, picture)
-    for h, w in sizes:
-        if max(h, w) > measured.bands or min(h, w) < 3:
+    sizes = [sides] if sides is not None else grids(measured.places, picture)
+    for h, w in sorted(sizes, key=lambda sides: -sides[0] * sides[1]):
+        if max(h, w) > measured.bands or min(h, w) < 3 or measured.places - h * w > max(FEW, h):
             continue
         y, x, sure = measured.located((h, w))
         known = np.flatnonzero(np.isfinite(y) & np.isfinite(x) & (sure >= _CONFIDENT))
@@ -285,24 +299,17 @@ def permutation(measured: Measured, picture: Size, sides: Size | None) -> Verdic
             continue
         cy, cx = centres(row_by_row(h, w), (h, w))
         away = ((y[known][None] - cy[:, None]) * h) ** 2 + ((x[known][None] - cx[:, None]) * w) ** 2
-        nearest = away.argmin(0)
-        if len(set(nearest)) < 0.9 * h * w:
+        if len(set(away.argmin(0))) < 0.9 * h * w:
             continue
         _, chosen = linear_sum_assignment(away)
-        at = known[chosen]
         share = float((away[np.arange(h * w), chosen] <= 1).mean())
         if share < 0.97:
             continue
-        bits = h * w * log2(h * w) * share - h * w * 1.45  # against all h·w! orders
-        claim = Claim((h, w), at, "order", bits, share)
-        return Verdict(None, crop, 0.0) if (crop := _cropped(measured, claim)) else Verdict(claim, "", bits)
+        bits = h * w * (share * log2(h * w) - 1.45)  # one of the h·w! orders
+        claim = Claim((h, w), known[chosen], "order", bits, share)
+        crop = _cropped(measured, claim)
+        return Verdict(None, crop, 0.0) if crop else Verdict(claim, "", bits)
     return None
-
-
-def _near_square(places: int, picture: Size) -> Iterator[Size]:
-    """Grids of square patches that leave few places over, the largest first."""
-    few = [(h, w) for h, w in grids(places, picture, 0) if places - h * w <= max(FEW, h)]
-    yield from sorted(few, key=lambda sides: -sides[0] * sides[1])
 
 
 def contradicted(measured: Measured, sides: Size) -> tuple[float, float]:
