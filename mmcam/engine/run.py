@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
@@ -61,22 +62,82 @@ def run(computation: Computation, layer: Layer, *, zero: bool = False, rows: int
     tap = Tap(layer, picture_of(c.x), texts=c.texts)
     rows = min(rows, getattr(c.model, "most_rows", rows))  # a model whose rows are heavy says so
     copies = max(1, min(len(c.targets), rows // (c.texts * len(c.x))))
-    with as_found(c.model), tap.on(c.model):
-        added = c.texts * copies > 1
-        output = _expanded(c, tap, copies) if added else tap.forward(lambda: c.forward(c.x.clone(), c.rows()), 1)
-        refused = added and output is None
-        if refused:
-            tap.texts = 1  # rows from the beginning: the encoder sees each picture once for each of its texts
-            output = tap.forward(lambda: c.forward(c.rows().per_text(c.x), c.rows()), 1)
+    with as_found(c.model):
+        # What the first row gives alone, the first time it is not.
+        alone = c.alone(c.x[:1].clone()) if _untested(c, layer, copies) else None
+        with tap.on(c.model):
+            output = _together(c, tap, copies, alone)
+            apart = output is None
+            output, leaves = _apart(c, tap, alone) if apart else (output, [tap.leaf])
         with torch.enable_grad():
-            scores = _scores(c, output, tap.copies)
+            scores = _scores(c, output, 1 if apart else copies)
             if not all(score.requires_grad for score in scores):
                 raise independent(layer.name, c.model)
-            leaf = tap.leaf
-            gradients = _batched(torch.stack(scores), leaf, c.texts) if refused else _chunked(scores, leaf, copies)
+            if apart:
+                gradients = _batched(torch.stack(scores), leaves, c.texts)
+            else:
+                gradients = _chunked(scores, leaves[0], copies)
         if gradients is None or not (zero or gradients.any()):
             raise independent(layer.name, c.model)
-    return Evidence(tap.leaf.detach()[: len(c.x)], gradients, torch.stack(scores).detach())
+    activations = leaves[0] if len(leaves) == 1 else torch.cat(leaves)
+    return Evidence(activations.detach()[: len(c.x)], gradients, torch.stack(scores).detach())
+
+
+def _untested(c: Computation, layer: Layer, copies: int) -> bool:
+    """Whether there are several rows, and it is not known yet whether they are independent."""
+    return c.texts * copies * len(c.x) > 1 and independence.known(c.model, (layer.name, layer.call)) is None
+
+
+def _together(c: Computation, tap: Tap, copies: int, alone: Any) -> Any | None:
+    """The output of one pass for all pictures, texts and targets.
+
+    None where it cannot be used: the model does not take more rows behind the layer than before it, or its rows are not
+    independent.
+    """
+    where, rows = (tap.layer.name, tap.layer.call), c.rows(copies)
+    if independence.known(c.model, where) is False and len(rows) > 1:
+        return None
+    added = c.texts * copies > 1
+    output = _expanded(c, tap, copies) if added else tap.forward(lambda: c.forward(c.x.clone(), rows), 1)
+    if output is None:
+        return None
+    _check_leaf(tap, len(c.x) * copies)
+    if alone is None:
+        return output
+    own = independence.has_own_gradient(output, len(rows), tap.leaf)
+    proven = own and independence.has_rows(output, len(rows)) and independence.as_alone(alone, output, len(rows))
+    return output if independence.note(c.model, where, proven) else None
+
+
+def _apart(c: Computation, tap: Tap, alone: Any) -> tuple[Any, list[Tensor]]:
+    """The output with rows from the beginning, and the leaves: the encoder sees each picture once for each text.
+
+    All rows in one pass if they are independent, else each in a pass of its own.
+    """
+    tap.texts, rows = 1, c.rows()
+    where = (tap.layer.name, tap.layer.call)
+    if independence.known(c.model, where) is not False:
+        output = tap.forward(lambda: c.forward(rows.per_text(c.x), rows), 1)
+        _check_leaf(tap, len(rows))
+        if len(rows) == 1 or alone is None:
+            return output, [tap.leaf]
+        own = independence.has_own_gradient(output, len(rows), tap.leaf)
+        proven = own and independence.has_rows(output, len(rows)) and independence.as_alone(alone, output, len(rows))
+        if independence.note(c.model, where, proven):
+            return output, [tap.leaf]
+    output, leaves = independence.each_row(c, c.x, tap, lambda one: tap.forward(one, 1))
+    _check_leaf(tap, 1)
+    return output, leaves
+
+
+def _check_leaf(tap: Tap, rows: int) -> None:
+    """Raise ExplainError if the layer does not hold one map a picture."""
+    if len(tap.leaf) != rows:
+        raise ExplainError(
+            f"Layer {tap.layer.name!r} holds {len(tap.leaf)} maps where there are {rows} pictures, those of several "
+            "views, frames or tiles of each; explain one of them at a time, by a model that takes one, or name a layer "
+            "that holds one map a picture."
+        )
 
 
 def _scores(c: Computation, output: Any, copies: int) -> list[Tensor]:
@@ -121,21 +182,34 @@ def _chunked(scores: Sequence[Tensor], leaf: Tensor, copies: int) -> Tensor:
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
-def _batched(scores: Tensor, leaf: Tensor, texts: int) -> Tensor | None:
-    """All targets' gradients through one un-expanded graph, vectorised where every operation allows it.
+def _batched(scores: Tensor, leaves: Sequence[Tensor], texts: int) -> Tensor | None:
+    """All targets' gradients through un-expanded graphs, vectorised where every operation allows it.
 
-    The leaf holds the rows of as many equal batches of pictures as there are texts; their gradients add up.
+    The leaves hold the rows of as many equal batches of pictures as there are texts; their gradients add up.
     """
     one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
         -1, -1, scores.shape[1]
     )
+    each: list[Tensor | None]
     try:
-        (gradients,) = torch.autograd.grad(
-            scores, leaf, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True
+        found = torch.autograd.grad(
+            scores, leaves, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True
         )
+        each = list(found)
     except RuntimeError:  # an operation without a batching rule: one backward a target is exact too
-        rows = [torch.autograd.grad(s.sum(), leaf, retain_graph=True, allow_unused=True)[0] for s in scores]
-        if all(row is None for row in rows):
-            return None
-        gradients = torch.stack([torch.zeros_like(leaf) if row is None else row for row in rows])
-    return None if gradients is None else torch.unflatten(gradients, 1, (texts, -1)).sum(1)
+        rows = [torch.autograd.grad(s.sum(), leaves, retain_graph=True, allow_unused=True) for s in scores]
+        each = [_stacked(of_leaf, leaf) for of_leaf, leaf in zip(zip(*rows, strict=True), leaves, strict=True)]
+    if all(gradient is None for gradient in each):
+        return None
+    filled = [
+        leaf.new_zeros(len(scores), *leaf.shape) if gradient is None else gradient
+        for gradient, leaf in zip(each, leaves, strict=True)
+    ]
+    return torch.unflatten(torch.cat(filled, 1), 1, (texts, -1)).sum(1)
+
+
+def _stacked(gradients: Sequence[Tensor | None], leaf: Tensor) -> Tensor | None:
+    """Of several targets, those without one have a gradient of zero; None if none has one."""
+    if all(gradient is None for gradient in gradients):
+        return None
+    return torch.stack([torch.zeros_like(leaf) if gradient is None else gradient for gradient in gradients])

@@ -129,8 +129,8 @@ def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _
     # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
     if any(spot.layer.cells != "convolutional" for spot in candidates) or candidates[-1].call.several:
         return _Default(_last_block_with_a_say(model, forward, x, candidates))
-    behind = () if known.reads else every[every.index(candidates[-1]) + 1 :]
-    return _Default(candidates[-1].call.name, tuple(spot.call.name for spot in behind))
+    name, names = candidates[-1].call.name, [spot.call.name for spot in every]
+    return _Default(name, () if known.reads else tuple(names[names.index(name) + 1 :]))
 
 
 def _later(known: Survey, maps: list[Spot]) -> bool:

@@ -1,0 +1,149 @@
+"""Are the rows of a batch independent? Only then are several maps made in one pass.
+
+A model that looks across its batch (a mean over the rows, a batch norm that always uses its batch) gives every picture
+a map that hangs on its neighbours, and every target one that hangs on its copies. Equal scores alone do not show it:
+rows that are copies have a mean that is their own. So a row has to come out as it does alone, and to have no gradient
+at any other row. Both are looked at once, when a model first gets more than one row at a layer, and remembered.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcam.engine.computation import Computation
+from mmcam.engine.outputs import map_tensors
+from mmcam.engine.rows import Rows
+from mmcam.engine.tap import Tap
+from mmcam.errors import ExplainError
+
+Where = tuple[str, int | None]
+"""A layer and its call, or what else the rows are those of."""
+
+_known: weakref.WeakKeyDictionary[nn.Module, dict[Where, bool]] = weakref.WeakKeyDictionary()
+
+_CLOSE = {torch.float64: 1e-6, torch.float32: 1e-3}
+"""How far apart a row alone and among others may be, relative to its largest value; what is coupled more weakly is seen
+by its gradient. Half precision: 0.05."""
+
+
+def known(model: nn.Module, where: Where) -> bool | None:
+    """Whether rows are independent there; None: not looked at yet."""
+    return _known.get(model, {}).get(where)
+
+
+def note(model: nn.Module, where: Where, independent: bool) -> bool:
+    """Remember what was found, and give it back."""
+    _known.setdefault(model, {})[where] = independent
+    return independent
+
+
+def as_alone(alone: Any, among: Any, rows: int) -> bool:
+    """Whether the first row of an output is what it was in a pass of its own, as far as the two can be compared."""
+    return all(
+        _close(one[0], many[0])
+        for one, many in zip(_tensors(alone, 1), _tensors(among, rows), strict=False)
+        if one.shape[1:] == many.shape[1:]
+    )
+
+
+def has_own_gradient(output: Any, rows: int, leaf: Tensor) -> bool:
+    """Whether the first of an output's rows has no gradient at any row of a leaf but the first."""
+    tensors = [tensor for tensor in _tensors(output, rows) if tensor.requires_grad]
+    if not tensors:
+        return True
+    with torch.enable_grad():
+        # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
+        first = torch.stack([(row := t[0]).flatten().mul(_direction(row)).sum().float() for t in tensors]).sum()
+        (gradient,) = torch.autograd.grad(first, leaf, retain_graph=True, allow_unused=True)
+    return gradient is None or not gradient[1:].nan_to_num().any()
+
+
+def has_rows(output: Any, rows: int) -> bool:
+    """Whether an output holds a tensor with so many rows."""
+    return bool(_tensors(output, rows))
+
+
+def each_row(
+    c: Computation, x: Tensor, tap: Tap | None = None, forward: Callable[[Callable[[], Any]], Any] | None = None
+) -> tuple[Any, list[Tensor]]:
+    """Every row in a pass of its own: the outputs joined in the order of `c.rows()`, and the layer's leaves.
+
+    Args:
+        c: the computation.
+        x: its pictures, perhaps recorded.
+        tap: on the layer, if leaves are wanted.
+        forward: runs a pass; default as it is.
+
+    Raises:
+        ExplainError: the outputs of single rows cannot be joined.
+    """
+    outputs, leaves = [], []
+    for row in range(c.texts * len(x)):
+        picture = row % len(x)
+        rows = Rows(1, only=row // len(x) * c.pictures + picture % c.pictures)
+
+        def one(picture: int = picture, rows: Rows = rows) -> Any:
+            return c.forward(x[picture : picture + 1].clone(), rows)
+
+        if tap is not None and forward is None:
+            tap.reset(1)
+        outputs.append(one() if forward is None else forward(one))
+        if tap is not None:
+            tap.check()
+            leaves.append(tap.leaf)
+    return joined(outputs), leaves
+
+
+def joined(outputs: Sequence[Any]) -> Any:
+    """Outputs of one row each, of one structure, as that of all rows.
+
+    Raises:
+        ExplainError: they differ in more than their values.
+    """
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        if first.ndim == 0 or len({out.shape[1:] for out in outputs}) > 1:
+            raise ExplainError(
+                "The pictures of this model influence each other, and its outputs for single ones have different "
+                "shapes; pass one picture and one target at a time."
+            )
+        return torch.cat(list(outputs))
+    if isinstance(first, tuple):
+        parts = [joined(part) for part in zip(*outputs, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    if isinstance(first, list):
+        per_picture = len(first) == 1 and not isinstance(first[0], Tensor)
+        return (
+            [one for out in outputs for one in out] if per_picture else [joined(p) for p in zip(*outputs, strict=True)]
+        )
+    if hasattr(first, "items"):
+        return type(first)(**{key: joined([out[key] for out in outputs]) for key in first})
+    return first
+
+
+def _tensors(output: Any, rows: int) -> list[Tensor]:
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point() and tensor.ndim and len(tensor) == rows:
+            found.append(tensor)
+        return tensor
+
+    map_tensors(output, keep)
+    return found
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    one, other = one.detach(), other.detach()
+    most = one[one.isfinite()].abs().amax() if one.isfinite().any() else one.new_zeros(())
+    apart = (one - other).abs().nan_to_num(0, 0, 0)  # infinities at the same place are alike
+    return bool((apart <= _CLOSE.get(one.dtype, 0.05) * most + 1e-12).all())
+
+
+def _direction(row: Tensor) -> Tensor:
+    return torch.linspace(-1, 1, row.numel(), device=row.device).cos().to(row.dtype)
