@@ -42,6 +42,34 @@ def note(model: nn.Module, where: Where, independent: bool) -> bool:
     return independent
 
 
+def look(model: nn.Module, where: Where, alone: Any, output: Any, rows: int, leaf: Tensor) -> bool:
+    """Whether the rows of an output are independent; remembered.
+
+    Args:
+        model, where: whose rows they are.
+        alone: the output of the first row in a pass of its own.
+        output: of all rows.
+        rows: their number.
+        leaf: what the output was recorded from, a row for each.
+    """
+    own = has_own_gradient(output, rows, leaf)
+    return note(model, where, own and bool(_tensors(output, rows)) and as_alone(alone, output, rows))
+
+
+def of_pictures(c: Computation) -> bool:
+    """Whether the pictures of a batch are independent from the pixels on; looked at once a model, with two of them."""
+    where = ("pixels", None)
+    found = known(c.model, where)
+    if found is not None:
+        return found
+    two = c.x[:2] if len(c.x) > 1 else c.x.repeat(2, 1, 1, 1)
+    with torch.enable_grad():
+        leaf = two.detach().clone().requires_grad_()
+        output = c.alone(leaf.clone())  # a copy: the model may work in place on its input
+    with torch.no_grad():
+        return look(c.model, where, c.alone(two[:1].clone()), output, 2, leaf)
+
+
 def as_alone(alone: Any, among: Any, rows: int) -> bool:
     """Whether the first row of an output is what it was in a pass of its own, as far as the two can be compared."""
     return all(
@@ -61,11 +89,6 @@ def has_own_gradient(output: Any, rows: int, leaf: Tensor) -> bool:
         first = torch.stack([(row := t[0]).flatten().mul(_direction(row)).sum().float() for t in tensors]).sum()
         (gradient,) = torch.autograd.grad(first, leaf, retain_graph=True, allow_unused=True)
     return gradient is None or not gradient[1:].nan_to_num().any()
-
-
-def has_rows(output: Any, rows: int) -> bool:
-    """Whether an output holds a tensor with so many rows."""
-    return bool(_tensors(output, rows))
 
 
 def each_row(
@@ -96,7 +119,8 @@ def each_row(
         if tap is not None:
             tap.check()
             leaves.append(tap.leaf)
-    return joined(outputs), leaves
+    with torch.enable_grad():  # recorded if the outputs are
+        return joined(outputs), leaves
 
 
 def joined(outputs: Sequence[Any]) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
@@ -42,51 +44,63 @@ def input_gradients(
     check_recordable(c.model)
     tap = Tap(layer, picture_of(c.x), detach=False) if layer else None
     around = switch or (lambda on: contextlib.nullcontext())
-    with as_found(c.model), tap.on(c.model) if tap else contextlib.nullcontext():
-        pixels = c.x.detach().clone().requires_grad_()
-        scores = _scores(c, pixels, tap)
-        at_layer, at_pixels = [], []
-        for i, score in enumerate(scores):
-            if tap:
-                with around(False):
-                    at_layer.append(_gradient_at_layer(c, score, tap))
-            with around(True):
-                more = i + 1 < len(scores)
-                one = torch.ones_like(score)
-                (gradient,) = torch.autograd.grad(score, pixels, one, retain_graph=more, allow_unused=True)
-            if gradient is None:
-                raise _independent_of_pixels()
-            at_pixels.append(gradient)
+    with as_found(c.model):
+        together = len(c.rows()) == 1 or independence.of_pictures(c)
+        with tap.on(c.model) if tap else contextlib.nullcontext():
+            pixels = c.x.detach().clone().requires_grad_()
+            output, leaves = _recorded(c, pixels, tap, together)
+            scores = _scores(c, output)
+            at_layer, at_pixels = [], []
+            for i, score in enumerate(scores):
+                if tap:
+                    with around(False):
+                        at_layer.append(_gradient_at_layer(c, score, tap, leaves))
+                with around(True):
+                    more = i + 1 < len(scores)
+                    one = torch.ones_like(score)
+                    (gradient,) = torch.autograd.grad(score, pixels, one, retain_graph=more, allow_unused=True)
+                if gradient is None:
+                    raise _independent_of_pixels()
+                at_pixels.append(gradient)
     values = torch.stack(scores).detach()
-    evidence = Evidence(tap.leaf.detach()[: len(c.x)], torch.stack(at_layer), values) if tap else None
+    evidence = Evidence(torch.cat(leaves).detach()[: len(c.x)], torch.stack(at_layer), values) if tap else None
     if tap and evidence and not evidence.gradients.any():
         raise independent(tap.layer.name, c.model)
     return torch.stack(at_pixels), values, evidence
 
 
-def _scores(c: Computation, pixels: Tensor, tap: Tap | None) -> list[Tensor]:
-    """Each target's scores (versions·N,), recorded from the pixels on."""
+def _recorded(c: Computation, pixels: Tensor, tap: Tap | None, together: bool) -> tuple[Any, list[Tensor]]:
+    """The output recorded from the pixels on, and the layer's activations: of one pass, or of one for each row."""
     with torch.enable_grad():
+        if not together:
+            return independence.each_row(c, pixels, tap)
         if tap:
             tap.reset(1)
         # always a copy: the model may work in place on its input
         output = c.forward(c.rows().per_text(pixels), c.rows())
+        if tap:
+            tap.check()
+        return output, [tap.leaf] if tap else []
+
+
+def _scores(c: Computation, output: Any) -> list[Tensor]:
+    """Each target's scores (versions·N,), recorded."""
+    with torch.enable_grad():
         blocks = c.rows().blocks(output)
         scores = [torch.cat([score_of(target, block, c.pictures) for block in blocks]) for target in c.targets]
-    if tap:
-        tap.check()
     if not all(score.requires_grad for score in scores):
         raise _independent_of_pixels()
     return scores
 
 
-def _gradient_at_layer(c: Computation, score: Tensor, tap: Tap) -> Tensor:
+def _gradient_at_layer(c: Computation, score: Tensor, tap: Tap, leaves: list[Tensor]) -> Tensor:
     """One target's gradient (versions·N, K, h, w); the rows of several texts of a picture add up."""
     one = torch.ones_like(score)
-    (gradient,) = torch.autograd.grad(score, tap.leaf, one, retain_graph=True, allow_unused=True)
-    if gradient is None:
+    found = torch.autograd.grad(score, leaves, one, retain_graph=True, allow_unused=True)
+    if all(gradient is None for gradient in found):
         raise independent(tap.layer.name, c.model)
-    return torch.unflatten(gradient, 0, (c.texts, len(c.x))).sum(0)
+    each = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+    return torch.unflatten(torch.cat(each), 0, (c.texts, len(c.x))).sum(0)
 
 
 def _independent_of_pixels() -> IndependentError:

@@ -104,9 +104,7 @@ def _together(c: Computation, tap: Tap, copies: int, alone: Any) -> Any | None:
     _check_leaf(tap, len(c.x) * copies)
     if alone is None:
         return output
-    own = independence.has_own_gradient(output, len(rows), tap.leaf)
-    proven = own and independence.has_rows(output, len(rows)) and independence.as_alone(alone, output, len(rows))
-    return output if independence.note(c.model, where, proven) else None
+    return output if independence.look(c.model, where, alone, output, len(rows), tap.leaf) else None
 
 
 def _apart(c: Computation, tap: Tap, alone: Any) -> tuple[Any, list[Tensor]]:
@@ -121,9 +119,7 @@ def _apart(c: Computation, tap: Tap, alone: Any) -> tuple[Any, list[Tensor]]:
         _check_leaf(tap, len(rows))
         if len(rows) == 1 or alone is None:
             return output, [tap.leaf]
-        own = independence.has_own_gradient(output, len(rows), tap.leaf)
-        proven = own and independence.has_rows(output, len(rows)) and independence.as_alone(alone, output, len(rows))
-        if independence.note(c.model, where, proven):
+        if independence.look(c.model, where, alone, output, len(rows), tap.leaf):
             return output, [tap.leaf]
     output, leaves = independence.each_row(c, c.x, tap, lambda one: tap.forward(one, 1))
     _check_leaf(tap, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
+from mmcam.engine.computation import Computation
+from mmcam.engine.layer import Grid
 from mmcam.engine.modules import find_module
 from mmcam.engine.outputs import Target, picture_of, replace_tensor, rows_of, score_of
 from mmcam.engine.rows import Rows
@@ -40,23 +44,36 @@ def chunks(total: int, question: Question, rows: int, what: str) -> Iterator[ran
 
 @torch.no_grad()
 def picture_scores(question: Question, pictures: Tensor) -> Tensor:
-    """The scores (T, M, N) of M versions (M, N, C, H, W) of the question's pictures, in one forward."""
+    """The scores (T, M, N) of M versions (M, N, C, H, W) of the question's pictures; one forward if rows allow it."""
     versions = replace(question, x=pictures.flatten(0, 1), versions=len(pictures))
     with as_found(question.model):
-        rows = versions.rows()
-        return _scores(versions.targets, rows, versions.forward(rows.per_text(versions.x), rows))
+        return _scores(versions.targets, versions.rows(), _output_of(versions))
+
+
+def _output_of(c: Computation) -> Any:
+    """The output for all rows: of one pass if they are independent, else each of a pass of its own."""
+    rows = c.rows()
+    if len(rows) > 1 and not independence.of_pictures(c):
+        return independence.each_row(c, c.x)[0]
+    return c.forward(rows.per_text(c.x), rows)
 
 
 @torch.no_grad()
 def activations_of(question: Question) -> tuple[Tensor, Tensor]:
-    """The activations A (N, K, h, w) at the question's layer and the scores (T, N), from one forward."""
+    """The activations A (N, K, h, w) at the question's layer and the scores (T, N); one forward if rows allow it."""
     q, rows = question, Rows(len(question.x), question.texts)
     tap = Tap(q.layer, picture_of(q.x), detach=False)
-    with as_found(q.model), tap.on(q.model):
-        tap.reset(1)
-        output = q.forward(rows.per_text(q.x), rows)
-        tap.check()
-        return tap.leaf[: len(q.x)], _scores(q.targets, rows, output)[:, 0]
+    with as_found(q.model):
+        together = len(rows) == 1 or independence.of_pictures(q)
+        with tap.on(q.model):
+            if together:
+                tap.reset(1)
+                output = q.forward(rows.per_text(q.x), rows)
+                tap.check()
+                leaves = [tap.leaf]
+            else:
+                output, leaves = independence.each_row(q, q.x, tap)
+        return torch.cat(leaves)[: len(q.x)], _scores(q.targets, rows, output)[:, 0]
 
 
 @torch.no_grad()
@@ -68,9 +85,55 @@ def activation_scores(question: Question, change: Change, versions: int) -> Tens
         change: makes the versions.
         versions: M.
     """
-    q, n, layer = question, len(question.x), question.layer
-    rows = Rows(n, q.texts, versions)
-    calls = 0
+    q, rows = question, Rows(len(question.x), question.texts, versions)
+    with as_found(q.model):
+        if len(rows) == 1 or independence.of_pictures(q):
+            output = _put_in_together(q, change, rows)
+        else:
+            output = independence.joined(list(_put_in_apart(q, change, rows)))
+        return _scores(q.targets, rows, output)
+
+
+def _put_in_together(q: Question, change: Change, rows: Rows) -> Any:
+    """The output with all versions of the activations put in behind one run of the layer."""
+    n = rows.pictures
+
+    def versions_of(tensor: Tensor, grid: Grid) -> Tensor:
+        if len(tensor) == n:
+            return rows.per_text(change(grid.read(tensor)).flatten(0, 1))
+        # rows from the beginning: each text of a picture has activations of its own
+        each = torch.unflatten(grid.read(tensor), 0, (rows.texts, rows.repeats, n))[:, 0]
+        return torch.cat([change(activations).flatten(0, 1) for activations in each])
+
+    with _put_in(q, versions_of):
+        try:
+            output = q.forward(q.x.clone(), rows)
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            output = None
+    if rows_of(output) == len(rows):
+        return output
+    with _put_in(q, versions_of):  # this model wants as many rows before the layer as behind it
+        return q.forward(rows.per_text(torch.cat([q.x] * rows.repeats)), rows)
+
+
+def _put_in_apart(q: Question, change: Change, rows: Rows) -> Iterator[Any]:
+    """The outputs of the rows one after the other, each in a pass of its own."""
+    tap = Tap(q.layer, picture_of(q.x), detach=False)
+    with tap.on(q.model):
+        _, leaves = independence.each_row(q, q.x, tap)
+    each = torch.unflatten(torch.cat(leaves), 0, (rows.texts, rows.pictures))
+    new = torch.cat([change(activations).flatten(0, 1) for activations in each])
+    for row in range(len(rows)):
+        text, n = row // (rows.repeats * rows.pictures), row % rows.pictures
+        own = new[row : row + 1]
+        with _put_in(q, lambda tensor, grid, own=own: own):  # type: ignore[misc]
+            yield q.forward(q.x[n : n + 1].clone(), Rows(1, only=text * rows.pictures + n))
+
+
+@contextlib.contextmanager
+def _put_in(q: Question, made: Callable[[Tensor, Grid], Tensor]) -> Iterator[None]:
+    """Put other activations where the layer's stood, made of its output and the way it is read."""
+    layer, calls = q.layer, 0
 
     def put_in(module: nn.Module, inputs: Any, output: Any) -> Any:
         nonlocal calls
@@ -78,26 +141,13 @@ def activation_scores(question: Question, change: Change, versions: int) -> Tens
         if calls - 1 != (layer.call or 0):
             return None
         tensor, grid = read_grid(layer, output, picture_of(q.x))
-        if len(tensor) == n:
-            new = rows.per_text(change(grid.read(tensor)).flatten(0, 1))
-        else:  # rows from the beginning: each text of a picture has activations of its own
-            each = torch.unflatten(grid.read(tensor), 0, (q.texts, versions, n))[:, 0]
-            new = torch.cat([change(activations).flatten(0, 1) for activations in each])
-        return replace_tensor(output, grid.write(tensor, new))
+        return replace_tensor(output, grid.write(tensor, made(tensor, grid)))
 
-    with as_found(q.model):
-        handle = find_module(q.model, layer.name).register_forward_hook(put_in)
-        try:
-            try:
-                output = q.forward(q.x.clone(), rows)
-            except (RuntimeError, ValueError, IndexError, AssertionError):
-                output = None
-            if rows_of(output) != len(rows):
-                calls = 0  # this model wants as many rows before the layer as behind it
-                output = q.forward(rows.per_text(torch.cat([q.x] * versions)), rows)
-            return _scores(q.targets, rows, output)
-        finally:
-            handle.remove()
+    handle = find_module(q.model, layer.name).register_forward_hook(put_in)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _scores(targets: Sequence[Target], rows: Rows, output: object) -> Tensor:
