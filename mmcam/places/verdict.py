@@ -28,6 +28,9 @@ MARGIN = 8.0
 FEW = 16
 """Places that may be left over beside cells in an uncommon order, or of patches that are not square."""
 
+_SHIFTS = (0.0, -0.4, 0.4)
+"""Cells: a chain of strided, padded convolutions puts its cells up to half of one towards a corner."""
+
 _CONFIDENT = 0.3
 _AT_REST = 0.6
 """Median confidence from which places that no cell was found for are places after all."""
@@ -45,6 +48,7 @@ class Claim:
         kind: "rows" (row by row, one after the other), "gaps" (row by row with others between), "order" (any other).
         bits: of evidence, before the orders tried are paid for.
         share: of the cells within .6 of a cell of where they are claimed.
+        shift: cells by which all of them lie further down and to the right, as those of strided convolutions do.
     """
 
     sides: Size
@@ -52,6 +56,7 @@ class Claim:
     kind: str
     bits: float
     share: float
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,9 @@ def centres(order: Order, sides: Size) -> tuple[Values, Values]:
     return (order // sides[1] + 0.5) / sides[0], (order % sides[1] + 0.5) / sides[1]
 
 
-def hits(measured: Measured, order: Order, sides: Size, at: Order | None = None) -> tuple[Values, Values]:
+def hits(
+    measured: Measured, order: Order, sides: Size, at: Order | None = None, shift: float = 0.0
+) -> tuple[Values, Values]:
     """For each number of places before the cells: the share k of hits, and the share p by chance.
 
     By chance: any of the places found at any of the cells.
@@ -125,6 +132,7 @@ def hits(measured: Measured, order: Order, sides: Size, at: Order | None = None)
         order: of the cells.
         sides: (h,w).
         at: the places that count, all if None.
+        shift: see `Claim`.
     """
     y, x, _ = measured.located(sides)
     if at is not None:
@@ -134,8 +142,8 @@ def hits(measured: Measured, order: Order, sides: Size, at: Order | None = None)
     each = np.ones(len(y))
     for found, claimed, cells in zip((y, x), centres(order, sides), sides, strict=True):
         off = measured.tolerance(cells)
-        near &= abs(sliding_window_view(found, n) - claimed) <= off
-        each *= (abs(found[:, None] - (np.arange(cells) + 0.5) / cells) <= off).mean(1)
+        near &= abs(sliding_window_view(found, n) - (claimed + shift / cells)) <= off
+        each *= (abs(found[:, None] - (np.arange(cells) + 0.5 + shift) / cells) <= off).mean(1)
     chance = np.cumsum(np.concatenate([[0.0], each]))
     return near.mean(1), (chance[n:] - chance[:-n]) / n
 
@@ -189,14 +197,16 @@ class _Search:
 
     def _try(self, order: Order, sides: Size, kind: str) -> None:
         """An order at each number of places before it: the best two are kept."""
-        k, p = hits(self.measured, order, sides)
-        bits = evidence(k, p, len(order))
-        self.tried += len(bits)
-        for skip in np.argsort(bits)[-2:]:
-            if bits[skip] > 0:
-                at = np.empty(len(order), np.intp)
-                at[order] = skip + np.arange(len(order))
-                self.claims.append(Claim(sides, at, kind, float(bits[skip]), float(k[skip])))
+        n = len(order)
+        for shift in _SHIFTS if self.measured.places - n <= FEW else (0.0,):
+            k, p = hits(self.measured, order, sides, shift=shift)
+            bits = evidence(k, p, n)
+            self.tried += len(bits)
+            for skip in np.argsort(bits)[-2:]:
+                if bits[skip] > 0:
+                    at = np.empty(n, np.intp)
+                    at[order] = skip + np.arange(n)
+                    self.claims.append(Claim(sides, at, kind, float(bits[skip]), float(k[skip]), shift))
 
     def row_by_row(self) -> None:
         """All grids, all numbers of places before them; and the surest places, whatever stands between them."""
@@ -247,7 +257,7 @@ class _Search:
         if best.kind == "order" and max(best.sides) > 4 * self.measured.bands:
             return "its order is finer than what was measured"
         left = np.delete(self.measured.located(best.sides)[2], best.at)
-        if len(left) and np.median(left) >= _AT_REST:
+        if len(left) and np.median(left) >= (_AT_REST if len(left) < min(best.sides) else 1.3 * _CONFIDENT):
             return "more of its places answer to the picture than a grid holds"
         return _cropped(self.measured, best)
 
@@ -265,7 +275,8 @@ def _even(measured: Measured, claim: Claim) -> bool:
     y, x, _ = measured.located(claim.sides)
     cy, cx = centres(row_by_row(*claim.sides), claim.sides)
     up, left = (measured.tolerance(cells) for cells in claim.sides)
-    near = (abs(y[claim.at] - cy) <= up) & (abs(x[claim.at] - cx) <= left)
+    down, right = (claim.shift / cells for cells in claim.sides)
+    near = (abs(y[claim.at] - cy - down) <= up) & (abs(x[claim.at] - cx - right) <= left)
     third = [c < 1 / 3 for c in (cy, cx)] + [c > 2 / 3 for c in (cy, cx)]
     return all(_bits_short(near[part], claim.share) < BITS / 2 for part in third if part.any())
 
@@ -284,7 +295,7 @@ def _cropped(measured: Measured, claim: Claim) -> str:
         found, sure = measured.along(axis, cells)
         found, sure = found[claim.at], sure[claim.at]
         claimed = centres(row_by_row(*claim.sides), claim.sides)[axis]
-        good = np.isfinite(found) & (sure >= _CONFIDENT)
+        good = (sure >= _CONFIDENT) & (abs(found - claimed) <= 1.5 / cells)
         if good.sum() >= 8 and claimed[good].std() > 0:
             slope = float(np.polyfit(claimed[good], found[good], 1)[0])
             if (1 - slope) * cells / 2 > 0.6:
