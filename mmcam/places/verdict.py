@@ -168,10 +168,10 @@ def judge(measured: Measured, picture: Size, sides: Size | None = None, whole: b
     found = _Search(measured, picture, sides, whole)
     for stage in (found.row_by_row, found.in_another_order):
         stage()
-        if best := found.best():
-            problem = found.problem(best)
-            if not problem:
-                return Verdict(best, "", best.bits - log2(found.tried))
+        best = found.best()
+        # Where many cells are elsewhere, the other orders have to be heard before a verdict.
+        if best and (best.share >= 0.8 or stage == found.in_another_order) and not found.problem(best):
+            return Verdict(best, "", best.bits - log2(found.tried))
     if permuted := permutation(measured, picture, sides):
         return permuted
     best = found.best()
@@ -247,7 +247,7 @@ class _Search:
 
     def problem(self, best: Claim) -> str:
         """Why the best claim is not to be believed, or ""."""
-        if best.bits - log2(self.tried) < BITS or best.share < (0.2 if best.kind == "rows" else 0.9):
+        if best.bits - log2(self.tried) < BITS or best.share < self._needed(best):
             return _NO_PLACE
         if not _even(self.measured, best):
             return "only a part of its places lie as those of a grid do"
@@ -260,6 +260,14 @@ class _Search:
         if len(left) and np.median(left) >= (_AT_REST if len(left) < min(best.sides) else 1.3 * _CONFIDENT):
             return "more of its places answer to the picture than a grid holds"
         return _cropped(self.measured, best)
+
+    def _needed(self, best: Claim) -> float:
+        """The share of cells to be hit. Few will do where answers are faint, as behind a sharp attention."""
+        if best.kind != "rows":
+            return 0.9
+        if self.sides is not None:
+            return 0.2
+        return 0.5 if np.median(self.measured.located(best.sides)[2][best.at]) >= _CONFIDENT else 0.35
 
     @staticmethod
     def _same(one: Claim, other: Claim) -> bool:
