@@ -79,6 +79,7 @@ class Measured:
         self.energy = (rows, columns)
         self.bands, self.places = rows.shape
         self._peaks: dict[tuple[int, int], tuple[Values, Values]] = {}
+        self._chances: dict[tuple[Size, float], Values] = {}
 
     @cached_property
     def raised(self) -> tuple[Values, Values]:
@@ -110,6 +111,17 @@ class Measured:
         (y, sure), (x, wide) = self.along(0, sides[0]), self.along(1, sides[1])
         return y, x, np.minimum(sure, wide)
 
+    def chance(self, sides: Size, shift: float) -> Values:
+        """The share of a grid's cells that each place (P) would hit."""
+        if (sides, shift) not in self._chances:
+            y, x, _ = self.located(sides)
+            shares = [
+                (abs(found[:, None] - (np.arange(cells) + 0.5 + shift) / cells) <= self.tolerance(cells)).mean(1)
+                for found, cells in zip((y, x), sides, strict=True)
+            ]
+            self._chances[sides, shift] = shares[0] * shares[1]
+        return self._chances[sides, shift]
+
     def tolerance(self, cells: int) -> float:
         """How far from its claimed place a cell may be found."""
         return 0.6 / min(float(cells), float(self.bands))
@@ -135,15 +147,13 @@ def hits(
         shift: see `Claim`.
     """
     y, x, _ = measured.located(sides)
+    each = measured.chance(sides, shift)
     if at is not None:
-        y, x = y[at], x[at]
+        y, x, each = y[at], x[at], each[at]
     n = len(order)
     near = np.ones((len(y) - n + 1, n), bool)
-    each = np.ones(len(y))
     for found, claimed, cells in zip((y, x), centres(order, sides), sides, strict=True):
-        off = measured.tolerance(cells)
-        near &= abs(sliding_window_view(found, n) - (claimed + shift / cells)) <= off
-        each *= (abs(found[:, None] - (np.arange(cells) + 0.5 + shift) / cells) <= off).mean(1)
+        near &= abs(sliding_window_view(found, n) - (claimed + shift / cells)) <= measured.tolerance(cells)
     chance = np.cumsum(np.concatenate([[0.0], each]))
     return near.mean(1), (chance[n:] - chance[:-n]) / n
 
