@@ -242,7 +242,9 @@ class _Search:
     def in_another_order(self) -> None:
         """Mirrored, windowed and nested orders of the grids that leave few places over."""
         for h, w in self._grids():
-            if self.measured.places - h * w <= FEW and self._plain_to_see((h, w)):
+            stretched = max(h * self.picture[1], w * self.picture[0]) / min(h * self.picture[1], w * self.picture[0])
+            usual = self.sides is not None or h == w or stretched <= 1.5
+            if usual and self.measured.places - h * w <= FEW and self._plain_to_see((h, w)):
                 for order in others(h, w):
                     self._try(order, (h, w), "order")
 
