@@ -136,14 +136,18 @@ def probe(
 
 def _bands(layers: dict[Run, _Layer]) -> int:
     """Coarse bands, unless some output may be a map of more than `_SIDE` cells a side."""
-    fine = False
-    for layer in layers.values():
-        for reading in layer.readings.values():
-            if reading.sides is not None:
-                fine |= max(reading.sides) > _SIDE
-            elif reading.halves is not None:
-                fine |= reading.halves.shape[1] > (_SIDE + 1) ** 2
-    return _FINE if fine else _COARSE
+    return _FINE if any(_side(layer) > _SIDE for layer in layers.values()) else _COARSE
+
+
+def _side(layer: _Layer) -> float:
+    """The longest side of the map that an output may be, as the first forward showed it."""
+    sides: dict[int, float] = {}
+    for reading in layer.readings.values():
+        if reading.halves is not None:
+            longest = max(reading.sides) if reading.sides else reading.halves.shape[1] ** 0.5 - 1
+            batch = reading.layout.batch if reading.layout else 0
+            sides[batch] = max(sides.get(batch, 0), longest)
+    return min(sides.values(), default=0)  # another axis than the pictures' may be a multiple of their number
 
 
 def _chunks(pictures: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
