@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +61,13 @@ def nested(h: int, w: int) -> Iterator[Order]:
         yield units.transpose(levels, *reversed(range(levels))).ravel()
 
 
-def others(h: int, w: int) -> Iterator[Order]:
+@lru_cache(maxsize=16)
+def others(h: int, w: int) -> tuple[Order, ...]:
     """All orders but row by row, each once."""
-    seen = {row_by_row(h, w).tobytes()}
-    for orders in (mirrored, windowed, nested):
-        for order in orders(h, w):
-            if (key := order.tobytes()) not in seen:
-                seen.add(key)
-                yield order
+    every = chain(mirrored(h, w), windowed(h, w), nested(h, w))
+    distinct = {order.tobytes(): order for order in every}
+    distinct.pop(row_by_row(h, w).tobytes(), None)
+    return tuple(distinct.values())
 
 
 def grids(places: int, picture: Size) -> list[Size]:

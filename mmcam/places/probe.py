@@ -28,13 +28,15 @@ from mmcam.engine.outputs import first_tensor, picture_of
 from mmcam.engine.tap import Reached
 from mmcam.places.grids import channels_last, plain, tokens
 from mmcam.places.layouts import Layout, arranged, layouts
-from mmcam.places.stripes import energies, halved, level, striped
+from mmcam.places.stripes import energies, halved, level, shares, striped
 from mmcam.places.verdict import BITS, Claim, Measured, Verdict, contradicted, follows, judge
 
 Run = tuple[str, int]
 """A layer's dotted name, and which of its runs in one forward, from 0."""
 
 Declared = Callable[[str, Tensor, Size], Grid | None]
+
+_UNSTEADY = "it gives other values each time"
 
 _COARSE, _FINE = 8, 16
 _SIDE = 12
@@ -78,6 +80,7 @@ class _Reading:
     declared: Grid | None = None
     sides: Size | None = None
     finite: bool = True
+    shares: bool = False
 
 
 @dataclass
@@ -133,14 +136,18 @@ def probe(
 
 def _bands(layers: dict[Run, _Layer]) -> int:
     """Coarse bands, unless some output may be a map of more than `_SIDE` cells a side."""
-    fine = False
-    for layer in layers.values():
-        for reading in layer.readings.values():
-            if reading.sides is not None:
-                fine |= max(reading.sides) > _SIDE
-            elif reading.halves is not None:
-                fine |= reading.halves.shape[1] > (_SIDE + 1) ** 2
-    return _FINE if fine else _COARSE
+    return _FINE if any(_side(layer) > _SIDE for layer in layers.values()) else _COARSE
+
+
+def _side(layer: _Layer) -> float:
+    """The longest side of the map that an output may be, as the first forward showed it."""
+    sides: dict[int, float] = {}
+    for reading in layer.readings.values():
+        if reading.halves is not None:
+            longest = max(reading.sides) if reading.sides else reading.halves.shape[1] ** 0.5 - 1
+            batch = reading.layout.batch if reading.layout else 0
+            sides[batch] = max(sides.get(batch, 0), longest)
+    return min(sides.values(), default=0)  # another axis than the pictures' may be a multiple of their number
 
 
 def _chunks(pictures: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
@@ -210,6 +217,7 @@ class _Hooks:
         energy, base = energies(flat)
         reading.declared, reading.sides = grid, _sides(layout, tensor)
         reading.finite &= bool(torch.isfinite(energy).all())
+        reading.shares = shares(flat)
         if self.halves:
             reading.halves = energy
         else:
@@ -255,7 +263,7 @@ def _place(run: Run, layer: _Layer, picture: Size, problem: str) -> Place:
         else:
             found.append((reading, *place))
     if not found:
-        return replace(refused, reason=reasons[0])
+        return replace(refused, reason=next((reason for reason in reasons if reason != _UNSTEADY), _UNSTEADY))
     if len({reading.layout.channels for reading, _, _ in found if reading.layout}) > 1:
         return replace(refused, reason="several of its axes answer to places, as those of an attention matrix do")
     reading, verdict, grid = max(found, key=lambda one: one[1].bits)
@@ -275,7 +283,7 @@ def _judged(reading: _Reading, layer: _Layer, picture: Size, shape: tuple[int, .
     if not reading.finite:
         return "its values are not finite"
     if not _repeats(reading.bases, layer.eps):
-        return "it gives other values each time"
+        return _UNSTEADY
     E = torch.cat(reading.stripes).double().numpy()
     if E.max() <= 0:
         return "it does not answer to the picture"
@@ -288,7 +296,11 @@ def _judged(reading: _Reading, layer: _Layer, picture: Size, shape: tuple[int, .
         if contra >= BITS:
             return "its cells do not lie where they are declared to be"
         return Verdict(None, "", pro), reading.declared
-    verdict = judge(measured, picture, reading.sides)
+    if reading.shares:
+        return "its values are shares of an attention"
+    verdict = judge(measured, picture, reading.sides, whole=reading.layout.each > 1)
+    if verdict.claim is None and reading.sides is not None and reading.layout.channels == 3:
+        verdict = judge(measured, picture, None, whole=True)  # (N, windows, cells of each, K)
     if verdict.claim is None:
         return verdict.reason
     assert reading.halves is not None

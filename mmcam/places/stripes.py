@@ -80,3 +80,13 @@ def halved(x: Tensor) -> list[Tensor]:
             picture.narrow(axis, start, end - start).copy_(noise.narrow(axis, start, end - start))
             pictures.append(picture)
     return pictures
+
+
+def shares(flat: Tensor) -> bool:
+    """Whether values (N,P,K) are those of an attention: none negative, and over all places they add up to one.
+
+    Over as many channels as there are places, too: the other side of a square matrix.
+    """
+    first = flat[0].float()
+    sums = [first.sum(0)] + ([first.sum(1)] if first.shape[0] == first.shape[1] else [])
+    return bool((first >= 0).all()) and any(bool((total - 1).abs().max() < 0.02) for total in sums)
