@@ -136,6 +136,9 @@ def _started(
 
 
 def _cancel(won: Tensor) -> bool:
-    """Contrasts (N,K,h,w) add up to nothing in every cell, but for the rounding, though their channels do not."""
-    size = won.abs().sum(1).flatten(1).amax(1)
-    return bool((size > 0).any() and (won.sum(1).abs().flatten(1).amax(1) <= 1e-4 * size).all())
+    """Contrasts (N,K,h,w) that add up to nothing in every cell, but for the rounding, though their channels do not.
+
+    A cell where nothing speaks for the target, or nothing against it, is no exception: one side of it is lost.
+    """
+    both = (won.amax(1) > 0) & (won.amin(1) < 0)
+    return bool(both.any() and (won.sum(1).abs() <= 1e-4 * won.abs().sum(1))[both].all())
