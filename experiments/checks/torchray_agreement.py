@@ -105,6 +105,7 @@ def table(rows: list[dict[str, Any]], path: Path) -> None:
         "signed=True is TorchRay's convention: residual sums, averages and layers count values with their sign. By "
         "default positive parts count, so that shares are probabilities: the same wherever nothing is below zero. "
         "over_cells=True reads a convolutional head and its pool as one layer, which TorchRay does not.",
+        "",
         *(
             f"At {row['layer']} of {row['network']}, {row['method']} has no contrast: TorchRay's map is the rounding, "
             "below 1e-12, and ours is refused with a sentence."

@@ -58,8 +58,6 @@ OVER: Final = (("over_cells", True),)
 MOBILE, SQUEEZE = "MobileNetV2", "SqueezeNet 1.0"
 RULES: Final = (
     Rule(MOBILE, "0.18", "gradcam"),
-    Rule(MOBILE, "0.18", "excitation_backprop"),
-    Rule(MOBILE, "0.18", "c_mwp"),
     *(Rule(MOBILE, "0.13", method, options) for method in ("excitation_backprop", "c_mwp") for options in ((), SIGNED)),
     Rule(SQUEEZE, "0.12", "gradcam"),
     Rule(SQUEEZE, "0.12", "excitation_backprop"),
