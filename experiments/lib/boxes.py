@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ import mmcam
 import models
 from experiments.lib.given_network import given_network
 from experiments.lib.photographs import networks, validation
+from experiments.lib.protocol import OPTIONS
 from experiments.lib.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
 from mmcam.evaluation.grabcut import grabcut_box
@@ -161,9 +162,8 @@ def surest(net: Net, picture: Image.Image) -> list[int]:
 def marks(net: Net, picture: Image.Image, labels: list[int], method: str) -> list[Record]:
     """Of the map of each class: where its maximum lies, how high it is, and a box at each share of it."""
     named = "gradient" if method == GRABCUT else method
-    maps = mmcam.explain_class(
-        net.model, picture, labels, method=named, layer=LAYERS.get((net.name, method)), preprocess=net.preprocess
-    )
+    how: dict[str, Any] = {"method": named, "layer": LAYERS.get((net.name, method)), **OPTIONS.get(named, {})}
+    maps = mmcam.explain_class(net.model, picture, labels, preprocess=net.preprocess, **how)
     found = []
     for label, exp in zip(labels, maps, strict=True):
         smooth = blurred(exp) if exp.values.ndim == 3 else exp

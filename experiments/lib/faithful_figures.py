@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import mmcam
 from experiments.lib.baseline import BASELINES, baseline
-from experiments.lib.protocol import METHODS, SQUARES
+from experiments.lib.protocol import METHODS, OPTIONS, SQUARES
 from experiments.lib.records import add, read
 from experiments.lib.worlds import Asked, Net
 from mmcam.evaluation import Mean, mean
@@ -56,7 +56,7 @@ def explain(model: nn.Module, method: str, label: int) -> Explain:
     """From pictures (M,C,H,W) to a method's maps (M,h,w), at their own resolution."""
 
     def maps(x: Tensor) -> Tensor:
-        made = mmcam.attribute(model, x, [label], method=method)[0]
+        made = mmcam.attribute(model, x, [label], method=method, **OPTIONS.get(method, {}))[0]
         return made if made.ndim == 3 else made.abs().amax(1)
 
     return maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from PIL import Image
@@ -15,6 +15,7 @@ from experiments.lib.boxes import blurred
 from experiments.lib.category_networks import Net
 from experiments.lib.category_outputs import score_of
 from experiments.lib.pointing_subjects import Mask, Subject
+from experiments.lib.protocol import OPTIONS
 from experiments.lib.records import add, checksum, read
 from mmcam.evaluation import centre, chance, inside
 
@@ -77,7 +78,8 @@ def judged(
                 )
         return
     targets = [score_of(net.outputs[name]) for name in categories]
-    maps = mmcam.explain_class(net.model, picture, targets, method=method, preprocess=net.preprocess)
+    how: dict[str, Any] = {"method": method, **OPTIONS.get(method, {})}
+    maps = mmcam.explain_class(net.model, picture, targets, preprocess=net.preprocess, **how)
     for name, exp in zip(categories, maps, strict=True):
         exp = blurred(exp) if exp.values.ndim == 3 else exp
         hit = name in truth and inside(exp.peak(), truth[name], tolerance)

@@ -14,3 +14,6 @@ METHODS: Final = (
 )
 SQUARES: Final[dict[str, Any]] = {"patch": 32, "stride": 16}
 """Pixels of the squares that are covered for the occlusion map, and from one to the next."""
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"c_mwp": {"over_cells": True}}
+"""Of methods that are read at the layer of all others: c-MWP's rule has no contrast there in front of a convolutional
+head, as SqueezeNet's; other networks have the same map with and without."""

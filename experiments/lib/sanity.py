@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmcam
+from experiments.lib.protocol import OPTIONS
 from experiments.lib.tables import with_count
 from mmcam.evaluation import Mean, mean
 from mmcam.evaluation.sanity import similarity, structural_similarity
@@ -15,7 +16,7 @@ from mmcam.evaluation.sanity import similarity, structural_similarity
 
 def maps(model: nn.Module, x: Tensor, target: Tensor, layer: str, method: str) -> Tensor:
     """(N,h,w), of a pixel method the value of the largest magnitude over the channels, with its sign."""
-    made = mmcam.attribute(model, x, [target], layer=layer, method=method)[0]
+    made = mmcam.attribute(model, x, [target], layer=layer, method=method, **OPTIONS.get(method, {}))[0]
     return made if made.ndim == 3 else made.gather(1, made.abs().argmax(1, keepdim=True))[:, 0]
 
 

@@ -27,6 +27,7 @@ import mmcam
 import models
 from experiments.lib.boxes import Net, nets_of, subjects
 from experiments.lib.fooling import STEPS, SURE, fool, probabilities
+from experiments.lib.protocol import OPTIONS
 from experiments.lib.records import add, checksum, read
 from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
@@ -137,7 +138,8 @@ def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int
         "centre": [inside(centre(mask), mask, TOLERANCE[data]) for mask in masks], "methods": {},
     }  # fmt: skip
     for method in METHODS:
-        maps = mmcam.attribute(net.model, torch.stack([x, fooled]), labels, method=method)
+        options = OPTIONS.get(method, {})
+        maps = mmcam.attribute(net.model, torch.stack([x, fooled]), labels, method=method, **options)
         found = []
         for both, mask in zip(maps if maps.ndim == 4 else maps.abs().amax(2), masks, strict=True):
             hits = [inside(peak(geometry.to_original(cam).numpy()), mask, TOLERANCE[data]) for cam in both]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,48 +12,58 @@ from torch import Tensor, nn
 
 from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
+from mmcam.methods.excitation_head import Cells, cells_of
 from mmcam.methods.operations import SMOOTH, Operation, Weighted, recognise, vjp
 from mmcam.methods.rule_mode import RuleMode, Table
 
 
-def _weighed(layer: Weighted, p: Tensor, x: Tensor) -> Tensor:
+def rules(signed: bool) -> Table:
+    """The paper's rules; activations count with their positive part, or (signed) as they are.
+
+    The paper's activations are at least 0, where both are the same. Below 0 only positive parts make shares that are
+    probabilities; signed ones still add up to what is handed down, but may be negative or greater than it.
+    """
+    return {
+        "linear": partial(_weighed, signed),
+        "conv2d": partial(_weighed, signed),
+        "average": partial(_pooled, signed),
+        "batch_norm": _handed_on,
+        "relu": _handed_on,
+        "add": partial(_split, signed),
+    }
+
+
+def _weighed(signed: bool, layer: Weighted, p: Tensor, x: Tensor) -> Tensor:
     """p'_j = x_j Σ_i w⁺_ij p_i / Σ_k w⁺_ik x_k."""
     positive = layer.weight.clamp(min=0)
-    return _contributed(lambda x: layer.weigh(x, positive), x, p)[0]
+    return _contributed(lambda x: layer.weigh(x, positive), x, p, signed)[0]
 
 
-def _pooled(average: Operation, p: Tensor, x: Tensor) -> Tensor:
-    """By value; evenly where nothing in the window is positive."""
-    won, left = _contributed(average.run, x, p)
-    return won + _contributed(average.run, torch.ones_like(x), left)[0]
+def _pooled(signed: bool, average: Operation, p: Tensor, x: Tensor) -> Tensor:
+    """By value; evenly where nothing in the window counts."""
+    won, left = _contributed(average.run, x, p, signed)
+    return won + _contributed(average.run, torch.ones_like(x), left, signed)[0]
 
 
-def _contributed(run: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """p shared out by what every x ≥ 0 contributed to z = run(x), which is linear; and the p where z is 0."""
-    x = x.clamp(min=0)
+def _contributed(run: Callable[[Tensor], Tensor], x: Tensor, p: Tensor, signed: bool) -> tuple[Tensor, Tensor]:
+    """p shared out by what every x contributed to z = run(x), which is linear; and the p where z is 0."""
+    x = x if signed else x.clamp(min=0)
     z, shares = vjp(run, x)
-    return x * shares(torch.where(z > 0, p / torch.where(z > 0, z, 1.0), 0.0)), torch.where(z > 0, 0.0, p)
+    some = z != 0 if signed else z > 0
+    return x * shares(torch.where(some, p / torch.where(some, z, 1.0), 0.0)), torch.where(some, 0.0, p)
 
 
-def _split(added: Operation, p: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """In the ratio of a⁺ to b⁺."""
-    a, b = a.relu(), b.relu()
-    both = torch.where(a + b > 0, a + b, 1.0)
-    return p * a / both, p * b / both
+def _split(signed: bool, added: Operation, p: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """In the ratio of the two values."""
+    a, b = (a, b) if signed else (a.relu(), b.relu())
+    p = torch.where(a + b != 0, p / torch.where(a + b != 0, a + b, 1.0), 0.0)
+    return p * a, p * b
 
 
 def _handed_on(operation: Operation, p: Tensor, kept: Tensor) -> Tensor:
     return p
 
 
-TABLE: Table = {
-    "linear": _weighed,
-    "conv2d": _weighed,
-    "average": _pooled,
-    "batch_norm": _handed_on,
-    "relu": _handed_on,
-    "add": _split,
-}
 # What only moves values about, or picks the greatest: its own derivative hands p on, whole.
 _MOVES = {
     "__get__", "__getitem__", "_adaptive_max_pool2d", "_max_pool2d", "adaptive_max_pool2d",
@@ -77,10 +88,14 @@ class ExcitationRule(RuleMode):
     """Excitation backprop as a second backward pass; it also keeps the top, and what below it has no rule.
 
     Max-pooling hands p to the winner, as its derivative does.
+
+    Attributes:
+        cells: of the last layer with weights, if its scores lie at several; known after the forward pass.
     """
 
-    def __init__(self) -> None:
-        super().__init__("excitation", TABLE)
+    def __init__(self, signed: bool = False) -> None:
+        super().__init__("excitation", rules(signed))
+        self.cells: Cells | None = None
         self.seeing = True
         self._whole = True
         self._top: Tensor | None = None
@@ -145,10 +160,11 @@ class ExcitationRule(RuleMode):
             self._pending |= _undefined(func, args, result)
             return result
         operation, inputs = call
+        output = self.ruled(call)
         if self._whole and isinstance(operation, Weighted):
-            self._top = inputs[0]
+            self._top, self.cells = inputs[0], cells_of(operation, output)
             self._undefined |= self._pending
-        return self.ruled(call)
+        return output
 
 
 def _moving(given: tuple[Any, ...]) -> bool:
