@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ import mmcam
 from mmcam.cli.shared import MODELS, Json, Weights, app, complaints, console, one_sentence
 from mmcam.datasets import vignettes
 from mmcam.engine.outputs import picture_of
+from mmcam.files import json_text
 from mmcam.models.specification import load_model, untrained_model
 from mmcam.places.find import find_layer, spatial
 from mmcam.places.trace import trace
@@ -54,7 +54,7 @@ def layers(
             {"name": c.name, "kind": c.kind, "shape": c.map, "form": c.form, "default": c.name == default}
             for c in found
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json_text(rows, indent=2))
         return
     # Names are what the list is for, so they are broken rather than cut.
     table = Table(
@@ -78,7 +78,7 @@ def methods(
              "source": m.source}
             for m in mmcam.METHODS.values()
         ]  # fmt: skip
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json_text(rows, indent=2))
         return
     families = dict.fromkeys(m.family for m in mmcam.METHODS.values())
     for family in families:

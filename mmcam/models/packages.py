@@ -124,9 +124,12 @@ def check_device(device: str | torch.device) -> None:
         ExplainError: it does not.
     """
     try:
-        torch.device(device)
-    except RuntimeError as error:
-        raise ExplainError(f"There is no device {device!r}; cpu or cuda would do.") from error
+        kind = torch.device(device).type
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown, not built in, or not there
+        raise ExplainError(f"There is no device {str(device)!r}; cpu or cuda would do.") from error
+    if kind == "meta":
+        raise ExplainError("The device 'meta' computes nothing; cpu or cuda would do.")
 
 
 def _offered() -> list[Models]:
