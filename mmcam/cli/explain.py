@@ -86,7 +86,7 @@ def explain(
     check_task(task, model, by_word)
     _check_extras(task, score, grounding and (word is not None or beam is not None))
     with one_sentence():
-        loaded, preprocess = load_model(model or default(task), weights, device)
+        loaded, preprocess = load_model(default(task) if model is None else model, weights, device)
         options = options_of(method, option or [])
     shared: dict[str, Any] = {
         "layer": layer or None,

@@ -159,7 +159,7 @@ def why(
     task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
     check_task(task, model, by_word)
     with one_sentence():
-        spec = model or default(task)
+        spec = default(task) if model is None else model
         loaded, preprocess = load_model(spec, weights, device)
         known = dissection(spec) if names is None else names_of(names)
     shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess, "contrast": contrast}
