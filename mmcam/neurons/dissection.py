@@ -119,7 +119,7 @@ class Dissection:
         return found
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
-        """Write PATH.safetensors with the tallies and PATH.json with the rest and the other's checksum.
+        """Write PATH.safetensors with the tallies and PATH.json with the rest and a checksum of both.
 
         Raises:
             OSError: they cannot be written there; nothing is left behind.

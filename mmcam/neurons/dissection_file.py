@@ -1,4 +1,4 @@
-"""The two files of a dissection, which prove that they belong together: PATH.json knows PATH.safetensors' checksum."""
+"""The two files of a dissection, which prove that they belong together: PATH.json has a checksum of both."""
 
 from __future__ import annotations
 
@@ -37,10 +37,15 @@ def write(path: Path, tensors: dict[str, Tensor], rest: Mapping[str, object]) ->
     from safetensors.torch import save
 
     arrays = save(tensors)
-    text = json_text({**rest, "sha256": hashlib.sha256(arrays).hexdigest()}, indent=1).encode()
+    text = json_text({**rest, "checksum": checksum(arrays, rest)}, indent=1).encode()
     at = Path(f"{path}.safetensors"), Path(f"{path}.json")
     write_all({at[0]: lambda file: file.write(arrays), at[1]: lambda file: file.write(text)})
     return at
+
+
+def checksum(arrays: bytes, rest: Mapping[str, object]) -> str:
+    """SHA-256 of the tensors' file and of the rest as compact JSON, its keys sorted."""
+    return hashlib.sha256(arrays + json_text(dict(sorted(rest.items()))).encode()).hexdigest()
 
 
 def read(base: str) -> dict[str, Any]:
@@ -55,11 +60,11 @@ def read(base: str) -> dict[str, Any]:
     try:
         rest = parsed(Path(f"{base}.json").read_text(encoding="utf-8"))
         arrays = Path(f"{base}.safetensors").read_bytes()
-        checksum = rest.pop("sha256", None)
-        if checksum not in (None, hashlib.sha256(arrays).hexdigest()):
+        proof = rest.pop("checksum", None)
+        if proof not in (None, checksum(arrays, rest)):
             raise ExplainError(
-                f"{base}.json and {base}.safetensors are not of one dissection, as the checksum says; copy both from "
-                "where they were made, or make them again with `mmcam dissect`."
+                f"{base}.json and {base}.safetensors are not of one dissection, or were changed, as the checksum says; "
+                "copy both from where they were made, or make them again with `mmcam dissect`."
             )
         tensors = load(arrays)
         fields = _fields(rest) | _tensors(tensors, len(rest["concepts"]))
@@ -74,7 +79,7 @@ def read(base: str) -> dict[str, Any]:
         raise ExplainError(f"The dissection at {base} cannot be read ({error.strerror}); check the path.") from error
     except (SafetensorError, TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise ExplainError(f"{base} holds no dissection of mmcam; make it again with `mmcam dissect`.") from error
-    if checksum is None:
+    if proof is None:
         warnings.warn(
             f"{base}.json is of an older mmcam and has no checksum of {base}.safetensors, so nothing proves that they "
             "belong together; load and save it to add one.",
