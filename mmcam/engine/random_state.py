@@ -43,7 +43,7 @@ class _Draws(TorchDispatchMode):
     """Whether an operation of this thread moves a default generator; modes are a thread's own."""
 
     def __init__(self, devices: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.devices, self.drew = devices, False
 
     def __torch_dispatch__(

@@ -108,7 +108,7 @@ class _OwnGenerators(TorchDispatchMode):
     """What this thread draws comes from generators of its own, one a device, and not from those of all threads."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seed = seed
         self.generators: dict[torch.device, torch.Generator] = {}
 
