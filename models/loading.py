@@ -5,7 +5,6 @@ A module of mmcam's entry-point group ``mmcam.models``: `names`, `load`, `builds
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -14,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from mmcam.files import read_json
 from mmcam.neurons.dissection import Dissection
 
 from .attend_tell import ShowAttendTell
@@ -57,15 +57,25 @@ def load(name: str, *, device: str | torch.device = "cpu", folder: Path = WEIGHT
     """
     if name not in names(folder):
         raise ValueError(f"There is no bundled model {name!r}; there are {', '.join(names(folder)) or 'none yet'}.")
-    card = json.loads((folder / f"{name}.json").read_text())
-    weights = (folder / f"{name}.safetensors").read_bytes()
-    if hashlib.sha256(weights).hexdigest() != card["sha256"]:
+    card = read_json(folder / f"{name}.json")
+    try:
+        weights = (folder / f"{name}.safetensors").read_bytes()
+    except OSError as error:
+        raise ValueError(f"{folder / name}.safetensors cannot be read ({error.strerror}): get it anew.") from error
+    if not isinstance(card, dict) or hashlib.sha256(weights).hexdigest() != card.get("sha256"):
         raise ValueError(
             f"The file {name}.safetensors is not the one its card describes (another sha256): check it out again."
         )
-    state = safetensors.torch.load(weights)
-    model = build(card)
-    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    try:
+        state = safetensors.torch.load(weights)
+        model = build(card)
+        floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        model.load_state_dict(floats)
+    except Exception as error:  # whatever a card trips that describes no model, or another than its weights are of
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(
+            f"The card {name}.json does not describe the model whose weights lie beside it ({first}); get both anew."
+        ) from error
     return model.eval().to(device)
 
 
@@ -83,7 +93,7 @@ def dissection(name: str, folder: Path = DISSECTIONS) -> Dissection:
 
 def builds(card: Mapping[str, Any]) -> bool:
     """Whether the card, of a bundled model or of a run, describes a model of this package."""
-    return card.get("model") in MODELS
+    return isinstance(card.get("model"), str) and card["model"] in MODELS
 
 
 def build(card: Mapping[str, Any]) -> nn.Module:

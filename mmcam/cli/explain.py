@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.markup import escape
 
 import mmcam
 from mmcam.cli.shared import (
+    FAILURES,
     Answer,
     ByWord,
     Class,
@@ -35,9 +35,11 @@ from mmcam.cli.shared import (
     console,
     index_or_name,
     one_sentence,
+    sentence,
     task_of,
 )
 from mmcam.cli.telling import Report, report_of, tell, write
+from mmcam.files import json_text
 from mmcam.methods import registry
 from mmcam.models import default
 from mmcam.models.specification import load_model
@@ -84,7 +86,7 @@ def explain(
     check_task(task, model, by_word)
     _check_extras(task, score, grounding and (word is not None or beam is not None))
     with one_sentence():
-        loaded, preprocess = load_model(model or default(task), weights, device)
+        loaded, preprocess = load_model(default(task) if model is None else model, weights, device)
         options = options_of(method, option or [])
     shared: dict[str, Any] = {
         "layer": layer or None,
@@ -116,7 +118,7 @@ def explain(
 
     reports, failed = _each(pictures, one)
     if as_json:
-        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+        typer.echo(json_text(reports, indent=2))
     elif model is None and not failed:
         console.print(
             f"[dim]{default(task)} knows drawn scenes only; for photographs name a model, e.g. "
@@ -141,10 +143,12 @@ def _each(pictures: list[Path], one: Callable[[Path], list[Report]]) -> tuple[li
     for picture in with_progress(pictures, "Explaining"):
         try:
             reports += one(picture)
-        except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
+        except FAILURES as error:
             failed += 1
-            reports.append({"picture": str(picture), "error": str(error)})
-            complaints.print(f"[red]{escape(picture.name)}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            reports.append({"picture": str(picture), "error": sentence(error)})
+            complaints.print(
+                f"[red]{escape(picture.name)}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
+            )
     return reports, failed
 
 
@@ -161,7 +165,7 @@ def options_of(method: str, given: list[str]) -> dict[str, Any]:
             raise mmcam.ExplainError(f"--option {text!r} is not NAME=VALUE; write for example --option n=50.")
         try:
             options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # nested too deeply, for example
             options[name] = value
     registry.get(method).check(options)
     return options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ import mmcam
 from mmcam.cli.shared import MODELS, Json, Weights, app, complaints, console, one_sentence
 from mmcam.datasets import vignettes
 from mmcam.engine.outputs import picture_of
+from mmcam.files import json_text
 from mmcam.models.specification import load_model, untrained_model
 from mmcam.places.find import find_layer, spatial
 from mmcam.preparation import batch_of
@@ -60,7 +60,7 @@ def layers(
             }
             for spot in found
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json_text(rows, indent=2))
         return
     # Names are what the list is for, so they are broken rather than cut.
     caption = f"of an input of {size[0]}×{size[1]} pixels"
@@ -83,7 +83,7 @@ def methods(
              "source": m.source}
             for m in mmcam.METHODS.values()
         ]  # fmt: skip
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json_text(rows, indent=2))
         return
     families = dict.fromkeys(m.family for m in mmcam.METHODS.values())
     for family in families:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 
 import mmcam
 from mmcam.cli.shared import (
+    FAILURES,
     MODELS,
     Answer,
     ByWord,
@@ -32,16 +34,18 @@ from mmcam.cli.shared import (
     Weights,
     Word,
     app,
+    check_new,
     check_task,
     complaints,
     console,
     index_or_name,
     one_sentence,
+    sentence,
     task_of,
 )
-from mmcam.cli.telling import slug
+from mmcam.cli.telling import keep, slug
 from mmcam.datasets.concepts import ConceptData
-from mmcam.files import write_whole
+from mmcam.files import json_text
 from mmcam.models import default, dissection
 from mmcam.models.specification import load_model
 from mmcam.neurons.dissection import DETECTOR, Dissection
@@ -77,8 +81,12 @@ def dissect(
 ) -> None:
     """Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted."""
     with one_sentence():
+        check_new(Path(f"{out}.json"), Path(f"{out}.safetensors"), tally, atlas)
         loaded, preprocess = load_model(model, weights, device)
         concepts = concepts_of(data)
+        for path in (out, tally, atlas):
+            if path is not None:  # now, and not after hours
+                path.parent.mkdir(parents=True, exist_ok=True)
         found = mmcam.dissect(
             loaded, concepts, layer, quantile=quantile, batch=batch, preprocess=preprocess,
             resume=out.with_name(f"{out.name}.part"),
@@ -97,23 +105,23 @@ def dissect(
         report = {"layer": found.layer, "units": found.units, "data": found.data, "pictures": found.pictures,
                   "detectors": found.detectors(threshold), "names": units, "skipped": skipped,
                   "files": [str(file) for file in files]}  # fmt: skip
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        typer.echo(json_text(report, indent=2))
         return
     console.print(
-        f"[bold]{len(names.units)} of {found.units} units[/] of {found.layer} have a name (IoU above {threshold:g}, "
-        f"{found.pictures} pictures of {found.data})",
+        f"[bold]{len(names.units)} of {found.units} units[/] of {escape(found.layer)} have a name (IoU above "
+        f"{threshold:g}, {found.pictures} pictures of {escape(found.data)})",
         highlight=False,
     )
     table = Table("category", "units", "best")
     best = sorted(names.units.items(), key=lambda item: -(item[1].score or 0))
     for category, count in found.detectors(threshold).items():
         of = [f"{name.name} (unit {unit}, {name.score:.2f})" for unit, name in best if name.category == category]
-        table.add_row(category, str(count), rich.text.Text(", ".join(of[:3])))
+        table.add_row(escape(category), str(count), rich.text.Text(", ".join(of[:3])))
     console.print(table)
     if found.skipped:
         console.print(f"[yellow]{len(found.skipped)} pictures left out;[/] the first: {escape(found.skipped[0][1])}")
     for file in files:
-        console.print(f"  {file}", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -151,7 +159,7 @@ def why(
     task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
     check_task(task, model, by_word)
     with one_sentence():
-        spec = model or default(task)
+        spec = default(task) if model is None else model
         loaded, preprocess = load_model(spec, weights, device)
         known = dissection(spec) if names is None else names_of(names)
     shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess, "contrast": contrast}
@@ -180,12 +188,14 @@ def why(
                 reports.append(report(each, picture, place, out))
                 if not as_json:
                     tell(each)
-        except (mmcam.ExplainError, mmcam.PictureError, ValueError) as error:
+        except FAILURES as error:
             failed += 1
-            reports.append({"picture": str(picture), "error": str(error)})
-            complaints.print(f"[red]{escape(picture.name)}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            reports.append({"picture": str(picture), "error": sentence(error)})
+            complaints.print(
+                f"[red]{escape(picture.name)}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
+            )
     if as_json:
-        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+        typer.echo(json_text(reports, indent=2))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -193,9 +203,10 @@ def report(why: Why, picture: Path, place: int, out: Path | None) -> dict[str, A
     """A textual explanation for JSON; its figure is written where a folder is given."""
     files = []
     if out is not None:
-        file = out / f"{picture.stem}-{place:02d}-{slug(why.explanation.target)}-why.png"
-        figure = why.figure()
-        files.append(str(write_whole(file, lambda stream: figure.save(stream, "PNG"))))
+        figure = io.BytesIO()
+        why.figure().save(figure, "PNG")
+        rest = f"-{place:02d}-{slug(why.explanation.target)}-why.png"
+        files = [str(file) for file in keep(out, picture.stem, {rest: figure.getvalue()})]
     units = [asdict(reason) for reason in why.table]
     return {"picture": str(picture), "target": why.explanation.target, "text": why.text, "units": units, "files": files}
 
@@ -219,7 +230,7 @@ def concepts_of(spec: str) -> ConceptData:
         ExplainError: no such kind, or a part of it is missing.
     """
     kind, _, where = spec.partition(":")
-    if kind == "vignettes" and (not where or where.isdigit()):
+    if kind == "vignettes" and (not where or re.fullmatch("[0-9]{1,9}", where)):
         from mmcam.datasets.concepts.vignettes import VignetteConcepts
 
         return VignetteConcepts("val", int(where or 1000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,15 +38,35 @@ Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.s
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+FAILURES = (mmcam.ExplainError, mmcam.PictureError, OSError, ValueError)
+"""What a person can mend, or the machine's owner: told in a sentence, without a traceback."""
+
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn what a person did wrong into one sentence and exit code 1, without a traceback."""
     try:
         yield
-    except (mmcam.ExplainError, mmcam.PictureError, FileExistsError, ValueError) as error:
-        complaints.print(f"[red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except FAILURES as error:
+        complaints.print(f"[red]Error:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+
+
+def sentence(error: Exception) -> str:
+    """What is wrong; of an error of the file system, with which file."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename} cannot be written or read ({error.strerror}); name another place, or mend this one."
+    return str(error)
+
+
+def check_new(*paths: Path | None) -> None:
+    """Nothing where none of the paths is taken.
+
+    Raises:
+        ExplainError: one is; no result overwrites another.
+    """
+    if taken := next((path for path in paths if path is not None and os.path.lexists(path)), None):
+        raise mmcam.ExplainError(f"{taken} is there already; name another place, or remove it first.")
 
 
 def task_of(
@@ -72,4 +94,4 @@ def check_task(task: str, model: str | None, by_word: bool) -> None:
 
 def index_or_name(text: str | None) -> int | str | None:
     """A class as it is typed: digits are an index."""
-    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,18}", text) else text

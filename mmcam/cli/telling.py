@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 import mmcam
 from mmcam.cli.shared import console
+from mmcam.files import is_file, write_all
 
 Result = mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation
 Report = dict[str, Any]
 """What JSON says of one picture."""
+
+_LONGEST = 255
+"""Bytes of a file's name."""
 
 
 def report_of(picture: Path, exp: Result, files: list[Path], owed: Sequence[mmcam.Grounding]) -> Report:
@@ -27,21 +35,55 @@ def report_of(picture: Path, exp: Result, files: list[Path], owed: Sequence[mmca
     return report
 
 
+def keep(out: Path, stem: str, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files of one result, all or none, and none over another result's: those of the same name get a number.
+
+    Args:
+        out: folder; made if it is not there.
+        stem: what their names begin with; cut where a name would be longer than file systems take.
+        contents: of each, by what its name ends with.
+
+    Raises:
+        OSError: they cannot be written there.
+    """
+    for number in itertools.count(1):
+        again = "" if number == 1 else f"-{number}"
+        files = {out / _name(stem, f"{again}{rest}"): content for rest, content in contents.items()}
+        # The same result may be written again.
+        if all(not is_file(path) or path.read_bytes() == content for path, content in files.items()):
+            break
+    return write_all({path: partial(_put, content) for path, content in files.items()})
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
+
+
+def _name(stem: str, rest: str) -> str:
+    """A file's name of at most as many bytes as file systems take."""
+    whole, room = os.fsencode(stem), _LONGEST - len(os.fsencode(rest))
+    return (stem if len(whole) <= room else whole[:room].decode("utf-8", "ignore")) + rest
+
+
 def write(exp: Result, out: Path, stem: str) -> list[Path]:
     """Write picture and data of an explanation; the files' names say what was explained, and how if not by Grad-CAM."""
     whole = exp if isinstance(exp, mmcam.Explanation) else exp.all
     how = "" if whole.method == "gradcam" else f"-{whole.method}"
-    if not isinstance(exp, mmcam.Explanation):
+    if isinstance(exp, mmcam.Explanation):
+        parts: dict[str, Result] = dict.fromkeys((f"-{slug(exp.target)}{how}{end}" for end in (".png", ".npz")), exp)
+    else:
         kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
-        words = [word.save(out / f"{stem}-{i:02d}-{slug(word.target)}{how}.npz") for i, word in enumerate(exp)]
-        return [exp.save(out / f"{stem}-{kind}{how}.png"), *words]
-    name = f"{stem}-{slug(exp.target)}{how}"
-    return [exp.save(out / f"{name}.png"), exp.save(out / f"{name}.npz")]
+        words = {f"-{i:02d}-{slug(word.target)}{how}.npz": word for i, word in enumerate(exp)}
+        parts = {f"-{kind}{how}.png": exp, **words}
+    with tempfile.TemporaryDirectory() as folder:
+        contents = {rest: part.save(Path(folder) / f"it{rest[-4:]}").read_bytes() for rest, part in parts.items()}
+    return keep(out, stem, contents)
 
 
 def slug(text: str) -> str:
     """A text as part of a file name."""
-    return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:60] or "target"
+    whole = re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:60] or "target"
+    return whole.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
 
 
 def tell(
@@ -75,4 +117,4 @@ def tell(
         else:
             console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
     for file in files[:2]:
-        console.print(f"  {file}", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmcam.datasets.captioned import read_text
+from mmcam.datasets.captioned import brief, read_text
+from mmcam.files import is_folder, parsed
 
 FOLDERS = ("", "train2014", "val2014", "images")  # below a folder of COCO's pictures
 _COCO_NAME = re.compile(r"(?:COCO_(?:train|val)2014_)?(\d{12})\.jpg")
@@ -55,17 +55,17 @@ def vqa(questions: Path, annotations: Path, pictures: Path) -> list[Asked]:
     try:
         asked = [
             (int(entry["question_id"]), int(entry["image_id"]), entry["question"].strip(), entry.get("split", ""))
-            for entry in json.loads(questions_text)["questions"]
+            for entry in parsed(questions_text)["questions"]
         ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{questions} is not one of VQA's question files ({error!r}).") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{questions} is not one of VQA's question files ({brief(error)}).") from error
     try:
         answered = {
             int(entry["question_id"]): (entry["answer_type"], tuple(each["answer"] for each in entry["answers"]))
-            for entry in json.loads(annotations_text)["annotations"]
+            for entry in parsed(annotations_text)["annotations"]
         }
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{annotations} is not one of VQA's annotation files ({error!r}).") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{annotations} is not one of VQA's annotation files ({brief(error)}).") from error
     paths = _coco_pictures(pictures)
     items = []
     for number, picture, question, split in asked:
@@ -112,7 +112,7 @@ def daquar(root: Path) -> list[Asked]:
             raise ValueError(f"Pair {number} of all_qa_pairs.txt is not '… image7 ?' and an answer: {text[:60]!r}.")
         name, asked = tail[1], _DAQUAR_NAME.sub("image", text[: tail.start()])
         if name not in splits:
-            raise ValueError(f"all_qa_pairs.txt asks about {name}, which neither list of pictures names.")
+            raise ValueError(f"all_qa_pairs.txt asks about {name[:60]}, which neither list of pictures names.")
         if name not in there:
             raise ValueError(f"all_qa_pairs.txt asks about {root / 'images' / name}.jpg, which is not there.")
         items.append(Asked(there[name], f"{asked}?", " ".join(asked.split()[:2]), (answer,), number, splits[name]))
@@ -121,5 +121,5 @@ def daquar(root: Path) -> list[Asked]:
 
 def _coco_pictures(folder: Path) -> dict[int, Path]:
     """COCO's photographs by their ids: one look into each folder, as there may be 120,000."""
-    files = (path for name in FOLDERS if (folder / name).is_dir() for path in (folder / name).iterdir())
+    files = (path for name in FOLDERS if is_folder(folder / name) for path in (folder / name).iterdir())
     return {int(match[1]): path for path in files if (match := _COCO_NAME.fullmatch(path.name))}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from mmcam.files import is_file, is_folder, parsed
 
 SPLITS = ("train", "val", "test")
 
@@ -47,7 +49,7 @@ def flickr8k(root: Path) -> dict[str, list[Captioned]]:
         split: [
             Captioned(pictures / name, tuple(captions[name]))
             for name in read_text(root / f"Flickr_8k.{official}Images.txt").split()
-            if (pictures / name).exists() and captions[name]
+            if is_file(pictures / name) and captions[name]
         ]
         for split, official in zip(SPLITS, ("train", "dev", "test"), strict=True)
     }
@@ -74,18 +76,37 @@ def karpathy(file: Path, pictures: Path) -> dict[str, list[Captioned]]:
     """
     text = read_text(file)
     try:
-        entries = json.loads(text)["images"]
+        entries = parsed(text)["images"]
         splits: dict[str, list[Captioned]] = {split: [] for split in SPLITS}
         for entry in entries:
             path = pictures / entry.get("filepath", "") / entry["filename"]
             sentences = tuple(sentence["raw"].strip() for sentence in entry["sentences"])
             splits["train" if entry["split"] == "restval" else entry["split"]].append(Captioned(path, sentences))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} is not one of Karpathy's split files ({error!r}).") from error
-    missing = next((item.path for split in splits.values() for item in split if not item.path.exists()), None)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{file} is not one of Karpathy's split files ({brief(error)}).") from error
+    missing = next((item.path for split in splits.values() for item in split if not is_file(item.path)), None)
     if missing is not None:
-        raise ValueError(f"{file.name} names {missing}, which is not there; point to the folder of the pictures.")
+        raise ValueError(
+            f"{file.name} names {str(missing)[:200]}, which is not there; point to the folder of the pictures."
+        )
     return splits
+
+
+def brief(error: Exception) -> str:
+    """What is wrong with a file's content, for the end of a sentence; values that fill pages are cut."""
+    text = repr(error)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def text_of(value: Any) -> str:
+    """A value that has to be a text, as a file's name or a category's.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:60]} stands where a text belongs")
+    return value
 
 
 def read_text(path: Path) -> str:
@@ -94,7 +115,7 @@ def read_text(path: Path) -> str:
     Raises:
         ValueError: the file is missing, or is not text in UTF-8.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f"{path} is missing; data/README.md says which official file goes where.")
     try:
         return path.read_text(encoding="utf-8")
@@ -104,6 +125,6 @@ def read_text(path: Path) -> str:
 
 def _folder(root: Path, *names: str) -> Path:
     for name in names:
-        if (root / name).is_dir():
+        if is_folder(root / name):
             return root / name
     raise ValueError(f"{root} holds no pictures; put them into {names[0]}/.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from mmcam.datasets.captioned import read_text
+from mmcam.datasets.captioned import brief, read_text
+from mmcam.files import is_file, parsed
 from mmcam.image import open_raster
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
@@ -54,11 +54,11 @@ def densecap(results: Path, pictures: Path, top: int = 5) -> list[tuple[Path, li
         raise ValueError(f"top is {top}; ask for at least one region of each picture.")
     text = read_text(results)
     try:
-        table = json.loads(text)
+        table = parsed(text)
         longer = int(table.get("opt", {}).get("image_size", 720))
         found = [(pictures / entry["img_name"], _surest(entry, top)) for entry in table["results"]]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{results} is not a results.json of DenseCap ({error!r}).") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{results} is not a results.json of DenseCap ({brief(error)}).") from error
     return [(path, _in_original(regions, _size(path), longer)) for path, regions in found]
 
 
@@ -89,8 +89,10 @@ def _in_original(regions: list[Region], size: tuple[int, int], longer: int) -> l
 
 def _size(path: Path) -> tuple[int, int]:
     """(width, height) from a picture's header."""
-    if not path.is_file():
-        raise ValueError(f"DenseCap's results name {path}, which is not there; point to the folder of the pictures.")
+    if not is_file(path):
+        raise ValueError(
+            f"DenseCap's results name {str(path)[:200]}, which is not there; point to the folder of the pictures."
+        )
     try:
         with open_raster(path) as picture:
             orientation, size = picture.getexif().get(_ORIENTATION, 1), picture.size

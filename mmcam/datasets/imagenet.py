@@ -147,15 +147,15 @@ def boxes_of_csv(file: Path) -> dict[str, dict[str, tuple[Box, ...]]]:
     """
     found = {}
     rows = csv.DictReader(io.StringIO(read_text(file)))
-    for number, row in enumerate(rows, start=2):
-        own: dict[str, list[Box]] = {}
-        try:
+    try:
+        for row in rows:
+            own: dict[str, list[Box]] = {}
             parts = row["PredictionString"].split()
             for i in range(0, len(parts), 5):
                 own.setdefault(parts[i], []).append(_box(tuple(map(int, parts[i + 1 : i + 5]))))
             found[row["ImageId"]] = {wnid: tuple(boxes) for wnid, boxes in own.items()}
-        except (KeyError, AttributeError, ValueError) as error:
-            raise ValueError(f"Line {number} of {file.name} is not a picture with its boxes ({error}).") from error
+    except (csv.Error, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"Line {rows.line_num} of {file.name} is not a picture with its boxes ({error}).") from error
     return found
 
 

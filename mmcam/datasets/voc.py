@@ -102,7 +102,7 @@ def annotation(file: Path, picture: Path) -> Photo:
         tree = ElementTree.fromstring(text)
         width, height = (int(tree.findtext(f"size/{side}", "")) for side in ("width", "height"))
         things = tuple(_thing(each, width, height) for each in tree.findall("object"))
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, OverflowError) as error:
         raise ValueError(f"{file} is not one of VOC's annotations ({error}).") from error
     return Photo(picture, (width, height), things)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmcam.files import is_folder
 from mmcam.image import open_raster
 
 _NAME = re.compile(r"(\d+)_([1-9]\d*)\.png")
@@ -29,7 +30,7 @@ def attention_files(folder: Path) -> dict[int, tuple[Path, ...]]:
 
     Source: Das et al., Human Attention in Visual Question Answering, arXiv 1606.03556; the authors' VQA-HAT 1.0.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ValueError(f"{folder} is missing; put VQA-HAT's folder there (data/README.md).")
     found: dict[int, dict[int, Path]] = {}
     for path in folder.iterdir():

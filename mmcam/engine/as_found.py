@@ -14,6 +14,8 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from mmcam.engine.random_state import random_state_kept
+
 _ONE_AT_A_TIME = threading.RLock()
 """Flags, random state and hooks belong to the model and the process, not to a thread."""
 
@@ -42,7 +44,7 @@ def _as_found(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices))
+        stack.enter_context(random_state_kept(devices))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         if "torch._dynamo" in sys.modules:  # importing it takes seconds, and without it nothing is compiled

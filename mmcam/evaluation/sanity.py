@@ -12,12 +12,14 @@ rather than the model.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.extra import metrics_module
@@ -88,11 +90,10 @@ def reinitialise(module: nn.Module, seed: int = 0) -> None:
     """Draw a layer's weights, and those of all within it, anew and in place, as when it was made.
 
     By the modules' own `reset_parameters`, which also resets a batch norm's statistics; parameters of a module without
-    one come from a normal distribution of their mean and deviation. The global random state stays.
+    one come from a normal distribution of their mean and deviation. The global random state stays, for other threads
+    as well.
     """
-    devices = sorted({p.device.index for p in module.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices), torch.no_grad():
-        torch.manual_seed(_SALT + seed)
+    with _OwnGenerators(_SALT + seed), torch.no_grad():
         for part in module.modules():
             reset = getattr(part, "reset_parameters", None)
             if callable(reset):
@@ -101,6 +102,36 @@ def reinitialise(module: nn.Module, seed: int = 0) -> None:
             for parameter in part.parameters(recurse=False):
                 spread = float(parameter.float().std()) if parameter.numel() > 1 else 1.0
                 parameter.normal_(float(parameter.float().mean()), spread)
+
+
+class _OwnGenerators(TorchDispatchMode):
+    """What this thread draws comes from generators of its own, one a device, and not from those of all threads."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seed = seed
+        self.generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            # torch.rand and its like have two forms, and the shorter one takes no generator.
+            func = func if _takes_generator(func) else getattr(func.overloadpacket, "generator", func)
+            if _takes_generator(func):
+                given = next((each.device for each in args if isinstance(each, Tensor)), torch.device("cpu"))
+                kwargs["generator"] = self._on(torch.device(kwargs.get("device") or given))
+        return func(*args, **kwargs)
+
+    def _on(self, device: torch.device) -> torch.Generator:
+        if device not in self.generators:
+            self.generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self.generators[device]
+
+
+def _takes_generator(operation: Any) -> bool:
+    return any(argument.name == "generator" for argument in operation._schema.arguments)
 
 
 def similarity(

@@ -47,6 +47,10 @@ def collect(
     return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
 
 
+def _is_channel(unit: Any, channels: int) -> bool:
+    return hasattr(unit, "__index__") and not isinstance(unit, bool) and 0 <= operator.index(unit) < channels
+
+
 def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tensor:
     """1 at the neurons that count, 0 at the others, in a shape that multiplies activations (N,K,h,w).
 
@@ -63,7 +67,7 @@ def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tenso
         channels = activations.shape[1]
         if not isinstance(units, Iterable) or isinstance(units, str):
             raise ExplainError(f"units={units!r} is no list of channels; pass for example units=[0, 3].")
-        wrong = [unit for unit in units if isinstance(unit, bool) or not 0 <= operator.index(unit) < channels]
+        wrong = [unit for unit in units if not _is_channel(unit, channels)]
         if wrong or not len(units):
             problem = f"There is no unit {wrong[0]}" if wrong else "The list of units is empty"
             raise ExplainError(f"{problem}; the layer has units 0…{channels - 1}.")

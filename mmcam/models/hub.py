@@ -22,18 +22,20 @@ def from_transformers(name: str) -> nn.Module:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
-        kind = (config.architectures or [""])[0]
-        if not hasattr(transformers, kind):
+        # Said aloud, as transformers else asks at the terminal whether code that lies beside the weights may run.
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+        kind = next(iter(config.architectures or []), None)
+        found = getattr(transformers, kind, None) if isinstance(kind, str) else None
+        if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
             raise ExplainError(
                 f"{name} is a {kind or 'model of no named kind'}, unknown to this transformers; update it."
             )
-        model = getattr(transformers, kind).from_pretrained(name)
+        model: nn.Module = found.from_pretrained(name)
         return wrap(model, _processor(name))
-    except (OSError, ValueError) as error:
-        if isinstance(error, ExplainError):
-            raise
-        first = str(error).strip().splitlines()[0]
+    except ExplainError:
+        raise
+    except Exception as error:  # a broken config.json raises whatever transformers' code trips over
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ExplainError(
             f"{name} cannot be loaded ({first}); name a model of the hub, or a folder that the save_pretrained of both "
             "the model and its processor wrote."
@@ -45,7 +47,7 @@ def _processor(name: str) -> Any:
     import transformers
 
     library: Any = transformers  # its classes lack types
-    whole = library.AutoProcessor.from_pretrained(name)
+    whole = library.AutoProcessor.from_pretrained(name, trust_remote_code=False)
     if hasattr(whole, "image_processor"):
         return whole
     pictures = library.AutoImageProcessor.from_pretrained(name)

@@ -12,7 +12,6 @@ The bundled models are one such package. A name is looked up in all of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from os import PathLike
@@ -22,6 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from mmcam.errors import ExplainError
+from mmcam.files import is_file, read_json
 from mmcam.neurons.dissection import Dissection
 
 GROUP = "mmcam.models"
@@ -69,7 +69,7 @@ def load(name: str | PathLike[str], *, device: str | torch.device = "cpu") -> An
     folder = Path(name)
     card = folder / f"{folder.name}.json"
     try:
-        if card.is_file():
+        if is_file(card):
             return _builder(card).load(folder.name, device=device, folder=folder)
         models = _offering(str(name))
         if models is None:
@@ -124,9 +124,12 @@ def check_device(device: str | torch.device) -> None:
         ExplainError: it does not.
     """
     try:
-        torch.device(device)
-    except RuntimeError as error:
-        raise ExplainError(f"There is no device {device!r}; cpu or cuda would do.") from error
+        kind = torch.device(device).type
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown, not built in, or not there
+        raise ExplainError(f"There is no device {str(device)!r}; cpu or cuda would do.") from error
+    if kind == "meta":
+        raise ExplainError("The device 'meta' computes nothing; cpu or cuda would do.")
 
 
 def _offered() -> list[Models]:
@@ -169,8 +172,8 @@ def _builder(card: Path) -> Models:
     Raises:
         ExplainError: nobody can.
     """
-    described = json.loads(card.read_text(encoding="utf-8"))
-    if not isinstance(described, dict) or "model" not in described:
+    described = read_json(card)
+    if not isinstance(described, dict) or not isinstance(described.get("model"), str):
         raise ExplainError(f"{card} is no card of a run: it does not say which model it is of.")
     for models in _offered():
         if models.builds(described):

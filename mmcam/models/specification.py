@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from mmcam.errors import ExplainError
+from mmcam.files import is_file
 from mmcam.image import Preprocess
 from mmcam.models.factory import from_factory
 from mmcam.models.hub import from_transformers
@@ -38,7 +39,7 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
         model, preprocess = from_torchvision(name, weights)
     elif kind == "timm":
         model = from_timm(name, weights)
-    elif kind == "hf" or (Path(spec) / "config.json").is_file():
+    elif kind == "hf" or is_file(Path(spec) / "config.json"):
         model = from_transformers(name if kind == "hf" else spec)
     elif name:
         model = from_factory(kind, name, weights)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess, preprocess_of
@@ -34,14 +36,16 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
     presets = zoo.get_model_weights(name)
     preset = presets["DEFAULT"]
     if weights is not None:
+        options: dict[str, Any] = {}
         state = read_state(weights)
-        last = list(state.values())[-1]
-        options: dict[str, Any] = {"num_classes": len(last) if last.ndim else 1}
         if name in _AUXILIARY:
-            options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
-            state = {key: value for key, value in state.items() if not key.lower().startswith("aux")}
-        model = zoo.get_model(name, weights=None, **options)
-        fill(model, state, f"The weights in {weights} do not fit torchvision's {name}")
+            options = {"aux_logits": False, "init_weights": False, "transform_input": True}
+            for key in [key for key in state if key.lower().startswith("aux")]:
+                del state[key]
+        make = partial(zoo.get_model, name, weights=None, **options)
+        complaint = f"The weights in {weights} do not fit torchvision's {name}"
+        model = make(num_classes=_classes(state, _head(make), complaint))
+        fill(model, state, complaint)
         trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), preset)
         return model, preprocess_of(trained.transforms())
     try:
@@ -70,12 +74,12 @@ def from_timm(name: str, weights: Path | None) -> nn.Module:
             f"torch.save(timm.create_model({name!r}, pretrained=True).state_dict(), FILE) writes them."
         )
     state = read_state(weights)
-    heads = timm.models.get_pretrained_cfg_value(name, "classifier") or ()
-    # The head's own width, and not the last tensor's, which may be a counter of a normalisation.
-    width = next((len(state[f"{head}.weight"]) for head in _listed(heads) if f"{head}.weight" in state), None)
-    options = {} if width is None else {"num_classes": width}
+    complaint = f"The weights in {weights} do not fit timm's {name}"
+    heads = _listed(timm.models.get_pretrained_cfg_value(name, "classifier") or ())
+    axes = {f"{head}.weight": 0 for head in heads if f"{head}.weight" in state}
+    options = {"num_classes": _classes(state, axes, complaint)} if axes else {}
     model: nn.Module = timm.create_model(name, pretrained=False, **options)
-    fill(model, state, f"The weights in {weights} do not fit timm's {name}")
+    fill(model, state, complaint)
     return model
 
 
@@ -91,6 +95,39 @@ def untrained(library: str, name: str) -> nn.Module:
         options = {"init_weights": False} if name in _AUXILIARY else {}
         model = _torchvision_zoo(name).get_model(name, weights=None, **options)
     return model.eval()
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Weights have shapes and no values: `torch.empty`, which layers make them with, is on the meta device."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return func(*args, **{**(kwargs or {}), **({"device": "meta"} if func is torch.empty else {})})
+
+
+def _head(make: Callable[..., nn.Module]) -> dict[str, int]:
+    """The tensors that have a row for each class, and along which axis: what differs between two counts of classes."""
+    with _WithoutValues():
+        two, three = (make(num_classes=count).state_dict() for count in (2, 3))
+    axes = {key: [a != b for a, b in zip(two[key].shape, three[key].shape, strict=True)] for key in two}
+    return {key: differs.index(True) for key, differs in axes.items() if any(differs)}
+
+
+def _classes(state: Mapping[str, Tensor], head: Mapping[str, int], complaint: str) -> int:
+    """How many classes a state dict has, by the tensors of the head.
+
+    Raises:
+        ExplainError: it lacks them, or they do not agree.
+    """
+    missing = next((key for key, axis in head.items() if key not in state or state[key].ndim <= axis), None)
+    if missing is not None:
+        raise ExplainError(f"{complaint}: they have no {missing}, whose rows are the classes.")
+    counts = {key: state[key].shape[axis] for key, axis in head.items()}
+    if len(set(counts.values())) != 1 or not all(counts.values()):
+        told = ", ".join(f"{count} in {key}" for key, count in counts.items())
+        raise ExplainError(f"{complaint}: their classes are {told}; all have to be the same number, and at least 1.")
+    return next(iter(counts.values()))
 
 
 def _torchvision_zoo(name: str) -> Any:

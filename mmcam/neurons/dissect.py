@@ -20,17 +20,19 @@ from mmcam.datasets.concepts import ConceptData
 from mmcam.engine.modules import unwrap
 from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
-from mmcam.files import write_whole
+from mmcam.files import is_file, json_text, write_whole
 from mmcam.image import Batch
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
+from mmcam.neurons.same_pictures import SamePictures
 from mmcam.neurons.tally import TALLIES, Tally
 from mmcam.places.find import find_layer
 from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
 from mmcam.tasks.anything import forward_of
+from mmcam.version import __version__
 
 SAVE_EVERY = 50  # batches between two savings of a resumable dissection
 
@@ -69,7 +71,8 @@ def dissect(
         memory: bytes for finding the thresholds. They are exact if this holds ``16·K·quantile`` bytes a place: 0.5 GB
             for 512 units of 14×14 over 63,000 pictures. With less, from as many places as fit, drawn at random.
         resume: a file that keeps the state every 50 batches; a dissection that is started again goes on from it, and
-            takes it away at the end.
+            takes it away at the end. It knows model, layer, settings and pictures: some pictures are read again before
+            it goes on, and each is compared with what the first pass read, so they have to stay the same.
         preprocess: as in `mmcam.explain_class`.
         call: as in `mmcam.attribute`.
 
@@ -78,11 +81,13 @@ def dissect(
 
     Raises:
         ExplainError: no picture can be read; the layer is unknown or no spatial map; a label of no concept; `resume`
-            belongs to another dissection.
+            belongs to another dissection, or to other pictures.
     """
     module: Any = unwrap(model)
     _check(data, quantile, counted, exemplars, batch)
     forward = forward_of(module)
+    read_once = None if resume is None else SamePictures(data)
+    data = data if read_once is None else read_once
     skipped: dict[int, str] = {}
     first = next((made for _, made in _batches(module, data, 1, preprocess, range(len(data)), skipped)), None)
     if first is None:
@@ -96,15 +101,16 @@ def dissect(
         TopQuantile(quantile, units, len(data) * shape[0] * shape[1], memory, seen.device),
         Tally(data, units, exemplars, counted == "touched", seen.device),
         skipped,
+        read_once,
     )
     about = {
         "fingerprint": whose, "layer": layer, "data": data.name, "pictures": len(data), "quantile": quantile,
         "counted": counted, "exemplars": exemplars, "memory": memory, "batch": batch, "call": call,
         "preprocess": str(preprocess or getattr(module, "preprocess", None)),
-        "concepts": [(concept.category, concept.name) for concept in data.concepts],
+        "concepts": [(concept.category, concept.name) for concept in data.concepts], "version": __version__,
     }  # fmt: skip
     kept = None if resume is None else Path(resume)
-    start = state.load(kept, about) if kept is not None and kept.exists() else 0
+    start = state.load(kept, about) if kept is not None and is_file(kept) else 0
 
     def read(rows: range) -> Iterator[tuple[list[int], Batch, Tensor]]:
         for where, made in _batches(module, data, len(rows), preprocess, rows, skipped):
@@ -219,16 +225,21 @@ def _joined(ready: Sequence[tuple[int, Batch]]) -> tuple[list[int], Batch]:
 class _State:
     """All that a dissection has found so far."""
 
-    def __init__(self, quantile: TopQuantile, tally: Tally, skipped: dict[int, str]) -> None:
-        self.quantile, self.tally, self.skipped = quantile, tally, skipped
+    def __init__(
+        self, quantile: TopQuantile, tally: Tally, skipped: dict[int, str], read_once: SamePictures | None
+    ) -> None:
+        self.quantile, self.tally, self.skipped, self.read_once = quantile, tally, skipped, read_once
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is counted, on the CPU."""
+        tally = {name: getattr(self.tally, name).cpu().contiguous() for name in TALLIES}
+        return {**tally, **self.quantile.state(), **(self.read_once.digests if self.read_once else {})}
 
     def save(self, path: Path, about: dict[str, Any], step: int) -> None:
         from safetensors.torch import save
 
-        tally = {name: getattr(self.tally, name).cpu().contiguous() for name in TALLIES}
-        skipped = json.dumps(self.skipped)
-        meta = {"about": json.dumps(about), "step": str(step), "skipped": skipped}
-        content = save({**tally, **self.quantile.state()}, metadata=meta)
+        meta = {"about": json_text(about), "step": str(step), "skipped": json_text(self.skipped)}
+        content = save(self.tensors(), metadata=meta)
         write_whole(path, lambda file: file.write(content))
 
     def load(self, path: Path, about: dict[str, Any]) -> int:
@@ -243,11 +254,13 @@ class _State:
             raise ExplainError(
                 f"{path} is no state of a dissection; delete it, or name another with resume=."
             ) from error
-        if meta.get("about") != json.dumps(about):
+        if meta.get("about") != json_text(about):
             raise ExplainError(
                 f"{path} belongs to a dissection of another model, layer, data set or setting; delete it, or name "
                 "another file with resume=."
             )
+        assert self.read_once is not None
+        self.read_once.go_on({kind: tensors[kind] for kind in self.read_once.digests})
         self.quantile.restore(tensors)
         for name in TALLIES:
             setattr(self.tally, name, tensors[name].to(self.tally.both.device))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from torch import Tensor
 from mmcam.datasets.concepts import Concept
 from mmcam.errors import ExplainError
 from mmcam.files import write_whole
+from mmcam.neurons import dissection_file
 from mmcam.neurons.names import Names, UnitName, as_word
 from mmcam.version import __version__
 
@@ -119,41 +119,26 @@ class Dissection:
         return found
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
-        """Write PATH.safetensors with the tallies and PATH.json with the rest; each appears whole or not at all."""
-        from safetensors.torch import save
+        """Write PATH.safetensors with the tallies and PATH.json with the rest and a checksum of both.
 
-        tensors, rest = self._split()
-        target = Path(path)
-        arrays = write_whole(Path(f"{target}.safetensors"), lambda file: file.write(save(tensors)))
-        text = json.dumps(rest, ensure_ascii=False, indent=1)
-        return arrays, write_whole(Path(f"{target}.json"), lambda file: file.write(text.encode()))
+        Raises:
+            OSError: they cannot be written there; nothing is left behind.
+        """
+        return dissection_file.write(Path(path), *self._split())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Dissection:
         """Read what `save` wrote; PATH with or without its suffix.
 
-        Raises:
-            ExplainError: a file is missing, or is no dissection's.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        Files of mmcam 0.1 know no checksum: they are read with a warning.
 
+        Raises:
+            ExplainError: a file is missing, is no dissection's, or belongs to another dissection than the other.
+        """
         base = str(path).removesuffix(".json").removesuffix(".safetensors")
         try:
-            rest = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))
-            tensors = load_file(f"{base}.safetensors")
-            rest["concepts"] = tuple(Concept(**concept) for concept in rest["concepts"])
-            rest["skipped"] = tuple((int(index), why) for index, why in rest["skipped"])
-            rest["shape"] = tuple(rest["shape"])
-            rest["casts"] = tuple(rest.get("casts", ()))  # older files have none
-            rest |= {name: t.long() if not t.is_floating_point() else t for name, t in tensors.items()}
-            return cls(**rest)
-        except FileNotFoundError as error:
-            raise ExplainError(
-                f"There is no dissection at {base}: it has a .json and a .safetensors beside each other; "
-                "`mmcam dissect` makes them."
-            ) from error
-        except (SafetensorError, TypeError, KeyError, ValueError, AttributeError) as error:
+            return cls(**dissection_file.read(base))
+        except TypeError as error:  # a field too few, or one that no dissection has
             raise ExplainError(f"{base} holds no dissection of mmcam; make it again with `mmcam dissect`.") from error
 
     def write_tally(self, path: str | os.PathLike[str]) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mmcam.files import is_file
 from mmcam.neurons.names import Names, UnitName, as_word
 
 _COLUMNS = {
@@ -105,7 +106,7 @@ def _names(units: dict[int, UnitName], measure: str, source: str, layer: str) ->
 
 def _rows(path: Path, reader: str) -> Rows:
     """All rows of a file that fits a reader; at least one."""
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f"{path} is missing; pass the CSV file that the tool wrote.")
     try:
         # utf-8-sig: spreadsheets put a mark before the first column's name. strict: an open quote would swallow rows.
@@ -147,7 +148,7 @@ def _of_layer(path: Path, reader: str, layer: str) -> Rows:
     chosen = [(where, row) for where, row in rows if row["layer"].strip() == layer]
     if not chosen:
         known = ", ".join(dict.fromkeys(row["layer"].strip() for _, row in rows))
-        raise ValueError(f"{path} has no layer {layer!r}; it has {known}.")
+        raise ValueError(f"{path} has no layer {layer!r}; it has {known[:500]}.")
     return chosen
 
 
@@ -156,8 +157,8 @@ def _by_unit(rows: Rows) -> dict[int, tuple[str, dict[str, str]]]:
     units: dict[int, tuple[str, dict[str, str]]] = {}
     for where, row in rows:
         text = row["unit"].strip()
-        if not (text.isascii() and text.isdigit()):
-            raise ValueError(f"{where}: the unit is {text!r}; write whole numbers without a sign.")
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise ValueError(f"{where}: the unit is {text[:40]!r}; write whole numbers without a sign.")
         unit = int(text)
         if unit in units:
             raise ValueError(f"{where}: unit {unit} has a name already; keep one row a unit, and one layer a file.")
@@ -171,5 +172,5 @@ def _score(where: str, text: str) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise ValueError(f"{where}: the score is {text!r}; write a finite number or leave the row out.")
+        raise ValueError(f"{where}: the score is {text[:40]!r}; write a finite number or leave the row out.")
     return score

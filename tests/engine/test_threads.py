@@ -45,6 +45,27 @@ def test_eight_threads_on_one_model_in_training(method):
         assert torch.equal(ours, theirs)
 
 
+def test_eight_threads_with_four_methods_at_once():
+    """Forty calls each, every thread in its own order of methods: some read the flags that others switch."""
+    model, x = network(), torch.rand(8, 3, 16, 16)
+
+    def ask(n, method):
+        return attribute(model, x[n : n + 1], [n % 5], method=method, **({"n": 2} if method == "smoothgrad" else {}))
+
+    expected = {(n, method): ask(n, method) for n in range(8) for method in METHODS}
+    before, barrier = State(model), threading.Barrier(8)
+
+    def work(n):
+        barrier.wait()
+        calls = [METHODS[(n + call) % len(METHODS)] for call in range(40)]
+        return [torch.equal(ask(n, method), expected[n, method]) for method in calls]
+
+    with ThreadPoolExecutor(8) as pool:
+        right = [each for done in pool.map(work, range(8)) for each in done]
+    before.check()
+    assert right == [True] * 320
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_forked_during_another_threads_pass_does_not_wait_for_it():
     model, x, inside, on = network(), torch.rand(1, 3, 32, 32), threading.Event(), threading.Event()

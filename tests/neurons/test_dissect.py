@@ -3,6 +3,7 @@
 import copy
 import importlib
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -577,7 +578,10 @@ def run(data, resume=None, model=None, layer="features.2", **options):
 @pytest.mark.parametrize("memory", [2**30, 2000])
 @pytest.mark.parametrize("stop", [0, 1, 2, 4, 6, 9, 10, 11, 13, 16, 19])
 def test_an_interrupted_dissection_goes_on(tmp_path, stop, memory):
-    """The first picture is opened once more to begin with; the eleven opened before `stop` ends the first pass."""
+    """The first picture is opened once more to begin with, and then what was read, to see that it is the same.
+
+    The eleven opened before `stop` end the first pass.
+    """
     file = tmp_path / "new" / "state"
     expected = run(made(), memory=memory)
     assert (expected.sampled < 1) == (memory == 2000)
@@ -592,16 +596,17 @@ def test_an_interrupted_dissection_goes_on(tmp_path, stop, memory):
     assert_same(run(data, file, memory=memory), expected)
     assert not file.exists()
     rest = [index for rows in ([0, 1, 2], [3, 4, 5], [6, 7, 8], [9]) * 2 for index in [rows]][batches:]
-    assert data.opened == [0, *(index for rows in rest for index in rows)]
+    again = range(min(3 * batches, 10))
+    assert data.opened == [0, *again, *(index for rows in rest for index in rows)]
 
 
 @pytest.mark.usefixtures("often")
 def test_a_dissection_can_be_interrupted_again_and_again(tmp_path):
     file = tmp_path / "state"
     expected = run(made())
-    for step in (1, 2, 4, 5, 6):  # the last batch of a pass holds one picture, so another goes with it
+    for before, step in pairwise((0, 1, 2, 4, 5, 6)):  # a pass's last batch holds one picture: another goes with it
         data = made()
-        data.stop = 6  # the first picture, three of a batch, and two more
+        data.stop = 6 + min(3 * before, 10)  # the first picture, what was read before, three of a batch, and two more
         with pytest.raises(KeyboardInterrupt):
             run(data, file)
         assert steps_of(file) == step
@@ -682,6 +687,58 @@ def test_a_state_of_another_model_or_data_set_is_refused(interrupted):
         with pytest.raises(ExplainError, match="belongs to a dissection of another model"):
             run(data, interrupted, model)
     assert_same(run(made(), interrupted), run(made()))
+
+
+def reordered(data):
+    data.pictures[0], data.pictures[4] = data.pictures[4], data.pictures[0]
+
+
+def one_pixel(data):
+    data.pictures[2].putpixel((3, 3), (0, 0, 0))
+
+
+def other_mask(data):
+    data.labelled[1] = [np.ones((9, 9), np.uint8)]
+
+
+def gone(data):
+    data.broken = (1,)
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("change", [reordered, one_pixel, other_mask, gone])
+def test_a_state_of_other_pictures_is_refused(tmp_path, change):
+    """Their name, number and concepts are the same; the second pass has begun, so that labels were read as well."""
+    data = made()
+    data.stop = 18
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "state")
+    other = made()
+    change(other)
+    with pytest.raises(ExplainError, match=r"Picture \d of made up, or its labels, are others than when the disse"):
+        run(other, tmp_path / "state")
+    assert_same(run(made(), tmp_path / "state"), run(made()))
+
+
+@pytest.mark.usefixtures("often")
+def test_pictures_that_change_between_the_passes_are_found_by_the_second(tmp_path, monkeypatch):
+    """Even those that are not among the few that are read again at once."""
+    monkeypatch.setattr("mmcam.neurons.same_pictures.SAMPLE", 2)  # the first and the last
+    data = made()
+    data.stop = 10
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "state")
+    other = made()
+    one_pixel(other)
+    with pytest.raises(ExplainError, match="Picture 2 of made up"):
+        run(other, tmp_path / "state")
+
+
+def test_labels_that_were_not_read_yet_may_be_mended(interrupted):
+    """In the first pass no label has counted."""
+    mended = made()
+    other_mask(mended)
+    assert_same(run(mended, interrupted), run(mended))
 
 
 def test_what_comes_after_the_layer_may_change_meanwhile(interrupted):

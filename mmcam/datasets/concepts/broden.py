@@ -15,6 +15,7 @@ from PIL import Image
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import read_table, stored
 from mmcam.errors import PictureError
+from mmcam.files import is_folder
 from mmcam.image import load_image
 
 _CODES = 1 << 16  # what red + 256 · green can say
@@ -54,7 +55,7 @@ class BrodenConcepts:
         if split not in ("train", "val", None):
             raise ValueError(f"Broden has no split {split!r}; choose 'train', 'val' or None for all.")
         self._root = Path(root)
-        if not (self._root / "images").is_dir():
+        if not is_folder(self._root / "images"):
             raise ValueError(f"{self._root} has no folder images; point to Broden's own folder, as broden1_224.")
         self.name = f"Broden ({self._root.absolute().name}{f', {split}' if split else ''})"
         categories = [row["name"] for _, row in read_table(self._root / "category.csv", ("name",))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmcam.datasets.captioned import read_text
+from mmcam.datasets.captioned import brief, read_text, text_of
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import SIDE, Mask, check_side, reduced, stacked
 from mmcam.errors import PictureError
-from mmcam.image import load_image
+from mmcam.files import is_folder, parsed
+from mmcam.image import MAX_PIXELS, load_image
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,26 @@ class CocoConcepts:
             self._masks = importlib.import_module("pycocotools.mask")
         except ImportError as error:
             raise ImportError("COCO's masks need pycocotools; install it with pip install 'mmcam[coco]'.") from error
-        if not self._pictures.is_dir():
+        if not is_folder(self._pictures):
             raise ValueError(f"{self._pictures} is no folder; point to the one with COCO's pictures, as coco/val2014.")
         self.name = f"COCO ({file.name}, labels of {side} px)"
         text = read_text(file)
         try:
-            table = json.loads(text)
+            table = parsed(text)
             numbers = {int(entry["id"]): number for number, entry in enumerate(table["categories"], start=1)}
-            self.concepts: Sequence[Concept] = tuple(Concept(entry["name"], "object") for entry in table["categories"])
+            self.concepts: Sequence[Concept] = tuple(
+                Concept(text_of(entry["name"]), "object") for entry in table["categories"]
+            )
             photographs = {
-                int(entry["id"]): _Photograph(entry["file_name"], int(entry["width"]), int(entry["height"]))
+                int(entry["id"]): _Photograph(text_of(entry["file_name"]), *_size(entry["width"], entry["height"]))
                 for entry in table["images"]
             }
             regions = [
                 (int(entry["image_id"]), int(entry["category_id"]), entry["segmentation"])
                 for entry in table["annotations"]
             ]
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{file} is not one of COCO's instances files ({error!r}).") from error
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{file} is not one of COCO's instances files ({brief(error)}).") from error
         for picture, category, segmentation in regions:
             if picture not in photographs or category not in numbers:
                 raise ValueError(
@@ -113,9 +115,9 @@ class CocoConcepts:
         for number, segmentation in photograph.regions:
             try:
                 mask = reduced(self._mask(segmentation, photograph.height, photograph.width), self._side)
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 raise PictureError(
-                    f"A segmentation of {photograph.file} is broken ({error!r}); get the official file again."
+                    f"A segmentation of {photograph.file} is broken ({brief(error)}); get the official file again."
                 ) from error
             masks[number] = masks[number] | mask if number in masks else mask
         return stacked(masks)
@@ -140,6 +142,18 @@ class CocoConcepts:
             raise ValueError("its run lengths do not cover the picture")
         # Runs go down the columns and begin outside.
         return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+
+def _size(width: Any, height: Any) -> tuple[int, int]:
+    """A picture's (width, height).
+
+    Raises:
+        ValueError: no picture is as large, or has none of one.
+    """
+    size = int(width), int(height)
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"a picture of {str(width)[:20]}×{str(height)[:20]} pixels")
+    return size
 
 
 def _unpacked(text: str) -> list[int]:

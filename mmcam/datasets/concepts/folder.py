@@ -16,6 +16,7 @@ from PIL import Image
 from mmcam.datasets.captioned import read_text
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.errors import PictureError
+from mmcam.files import is_file
 from mmcam.image import load_image, open_raster
 
 SIDE = 112
@@ -158,7 +159,7 @@ def stored(path: Path) -> NDArray[Any]:
     Raises:
         PictureError: it is missing, unreadable, too large, or a JPEG, which blurs the borders of what is labelled.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise PictureError(f"There is no mask or label map at {path}; check the path.")
     try:
         with open_raster(path) as picture:
