@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.adapters.class_names import class_names
 from mmcam.engine import record as recorder
 from mmcam.engine.computation import Computation
 from mmcam.engine.modules import unwrap
@@ -20,7 +21,9 @@ from mmcam.places.find import find_layer
 from mmcam.places.grids import layer_at
 from mmcam.tasks.anything import forward_of
 from mmcam.tasks.asked import Asked, Label
-from mmcam.tasks.classification import index_target
+from mmcam.tasks.classification import check_classifier, index_target
+from mmcam.tasks.logits import finder
+from mmcam.tasks.targets import is_list, of_all
 
 
 def attribute(
@@ -122,11 +125,14 @@ def record(model: nn.Module, x: Tensor, layers: str | Sequence[str]) -> dict[str
 
 
 def _computation(model: nn.Module, x: Tensor, targets: Sequence[int | Tensor | Target]) -> Computation:
-    if not isinstance(targets, Sequence) or not targets:
+    if not is_list(targets) or not targets:
         raise ExplainError("The targets are a list of at least one: class indices, LongTensors (N,) or functions.")
     _check_pictures(x)
     module = unwrap(model)
-    functions = [t if callable(t) and not isinstance(t, Tensor) else index_target(t) for t in targets]
+    each = [of_all(target, len(x)) for target in targets]
+    check_classifier(module, each, class_names(module))
+    find = finder()
+    functions = [target if callable(target) else index_target(target, find) for target in each]
     return Computation(module, lambda pictures, rows: module(pictures), x, functions)
 
 
