@@ -14,7 +14,7 @@ from mmcam.engine.computation import Computation
 from mmcam.engine.modules import unwrap
 from mmcam.engine.outputs import Target
 from mmcam.engine.run import Evidence, run
-from mmcam.errors import ExplainError
+from mmcam.errors import ExplainError, IndependentError
 from mmcam.explain.explained import How, Layers, maps_of
 from mmcam.image import Batch
 from mmcam.places.find import find_layer
@@ -23,6 +23,7 @@ from mmcam.tasks.anything import forward_of
 from mmcam.tasks.asked import Asked, Label
 from mmcam.tasks.classification import check_classifier, index_target
 from mmcam.tasks.logits import finder
+from mmcam.tasks.saturation import saturation
 from mmcam.tasks.targets import is_list, of_all
 
 
@@ -93,7 +94,10 @@ def evidence(
     """
     computation = _computation(model, x, targets)
     name = layer or find_layer(computation.model, computation.model, x, computation)
-    return run(computation, layer_at(computation.model, name, call))
+    try:
+        return run(computation, layer_at(computation.model, name, call))
+    except IndependentError as error:
+        raise saturation(computation) or error from error
 
 
 @torch.inference_mode(False)

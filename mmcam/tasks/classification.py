@@ -15,7 +15,7 @@ from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
 from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
 from mmcam.tasks.graph import operation
-from mmcam.tasks.logits import SQUASHING, Find, finder
+from mmcam.tasks.logits import Find, finder
 from mmcam.tasks.names import Names, class_index, class_name, named, short
 from mmcam.tasks.targets import called, is_list, single, spread
 
@@ -141,7 +141,7 @@ def sides(logits: Tensor, names: Sequence[str] | None) -> Tensor:
     """
     if not _one_for_two(logits, names):
         return logits
-    return torch.cat([1 - logits if operation(logits).startswith("Sigmoid") else -logits, logits], 1)
+    return torch.cat([1 - logits if operation(logits) == "Sigmoid" else -logits, logits], 1)
 
 
 def _one_for_two(logits: Tensor, names: Sequence[str] | None) -> bool:
@@ -205,7 +205,7 @@ def column_target(
         indices = [predicted[0][n] if wanted is None else wanted for n, wanted in enumerate(column)]
         if any(not callable(index) and int(index) % classes == contrast % classes for index in indices):
             raise both_are(what, class_name(contrast % classes, names))
-        log_odds = _one_for_two(logits, names) and not operation(logits).startswith(SQUASHING)
+        log_odds = _one_for_two(logits, names) and operation(logits) != "Sigmoid"
         return ours if log_odds and not any(map(callable, column)) else ours - other
 
     return difference

@@ -29,7 +29,7 @@ Find = Callable[[Any], Tensor]
 """A model's output → its class scores (N, classes)."""
 
 SQUASHING = ("Softmax", "Sigmoid", "LogSoftmax")
-"""Operations, by the beginning of their name in autograd, that make probabilities of scores."""
+"""Operations, by their names in autograd, that make probabilities of scores."""
 
 _NO_CLASSES = ("box", "embed", "feature", "feats", "hidden", "pooler", "pooled", "attention", "mask", "keypoint", "latent")
 """What the names of tensors that are no class scores hold."""
@@ -154,7 +154,7 @@ def _of_several(candidates: list[Part], every: list[Part], first: bool) -> list[
     for part in candidates:
         for other in candidates:
             if part is not other and computed_from(other.tensor, part.tensor):
-                if operation(other.tensor).startswith(SQUASHING):
+                if operation(other.tensor) in SQUASHING:
                     dropped.append(other)  # probabilities of the scores
                 elif part.tensor.shape[1] != other.tensor.shape[1]:
                     dropped.append(part)  # features
@@ -187,7 +187,7 @@ def of_length_1(tensor: Tensor) -> bool:
     Where the graph is seen, it has to show a division or a product: scores may have that length by chance.
     """
     made = operation(tensor)
-    if tensor.shape[1] < 2 or (made and not made.startswith(("Div", "Mul", "LinalgVectorNorm"))):
+    if tensor.shape[1] < 2 or made not in ("", "Div", "Mul"):
         return False
     rows = tensor.detach().float()
     near = 8 * torch.finfo(tensor.dtype).eps
