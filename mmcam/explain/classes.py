@@ -100,8 +100,8 @@ def explain_class(
             a list of them.
         contrast: a second class; the score becomes the difference, "why this rather than that".
         names: the class names, as many as the model has classes: in order, by index (``{0: "cat"}``) or with the index
-            (``{"cat": 0}``, torchvision's ``class_to_idx``); default what the model, torchvision or timm says. Two names
-            for a single logit are its two sides: the second is what a positive logit says.
+            (``{"cat": 0}``, torchvision's ``class_to_idx``); default what the model, torchvision or timm says. Two
+            names for a single logit are its two sides: the second is what a positive logit says.
         layer, method, call, options: as in `attribute`.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
             or timm's for its networks, else ImageNet's resize to 256, crop to 224.

@@ -229,7 +229,9 @@ def beam_tokens(model: Any, x: Tensor, beam: Any) -> list[list[list[int]]]:
         raise ExplainError(f"{type(model).__name__} has no method `beams`, so it gives one caption; leave beam= out.")
     width = whole_number(beam)
     if width is None:
-        raise ExplainError(f"A beam holds a whole number of captions, and beam={short(beam)} is none; pass for example 3.")
+        raise ExplainError(
+            f"A beam holds a whole number of captions, and beam={short(beam)} is none; pass for example 3."
+        )
     if width < 1:
         raise ExplainError(f"A beam of {short(width)} captions holds none; pass at least 1.")
     with as_found(model):

@@ -94,8 +94,8 @@ def check_classifier(model: nn.Module, targets: Iterable[Any], names: Names | No
     embeds = names is None and any(hasattr(model, method) for method in _EMBEDDING)
     if embeds or (names is not None and not len(names)):
         raise ExplainError(
-            f"{name} gives features or an embedding (N,D), whose coordinates are no classes; pass a function of them as "
-            "target, e.g. target=lambda out: torch.cosine_similarity(out, other), explain a text with "
+            f"{name} gives features or an embedding (N,D), whose coordinates are no classes; pass a function of them "
+            "as target, e.g. target=lambda out: torch.cosine_similarity(out, other), explain a text with "
             "mmcam.explain_similarity (see mmcam.SimilarityModel), or pass names= if they are classes."
         )
 
@@ -164,8 +164,8 @@ def predicted_target(predicted: list[Tensor], find: Find | None = None, names: S
         if not predicted:
             if _one_for_two(scores, names) and not scores.requires_grad and ((scores > 0) & (scores < 0.5)).any():
                 raise ExplainError(
-                    "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability that "
-                    "speaks for the first, and a method without gradients cannot see which; name the target."
+                    "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability "
+                    "that speaks for the first, and a method without gradients cannot see which; name the target."
                 )
             predicted.append(sides(scores, names).argmax(dim=1))
         return sides(scores, names).gather(1, predicted[0][:, None])[:, 0]
@@ -220,7 +220,9 @@ def _of_column(column: Sequence[Any], predicted: list[Tensor], find: Find, names
         if callable(wanted):
             each[wanted] = wanted
         else:
-            each[wanted] = predicted_target(predicted, find, names) if wanted is None else index_target(wanted, find, names)
+            each[wanted] = (
+                predicted_target(predicted, find, names) if wanted is None else index_target(wanted, find, names)
+            )
     if len(each) == 1:
         return next(iter(each.values()))
 

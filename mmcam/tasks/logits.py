@@ -31,7 +31,19 @@ Find = Callable[[Any], Tensor]
 SQUASHING = ("Softmax", "Sigmoid", "LogSoftmax")
 """Operations, by their names in autograd, that make probabilities of scores."""
 
-_NO_CLASSES = ("box", "embed", "feature", "feats", "hidden", "pooler", "pooled", "attention", "mask", "keypoint", "latent")
+_NO_CLASSES = (
+    "box",
+    "embed",
+    "feature",
+    "feats",
+    "hidden",
+    "pooler",
+    "pooled",
+    "attention",
+    "mask",
+    "keypoint",
+    "latent",
+)
 """What the names of tensors that are no class scores hold."""
 
 _LISTED = 8
@@ -199,9 +211,10 @@ def _check(part: Part, names: Sequence[str] | None, what: str) -> None:
     """Raise ExplainError unless what was found is class scores, and as many as there are names."""
     tensor = part.tensor
     if tensor.ndim != 2 or not tensor.is_floating_point():
+        where = f" in out{part.path}" if part.path else ""
         form = f"shape {tuple(tensor.shape)}" + ("" if tensor.is_floating_point() else f" of {tensor.dtype}")
         raise ExplainError(
-            f"A classifier gives logits (N, classes); this model gives {form}{' in out' + part.path if part.path else ''}. "
+            f"A classifier gives logits (N, classes); this model gives {form}{where}. "
             f"Pass a function output → (N,) as target, e.g. {remedy(part)}."
         )
     if names is not None:
@@ -231,7 +244,9 @@ def remedy(part: Part) -> str:
 def _unclear(problem: str, every: list[Part]) -> ExplainError:
     """The error that lists the tensors of an output and shows the function to write."""
     if not every:
-        return ExplainError(f"{problem}, nor any tensor; wrap the model in a module that returns its logits (N, classes).")
+        return ExplainError(
+            f"{problem}, nor any tensor; wrap the model in a module that returns its logits (N, classes)."
+        )
     listed = ", ".join(map(str, every[:_LISTED])) + (", …" if len(every) > _LISTED else "")
     scores = [part for part in every if part.names and part.names[-1] in ("scores", "logits", "pred_logits")]
     floats = [part for part in every if part.tensor.is_floating_point() and not _is_box(part)]

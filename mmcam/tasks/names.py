@@ -54,8 +54,8 @@ def named(names: Any, what: str = "class") -> tuple[str, ...] | None:
         each = list(names)
     else:
         raise ExplainError(
-            f"The names are a list with one of each {what} in order, or a mapping from index to name, and {short(names)} "
-            "is neither."
+            f"The names are a list with one of each {what} in order, or a mapping from index to name, and "
+            f"{short(names)} is neither."
         )
     for index, name in enumerate(each):
         if not isinstance(name, str):
@@ -101,7 +101,7 @@ def as_many(names: Sequence[str], count: int, what: str) -> None:
     if len(names) != count:
         hint = " (one may be a background, which needs a name in its place)" if count == len(names) + 1 else ""
         raise ExplainError(
-            f"There are {len(names)} names for {count} {_many(what)}{hint}; pass names= with one for each in their order."
+            f"There are {len(names)} names for {count} {_many(what)}{hint}; pass names= with one for each, in order."
         )
 
 
@@ -126,7 +126,9 @@ def nearest(wanted: str, known: Sequence[str], what: str) -> int:
         if len(hits) == 1:
             return hits[0]
         if hits:
-            raise ExplainError(f"There are {len(hits)} {_many(what)} named {short(wanted)}: {hits[:20]}; pass the index.")
+            raise ExplainError(
+                f"There are {len(hits)} {_many(what)} named {short(wanted)}: {hits[:20]}; pass the index."
+            )
     near = difflib.get_close_matches(folded, [text.casefold() for text in known], n=4, cutoff=0.5)
     near += [text for text in known if folded in text.casefold() and text.casefold() not in near]
     listed = [" ".join(text[:80].split()) for text in near[:4] or list(known)[:8]]

@@ -52,9 +52,7 @@ class Policy(Protocol):
         """Observations (N,C,H,W) → logits, value, Q-values."""
 
 
-def ask(
-    policy: Any, batch: Batch, action: Any, contrast: int | str | None, names: Names | None, score: str
-) -> Asked:
+def ask(policy: Any, batch: Batch, action: Any, contrast: int | str | None, names: Names | None, score: str) -> Asked:
     """Which part of each observation made a policy choose an action, or think the state worth what it does.
 
     Args:

@@ -21,7 +21,22 @@ _SQUASHING = {
 }
 """Functions that level out, by their names in autograd, and their ends."""
 
-_LINEAR = (*MOVING, "Gather", "Stack", "Cat", "Sum", "Mean", "Add", "Sub", "Rsub", "Neg", "Mul", "Div", "MaskedFill", "Max")
+_LINEAR = (
+    *MOVING,
+    "Gather",
+    "Stack",
+    "Cat",
+    "Sum",
+    "Mean",
+    "Add",
+    "Sub",
+    "Rsub",
+    "Neg",
+    "Mul",
+    "Div",
+    "MaskedFill",
+    "Max",
+)
 """What a target may do with a probability, by names in autograd."""
 
 
@@ -41,8 +56,8 @@ def saturation(c: Computation) -> IndependentError | None:
                 if (name := _SQUASHING.get(node)) and _level(score.detach()):
                     value = f"{float(score[0]):.3g}"
                     return IndependentError(
-                        f"The target is saturated: it is {value}, from a {name} that has no gradient left there; explain "
-                        f"the logits before the {name}, with a target function of them or a model that returns them."
+                        f"The target is saturated: it is {value}, from a {name} that has no gradient left there; "
+                        f"explain the logits before the {name}, with a target function of them or a model that returns them."
                     )
     return None
 

@@ -1,4 +1,4 @@
-"""What people hand over as targets, checked before anything is computed: indices, names, functions and lists of them."""
+"""What people hand over as targets, checked before anything is computed: indices, names, functions, lists of them."""
 
 from __future__ import annotations
 

@@ -22,6 +22,10 @@ from mmcam.tasks.names import message_of, nearest, short
 from mmcam.tasks.targets import single
 
 
+MOST_WORDS = 100
+"""Words of a question that are explained: as many targets of as many texts of as many words, so time is their cube."""
+
+
 @runtime_checkable
 class VQAModel(Protocol):
     """What a VQA model offers, besides being an ``nn.Module``.
@@ -173,9 +177,14 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
     """Each word of a question, and the question with that word replaced by `blank`, or left out if that is empty.
 
     Raises:
-        ExplainError: nothing is left of a question of one word.
+        ExplainError: nothing is left of a question of one word; it has more than `MOST_WORDS`.
     """
     words = question.split()
+    if len(words) > MOST_WORDS:
+        raise ExplainError(
+            f"The question has {len(words)} words, and the words of up to {MOST_WORDS} are explained: each costs a pass "
+            "through the question; ask for the answer alone."
+        )
     if len(words) == 1 and not blank:
         raise ExplainError(f"Nothing is left of {short(question)} without its one word; ask for the answer alone.")
     put = [blank] if blank else []
@@ -211,7 +220,7 @@ def unreadable(model: Any, x: Tensor, questions: Sequence[str], by_word: bool, e
                 if not word:
                     return ExplainError(message_of(reason))
                 return ExplainError(
-                    f"Without {short(word)} the model can read nothing in {short(question)}; ask for the answer alone, or with "
-                    "more words it knows."
+                    f"Without {short(word)} the model can read nothing in {short(question)}; ask for the answer alone, "
+                    "or with more words it knows."
                 )
     return ExplainError(message_of(error))
