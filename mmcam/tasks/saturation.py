@@ -57,7 +57,7 @@ def saturation(c: Computation) -> IndependentError | None:
                     value = f"{float(score[0]):.3g}"
                     return IndependentError(
                         f"The target is saturated: it is {value}, from a {name} that has no gradient left there; "
-                        f"explain the logits before the {name}, with a target function of them or a model that returns them."
+                        f"explain the logits before the {name}, in a target function or from a model that returns them."
                     )
     return None
 

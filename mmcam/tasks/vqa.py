@@ -21,7 +21,6 @@ from mmcam.tasks.classification import column_target
 from mmcam.tasks.names import message_of, nearest, short
 from mmcam.tasks.targets import single
 
-
 MOST_WORDS = 100
 """Words of a question that are explained: as many targets of as many texts of as many words, so time is their cube."""
 
@@ -182,8 +181,8 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
     words = question.split()
     if len(words) > MOST_WORDS:
         raise ExplainError(
-            f"The question has {len(words)} words, and the words of up to {MOST_WORDS} are explained: each costs a pass "
-            "through the question; ask for the answer alone."
+            f"The question has {len(words)} words, and word by word up to {MOST_WORDS} are explained, as each costs a pass "
+            "through all; ask for the answer alone."
         )
     if len(words) == 1 and not blank:
         raise ExplainError(f"Nothing is left of {short(question)} without its one word; ask for the answer alone.")
