@@ -151,4 +151,4 @@ def class_index(name: str, names: Sequence[str] | None) -> int:
 
 def class_name(index: int, names: Sequence[str] | None) -> str:
     """What a class is called."""
-    return names[index] if names is not None and -len(names) <= index < len(names) else f"class {index}"
+    return names[index] if names is not None and -len(names) <= index < len(names) else f"class {short(index)}"

@@ -181,8 +181,8 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
     words = question.split()
     if len(words) > MOST_WORDS:
         raise ExplainError(
-            f"The question has {len(words)} words, and word by word up to {MOST_WORDS} are explained, as each costs a pass "
-            "through all; ask for the answer alone."
+            f"The question has {len(words)} words, and word by word up to {MOST_WORDS} are explained, since each costs "
+            "a pass through all; ask for the answer alone."
         )
     if len(words) == 1 and not blank:
         raise ExplainError(f"Nothing is left of {short(question)} without its one word; ask for the answer alone.")
