@@ -44,7 +44,7 @@ def test_coordinates_are_no_classes(kind):
         lambda: explain_class(model, x[0], [lambda out: out[:, 0], 1]),
         lambda: attribute(model, x, [3]),
     ):
-        with pytest.raises(ExplainError, match="whose coordinates are no classes; .*target=lambda out"):
+        with pytest.raises(ExplainError, match=r"whose coordinates are no classes; .*target=lambda out"):
             call()
     other = torch.randn(1, model(x).shape[1])
     for function in (lambda out: torch.cosine_similarity(out, other), lambda out: out.sum(1)):

@@ -82,7 +82,7 @@ def test_a_single_probability_is_read_by_one_half(bias, says):
 
 def test_what_cannot_be_told_without_gradients_is_asked():
     net, x, options = one(-2.0, nn.Sigmoid()), pictures(1), {"method": "occlusion", "patch": 8, "stride": 8}
-    with pytest.raises(ExplainError, match="between 0 and 0.5 is a logit .* or a probability"):
+    with pytest.raises(ExplainError, match=r"between 0 and 0\.5 is a logit .* or a probability"):
         explain_class(net, x[0], names=NAMES, **options)
     ill, healthy = (explain_class(net, x[0], name, names=NAMES, **options).values for name in ("ill", "healthy"))
     torch.testing.assert_close(ill, -healthy)

@@ -106,7 +106,7 @@ def test_names_of_no_tensor_or_of_two():
         finder(list("abcd"))((SCORES, WIDE))
     with pytest.raises(ExplainError, match="Several tensors"):
         finder(list("abcde"))({"out": SCORES, "aux": OTHER})
-    with pytest.raises(ExplainError, match="There are 4 names for 5 classes .*background"):
+    with pytest.raises(ExplainError, match=r"There are 4 names for 5 classes .*background"):
         finder(list("abcd"))(SCORES)
 
 

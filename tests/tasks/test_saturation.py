@@ -1,4 +1,4 @@
-"""A target without a gradient because a softmax or sigmoid has levelled out is told from one that depends on nothing."""
+"""A target without a gradient behind a softmax that has levelled out is told from one that depends on nothing."""
 
 import pytest
 import torch
