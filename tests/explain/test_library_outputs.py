@@ -30,13 +30,13 @@ def test_logits_among_hidden_states():
 
 def test_hidden_states_alone_are_no_classes():
     with pytest.raises(ExplainError, match=r"no class scores \(N, classes\): it gives out\.last_hidden_state"):
-        explain_class(vit("ViTModel"), pictures(1, 32)[0], 2)
+        explain_class(vit("ViTModel"), pictures(1, 32)[0], 2, method="gradient")
 
 
 def test_a_detectors_queries_are_asked_for():
     torch.manual_seed(0)
-    config = transformers.YolosConfig(**SMALL, patch_size=8, num_labels=4, num_detection_tokens=3)
-    config.image_size = [32, 32]
+    sizes = {**SMALL, "image_size": [32, 32]}
+    config = transformers.YolosConfig(**sizes, patch_size=8, num_labels=4, num_detection_tokens=3)
     model, x = transformers.YolosForObjectDetection(config).eval(), pictures(1, 32)
     with pytest.raises(ExplainError, match=r"\(1, 3, 5\) in out\.logits") as error:
         explain_class(model, x[0])
