@@ -54,7 +54,7 @@ def saturation(c: Computation) -> IndependentError | None:
             score = score_of(target, block, c.pictures)
             for node in behind(score, _LINEAR):
                 if (name := _SQUASHING.get(node)) and _level(score.detach()):
-                    value = f"{float(score[0]):.3g}"
+                    value = f"{score[0].item():.3g}"
                     return IndependentError(
                         f"The target is saturated: it is {value}, from a {name} that has no gradient left there; "
                         f"explain the logits before the {name}, in a target function or from a model that returns them."

@@ -94,8 +94,8 @@ def guarded(function: Any) -> Target:
             raise
         except Exception as error:
             raise ExplainError(
-                f"The target function {called(function)!r} fails on the model's output with {type(error).__name__}: "
-                f"{message_of(error)}"
+                f"The target function {called(function)!r} fails on the model's output with {type(error).__name__}"
+                f"{': ' if str(error) else ''}{message_of(error)}"
             ) from error
         if isinstance(value, Tensor) and not value.is_floating_point():
             raise ExplainError(
