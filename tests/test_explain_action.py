@@ -341,7 +341,7 @@ def test_pictures_with_a_preprocess(photo):
         ({"action": "up", "names": None}, r"have no names, so 'up' cannot be found; pass names="),
         ({"action": 3}, "no action 3: the policy has actions 0…2"),
         ({"action": -4}, "no action -4"),
-        ({"action": 1.5}, "float is none"),
+        ({"action": 1.5}, "1.5 is none"),
         ({"contrast": 7}, "no action 7"),
         ({"action": 1, "contrast": "stay"}, "are both 'stay'"),
         ({"action": []}, "no action in the list"),

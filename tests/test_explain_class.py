@@ -248,7 +248,8 @@ def test_a_class_the_model_has_not(model):
 
 
 def test_names_shorter_than_the_outputs(model):
-    assert explain_class(model, picture(), 4, names=["a", "b"]).target == "class 4"
+    with pytest.raises(ExplainError, match="There are 2 names for 5 classes; pass names="):
+        explain_class(model, picture(), 4, names=["a", "b"])
 
 
 def test_stacked_pictures_give_a_list(model):

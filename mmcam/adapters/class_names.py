@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from mmcam.adapters.timm import timm_classes
+from mmcam.errors import ExplainError
+from mmcam.tasks.names import named
+
+_EMBEDDING = ("open_clip.", "clip.model", "sentence_transformers.")
+"""Modules, by the beginning of their name, all of whose networks give embeddings."""
 
 
 def class_names(model: nn.Module) -> Sequence[str] | None:
-    """The names of a model's classes, in order; None where nothing says.
+    """The names of a model's classes, in order; None where nothing says, empty where it is known to have no classes.
 
     They are the model's own ``classes``, its ``config.id2label``, or ImageNet's for a classifier of torchvision or timm
-    with as many outputs.
+    with as many outputs. No classes has a network of theirs whose last layer was taken off, and those of open_clip.
     """
-    if isinstance(own := getattr(model, "classes", None), Sequence):
-        return own
-    labels = getattr(getattr(model, "config", None), "id2label", None)
-    if labels:
-        return [labels[i] for i in range(len(labels))]
+    for own in (getattr(model, "classes", None), getattr(getattr(model, "config", None), "id2label", None)):
+        if isinstance(own, (Sequence, Mapping)) and own and (names := _read(own)) is not None:
+            return names
+    if _gives_features(model):
+        return ()
     if type(model).__module__.startswith("torchvision.models.") and _outputs(model) == 1000:
         from torchvision.models import ResNet50_Weights
 
-        names: list[str] = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
-        return names
+        categories: list[str] = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
+        return categories
     return timm_classes(model)
+
+
+def _read(own: Any) -> Sequence[str] | None:
+    """A model's attribute as names; None if it means something else."""
+    try:
+        return named(own)
+    except ExplainError:
+        return None
+
+
+def _gives_features(model: nn.Module) -> bool:
+    """Whether the library that a network comes from says that it gives features or an embedding."""
+    library = f"{type(model).__module__}."
+    if library.startswith("timm.models."):
+        return getattr(model, "num_classes", None) == 0
+    if library.startswith("torchvision.models."):
+        return isinstance(next(reversed(list(model.children())), None), nn.Identity)
+    return library.startswith(_EMBEDDING)
 
 
 def _outputs(model: nn.Module) -> int | None:

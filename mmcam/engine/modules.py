@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 
 import torch
 import torch.utils.checkpoint
@@ -16,10 +17,13 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The module inside DataParallel, DistributedDataParallel and torch.compile wrappers.
 
     Raises:
-        ExplainError: TorchScript and quantised modules, whose layers give no gradients; weights without values.
+        ExplainError: no module; TorchScript and quantised modules, whose layers give no gradients; weights without
+            values.
     """
     while isinstance(inner := getattr(model, "_orig_mod", None) or _parallel(model), nn.Module):
         model = inner
+    if not isinstance(model, nn.Module):
+        raise ExplainError(f"A model is an instance of torch.nn.Module, and {reprlib.repr(model)} is none.")
     if isinstance(model, torch.jit.ScriptModule):
         raise ExplainError("TorchScript models take no hooks on their layers; pass the Python module it was made from.")
     if any("quantized" in type(module).__module__ for module in model.modules()):

@@ -22,6 +22,7 @@ from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
 from mmcam.image import PictureLike
 from mmcam.tasks import policy as task
+from mmcam.tasks.names import Names
 from mmcam.tasks.observation import observe
 from mmcam.tasks.policy import Action
 
@@ -34,7 +35,7 @@ def explain_action(
     *,
     score: str = "action",
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -49,7 +50,7 @@ def explain_action(
     *,
     score: str = "action",
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -64,7 +65,7 @@ def explain_action(
     *,
     score: str = "action",
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -79,7 +80,7 @@ def explain_action(
     *,
     score: str = "action",
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -97,7 +98,8 @@ def explain_action(
             observation, a list asks for several actions; for several, it holds one action each.
         score: "action" explains the action's logit, "q" its Q-value, "value" the value of the state.
         contrast: a second action; the score becomes the difference, "why left rather than right".
-        names: of the actions, in order; default the policy's ``actions``.
+        names: of the actions, as many as there are, in any form that `explain_class` takes; default the policy's
+            ``actions``.
         preprocess: a function from one observation to the float tensor (C,H,W) the policy takes, e.g.
             ``lambda frames: torch.from_numpy(frames) / 255``, or a `mmcam.Preprocess` for pictures; default the
             policy's ``preprocess``, else nothing.
@@ -109,7 +111,7 @@ def explain_action(
 
     Raises:
         ExplainError: unknown action (with close matches) or layer; a score the policy does not give; not one action an
-            observation.
+            observation; not as many names as actions.
         PictureError: an observation that cannot be used.
 
     Example:

@@ -141,7 +141,8 @@ def explain_answer(
 
     Raises:
         ExplainError: an answer the model does not know (with close matches); a contrast that is the answer itself; not
-            one question a picture; `by_word=` of a question of which the model can read nothing when a word is blanked.
+            one question a picture; `by_word=` of a question of which the model can read nothing when a word is blanked,
+            or of more than 100 words.
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)

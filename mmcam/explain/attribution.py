@@ -8,19 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.adapters.class_names import class_names
 from mmcam.engine import record as recorder
 from mmcam.engine.computation import Computation
 from mmcam.engine.modules import unwrap
 from mmcam.engine.outputs import Target
 from mmcam.engine.run import Evidence, run
-from mmcam.errors import ExplainError
+from mmcam.errors import ExplainError, IndependentError
 from mmcam.explain.explained import How, Layers, maps_of
 from mmcam.image import Batch
 from mmcam.places.find import find_layer
 from mmcam.places.survey import layer_at
 from mmcam.tasks.anything import forward_of
 from mmcam.tasks.asked import Asked, Label
-from mmcam.tasks.classification import index_target
+from mmcam.tasks.classification import check_classifier, index_target
+from mmcam.tasks.logits import finder
+from mmcam.tasks.saturation import saturation
+from mmcam.tasks.targets import is_list, of_all
 
 
 def attribute(
@@ -90,7 +94,10 @@ def evidence(
     """
     c = _computation(model, x, targets)
     name = layer or find_layer(c.model, c.alone, c.x, c)
-    return run(c, layer_at(c.model, c.alone, c.x, name, call))
+    try:
+        return run(c, layer_at(c.model, c.alone, c.x, name, call))
+    except IndependentError as error:
+        raise saturation(c) or error from error
 
 
 @torch.inference_mode(False)
@@ -123,11 +130,14 @@ def record(model: nn.Module, x: Tensor, layers: str | Sequence[str]) -> dict[str
 
 
 def _computation(model: nn.Module, x: Tensor, targets: Sequence[int | Tensor | Target]) -> Computation:
-    if not isinstance(targets, Sequence) or not targets:
+    if not is_list(targets) or not targets:
         raise ExplainError("The targets are a list of at least one: class indices, LongTensors (N,) or functions.")
     _check_pictures(x)
     module = unwrap(model)
-    functions = [t if callable(t) and not isinstance(t, Tensor) else index_target(t) for t in targets]
+    each = [of_all(target, len(x)) for target in targets]
+    check_classifier(module, each, class_names(module))
+    find = finder()
+    functions = [target if callable(target) else index_target(target, find) for target in each]
     return Computation(module, lambda pictures, rows: module(pictures), x, functions)
 
 

@@ -16,6 +16,7 @@ from mmcam.image import Batch, PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 from mmcam.tasks.asked import one_each
+from mmcam.tasks.words import check_asked
 
 
 @overload
@@ -186,6 +187,8 @@ def explain_caption(
     captioning.check_captioner(module)
     if word is None and (contrast is not None or position is not None):
         raise ExplainError("contrast= and position= belong to one word; name it with word=.")
+    if word is not None:
+        word, position, contrast = check_asked(word, position, contrast)
     if beam is not None and (word is not None or caption is not None):
         raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
     batch, how = batch_of(module, images, preprocess), How(layer, method, call, options)

@@ -16,6 +16,7 @@ from mmcam.image import PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import classification
 from mmcam.tasks.classification import ClassTarget
+from mmcam.tasks.names import Names, named
 
 
 @overload
@@ -25,7 +26,7 @@ def explain_class(
     target: ClassTarget | None = None,
     *,
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -39,7 +40,7 @@ def explain_class(
     target: Sequence[ClassTarget],
     *,
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -53,7 +54,7 @@ def explain_class(
     target: ClassTarget | Sequence[ClassTarget | None] | None = None,
     *,
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -67,7 +68,7 @@ def explain_class(
     target: Sequence[Sequence[ClassTarget]],
     *,
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -81,7 +82,7 @@ def explain_class(
     target: Any = None,
     *,
     contrast: int | str | None = None,
-    names: Sequence[str] | None = None,
+    names: Names | None = None,
     layer: Layers = None,
     method: str = "gradcam",
     preprocess: Any = None,
@@ -91,13 +92,16 @@ def explain_class(
     """Which part of a picture spoke for a class.
 
     Args:
-        model: any module from pictures to logits, single- or multi-label.
+        model: any module from pictures to logits, single- or multi-label, alone or in a structure where
+            `mmcam.tasks.logits` finds them.
         images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them.
         target: a class by index or name, or a function output → (N,); default the highest logit. For one picture, a
             list asks for several classes; for a list of pictures, a list holds one entry a picture, each a target or
             a list of them.
         contrast: a second class; the score becomes the difference, "why this rather than that".
-        names: the class names in order; default what the model, torchvision or timm says.
+        names: the class names, as many as the model has classes: in order, by index (``{0: "cat"}``) or with the index
+            (``{"cat": 0}``, torchvision's ``class_to_idx``); default what the model, torchvision or timm says. Two
+            names for a single logit are its two sides: the second is what a positive logit says.
         layer, method, call, options: as in `attribute`.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
             or timm's for its networks, else ImageNet's resize to 256, crop to 224.
@@ -106,11 +110,12 @@ def explain_class(
         An Explanation; a list where a list of pictures or of targets was given, nested if both.
 
     Raises:
-        ExplainError: unknown class (with close matches) or layer; not one target a picture; a model without classes; a
-            contrast that is the target itself.
+        ExplainError: unknown class (with close matches) or layer; not one target a picture; a model without classes, or
+            an output in which they are not clear; not as many names as classes; a contrast that is the target itself.
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
     batch = batch_of(module, images, preprocess)
-    asked = classification.ask(module, batch, target, contrast, class_names(module) if names is None else names)
+    known = class_names(module) if names is None else named(names)
+    asked = classification.ask(module, batch, target, contrast, known)
     return explanations(asked, How(layer, method, call, options)).as_listed()

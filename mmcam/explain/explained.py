@@ -21,6 +21,7 @@ from mmcam.neurons.fingerprint import Origin
 from mmcam.places.find import find_layer, find_layer_of
 from mmcam.places.survey import layer_at
 from mmcam.tasks.asked import Asked
+from mmcam.tasks.saturation import saturation
 
 Layers = str | Sequence[str] | None
 """A layer by its dotted name, several whose maps are fused, or None for the default one."""
@@ -114,10 +115,10 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
 
     try:
         maps = [method(_question(asked, partial(where, name)), **how.options) for name in wanted]
-    except IndependentError:
+    except IndependentError as error:
         other = find_layer_of(c) if how.layer is None and read else None
         if other is None or other in [layer.name for layer in read]:
-            raise
+            raise saturation(c) or error from error
         return maps_of(asked, replace(how, layer=other))
     if len(maps) > 1 and not read:
         raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")

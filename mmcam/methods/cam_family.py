@@ -65,14 +65,16 @@ def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tenso
     neurons = activations.new_ones(1, 1, 1, 1)
     if units is not None:
         channels = activations.shape[1]
-        if not isinstance(units, Iterable) or isinstance(units, str):
+        given = units.tolist() if isinstance(units, Tensor) else units
+        listed = list(given) if isinstance(given, Iterable) else [None]
+        if not all(hasattr(unit, "__index__") for unit in listed):
             raise ExplainError(f"units={units!r} is no list of channels; pass for example units=[0, 3].")
-        wrong = [unit for unit in units if not _is_channel(unit, channels)]
-        if wrong or not len(units):
+        wrong = [unit for unit in listed if not _is_channel(unit, channels)]
+        if wrong or not listed:
             problem = f"There is no unit {wrong[0]}" if wrong else "The list of units is empty"
             raise ExplainError(f"{problem}; the layer has units 0…{channels - 1}.")
         neurons = activations.new_zeros(1, channels, 1, 1)
-        neurons[:, list(units)] = 1
+        neurons[:, listed] = 1
     cells = chosen_cells(activations, mask)
     return neurons if cells is None else neurons * cells
 

@@ -90,6 +90,10 @@ def rise(
     if n < 2 or cells < 1 or not 0 < share < 1:
         raise ExplainError(f"n={n}, cells={cells}, share={share} make no masks; pass n ≥ 2, cells ≥ 1, 0 < share < 1.")
     q, x = question, question.x
+    if cells > max(x.shape[-2:]):
+        raise ExplainError(
+            f"cells={cells} are more than the picture's pixels a side; pass at most {max(x.shape[-2:])}."
+        )
     scores = picture_scores(q, x[None])[:, 0]
     generator = torch.Generator().manual_seed(seed)
     seen = scores.new_zeros(*scores.shape, *x.shape[-2:])

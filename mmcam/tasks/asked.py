@@ -11,6 +11,7 @@ from torch import Tensor
 from mmcam.engine.computation import Computation
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
+from mmcam.tasks.names import short
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def titled(text: str, rather_than: str | None = None) -> str:
 
 def both_are(what: str, name: str) -> ExplainError:
     """The error for a contrast that is what is explained itself."""
-    return ExplainError(f"The {what} and its contrast are both {name!r}; choose two.")
+    return ExplainError(f"The {what} and its contrast are both {short(name)}; choose two.")
 
 
 def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
@@ -80,7 +81,7 @@ def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
     each: list[Any] = [texts] * len(batch.pictures) if one_for_all else list(texts)
     for text in each:
         if not isinstance(text, str):
-            raise ExplainError(f"A {what} is a text, and {text!r} is none; pass one, or a list of one a picture.")
+            raise ExplainError(f"A {what} is a text, and {short(text)} is none; pass one, or a list of one a picture.")
     if len(each) != len(batch.pictures):
         raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} {what}s; give one a picture.")
     return each

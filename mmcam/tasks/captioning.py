@@ -17,6 +17,8 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks import scores
 from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
+from mmcam.tasks.names import message_of, short
+from mmcam.tasks.targets import whole_number
 from mmcam.tasks.words import Span, find_span, put, word_missing
 
 
@@ -106,7 +108,7 @@ def whole(model: Any, tokens: Sequence[int], contrast: str | None) -> Caption:
     try:
         rival = list(model.encode(contrast))
     except ValueError as error:
-        raise ExplainError(str(error)) from error
+        raise ExplainError(message_of(error)) from error
     rivals = [text for text, _ in model.words(rival)]
     if rivals == words:
         raise both_are("answer", " ".join(words))
@@ -211,13 +213,13 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
         try:
             rows = [list(model.encode(text)) for text in captions]
         except ValueError as error:
-            raise ExplainError(str(error)) from error
+            raise ExplainError(message_of(error)) from error
     if not all(row and model.words(row) for row in rows):  # tokens may spell nothing but blanks
         raise ExplainError("The caption has no word, so there is nothing to explain; pass one with caption=.")
     return rows
 
 
-def beam_tokens(model: Any, x: Tensor, beam: int) -> list[list[list[int]]]:
+def beam_tokens(model: Any, x: Tensor, beam: Any) -> list[list[list[int]]]:
     """The tokens of the best captions of each picture, the likeliest first; those without a word are left out.
 
     Raises:
@@ -225,14 +227,17 @@ def beam_tokens(model: Any, x: Tensor, beam: int) -> list[list[list[int]]]:
     """
     if not hasattr(model, "beams"):
         raise ExplainError(f"{type(model).__name__} has no method `beams`, so it gives one caption; leave beam= out.")
-    if not hasattr(beam, "__index__"):
-        raise ExplainError(f"A beam holds a whole number of captions, and beam={beam!r} is none; pass for example 3.")
-    if beam < 1:
-        raise ExplainError(f"A beam of {beam} captions holds none; pass at least 1.")
+    width = whole_number(beam)
+    if width is None:
+        raise ExplainError(
+            f"A beam holds a whole number of captions, and beam={short(beam)} is none; pass for example 3."
+        )
+    if width < 1:
+        raise ExplainError(f"A beam of {short(width)} captions holds none; pass at least 1.")
     with as_found(model):
         found = [
             [list(tokens) for tokens, _ in own if len(tokens) and model.words(tokens)]
-            for own in model.beams(x.clone(), beam)
+            for own in model.beams(x.clone(), width)
         ]
     if not all(found):
         raise ExplainError(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.outputs import Target, first_tensor
+from mmcam.engine.outputs import Target, score_of
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
 from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
-from mmcam.tasks.names import class_index, class_name
+from mmcam.tasks.graph import operation
+from mmcam.tasks.logits import Find, finder
+from mmcam.tasks.names import Names, class_index, class_name, named, short
+from mmcam.tasks.targets import called, is_list, single, spread
 
 ClassTarget = int | str | Target
 """A class by index or name, or any function from the model's output to N scores."""
@@ -29,168 +31,220 @@ _INSTEAD = {
 """What explains a model that offers a method of another task."""
 
 
-def ask(model: nn.Module, batch: Batch, target: Any, contrast: int | str | None, names: Sequence[str] | None) -> Asked:
+def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, names: Names | None) -> Asked:
     """Which part of each picture spoke for a class, or for each of several.
 
     Args:
         model: gives logits.
         batch: the pictures.
         target, contrast: as in `mmcam.explain_class`.
-        names: of the classes, in order; None where nothing is known.
+        names: of the classes; None where nothing is known, empty where the model is known to have no classes.
 
     Raises:
-        ExplainError: unknown class; not one target a picture; a model without classes; a contrast that is the target.
+        ExplainError: unknown class; not one target a picture; a model without classes; a contrast that is the target;
+            not as many names as classes.
     """
     rows, listed = _per_picture(target, batch)
-    check_classifier(model, [wanted for row in rows for wanted in row])
-    rows = [[class_index(wanted, names) if isinstance(wanted, str) else wanted for wanted in row] for row in rows]
-    against = class_index(contrast, names) if isinstance(contrast, str) else contrast
+    against = single(contrast, "contrast", function=False)
+    check_classifier(model, [wanted for row in rows for wanted in row], names)
+    # A model known to have no classes was asked functions of its output only.
+    known = None if names is not None and not len(names) else named(names)
+    rows = [[class_index(wanted, known) if isinstance(wanted, str) else wanted for wanted in row] for row in rows]
+    against = class_index(against, known) if isinstance(against, str) else against
     # Every target is computed for every picture; a picture with fewer of them repeats its last.
     columns = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
     predicted: list[Tensor] = []
-    targets = [column_target(column, against, predicted, names, "class") for column in columns]
-    other = None if against is None else class_name(against, names)
+    find = finder(known)
+    targets = [column_target(column, against, predicted, known, "class", find) for column in columns]
+    other = None if against is None else class_name(against, known)
 
     def label(t: int, n: int, score: float) -> Label:
         wanted = columns[t][n]
         if callable(wanted):
-            name = function_name(wanted)
+            name = called(wanted)
             return Label(titled(name, other), f"{quoted(name, other)} is as high as it is")
-        name = class_name(int(predicted[0][n]) if wanted is None else wanted, names)
+        name = class_name(int(predicted[0][n]) if wanted is None else wanted, known)
         return Label(titled(name, other), f"It says {quoted(name, other)}", scored="logit")
 
     computation = Computation(model, lambda x, rows: model(x), batch.x, targets)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
 
 
-def function_name(function: Any) -> str:
-    """What a function as target is called: by its name, "score" for a lambda."""
-    return getattr(function, "__name__", "score").replace("<lambda>", "score")
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits (N, classes) in a model's output: the tensor itself, ``.logits``, or the first tensor of a tuple.
-
-    Raises:
-        ExplainError: there is none of that shape.
-    """
-    logits = getattr(output, "logits", None)
-    logits = logits if isinstance(logits, Tensor) else first_tensor(output)
-    if logits is None or logits.ndim != 2:
-        form = "no tensor" if logits is None else f"shape {tuple(logits.shape)}"
-        raise ExplainError(
-            f"A classifier gives logits (N, classes); this model gives {form}. Pass a function output → (N,) as target."
-        )
-    return logits
-
-
-def check_classifier(model: nn.Module, targets: Iterable[Any]) -> None:
+def check_classifier(model: nn.Module, targets: Iterable[Any], names: Names | None = None) -> None:
     """Raise ExplainError if a model has no classes, unless every target is a function of its output.
 
-    A model of pictures and texts gives an embedding: its coordinates look like logits and mean nothing. A captioner or
-    VQA model may have no output for a picture alone.
+    A model of pictures and texts gives an embedding, and so does one without its last layer: its coordinates look like
+    logits and mean nothing. A captioner or VQA model may have no output for a picture alone.
+
+    Args:
+        model: any.
+        targets: what is asked.
+        names: of its classes; empty where the model is known to have none.
     """
     name, call = type(model).__name__, next((call for way, call in _INSTEAD.items() if hasattr(model, way)), "")
     if call and not has_forward(model):
         raise ExplainError(f"{name} has no classes; use mmcam.{call}.")
-    if hasattr(model, "similarity") and not all(callable(target) for target in targets):
+    if all(callable(target) for target in targets):
+        return
+    if hasattr(model, "similarity"):
         raise ExplainError(
             f"{name} compares pictures with texts and has no classes, only the coordinates of an embedding; use "
             f"mmcam.{call}, or pass a function of the embeddings (N,D) as target."
         )
+    embeds = names is None and any(hasattr(model, method) for method in _EMBEDDING)
+    if embeds or (names is not None and not len(names)):
+        raise ExplainError(
+            f"{name} gives features or an embedding (N,D), whose coordinates are no classes; pass a function of them "
+            "as target, e.g. target=lambda out: torch.cosine_similarity(out, other), explain a text with "
+            "mmcam.explain_similarity (see mmcam.SimilarityModel), or pass names= if they are classes."
+        )
 
 
-def index_target(index: int | Tensor) -> Target:
-    """The logit of one class for all pictures, or of one class a picture (LongTensor (N,)).
+_EMBEDDING = ("encode_image", "encode_text", "get_image_features", "get_text_features")
+"""Methods, as open_clip's and transformers', of models that embed pictures and texts."""
 
-    The target raises ExplainError for an index the model has no class for.
+
+def index_target(index: int | Sequence[int], find: Find | None = None, names: Sequence[str] | None = None) -> Target:
+    """The logit of one class for all pictures, or of one class a picture.
+
+    Args:
+        index: one for all, or N.
+        find: the class scores in an output; default those of a model without names.
+        names: two of them are the two sides of a single logit (see `sides`).
+
+    Returns:
+        A target; it raises ExplainError for an index the model has no class for.
     """
+    find = find or finder()
 
     def score(output: Any) -> Tensor:
-        logits = logits_of(output)
+        logits = sides(find(output), names)
         pictures, classes = logits.shape
-        indices = torch.as_tensor(index, device=logits.device)
-        if indices.ndim and indices.shape != (pictures,):
-            raise ExplainError(f"There are {indices.numel()} classes for {pictures} pictures; give one a picture.")
-        indices = indices.expand(pictures)
-        unknown = indices[(indices < -classes) | (indices >= classes)]
-        if len(unknown):
-            raise ExplainError(f"There is no class {int(unknown[0])}: the model has classes 0…{classes - 1}.")
-        return logits.gather(1, (indices % classes)[:, None])[:, 0]
+        indices = [index] * pictures if isinstance(index, int) else index
+        if len(indices) != pictures:
+            raise ExplainError(f"There are {len(indices)} classes for {pictures} pictures; give one a picture.")
+        for i in indices:
+            if not -classes <= i < classes:
+                raise ExplainError(f"There is no class {short(i)}: the model has classes 0…{classes - 1}.")
+        columns = torch.tensor([i % classes for i in indices], device=logits.device)
+        return logits.gather(1, columns[:, None])[:, 0]
 
     return score
 
 
-def predicted_target(predicted: list[Tensor]) -> Target:
+def sides(logits: Tensor, names: Sequence[str] | None) -> Tensor:
+    """Class scores (N,C) as they are, or of a single output with two names one score for each of the two.
+
+    One logit is the log-odds of the second name: it speaks for that with its value, for the first with the opposite,
+    and its sign says which. One probability, which autograd shows to come from a sigmoid, is p for the second and
+    1 − p for the first.
+    """
+    if not _one_for_two(logits, names):
+        return logits
+    return torch.cat([1 - logits if operation(logits) == "Sigmoid" else -logits, logits], 1)
+
+
+def _one_for_two(logits: Tensor, names: Sequence[str] | None) -> bool:
+    return logits.shape[1] == 1 and names is not None and len(names) == 2
+
+
+def predicted_target(predicted: list[Tensor], find: Find | None = None, names: Sequence[str] | None = None) -> Target:
     """The highest logit of each picture; the classes it fell on, (N,), are put into `predicted`.
 
     The first output decides: a method that changes the pictures afterwards asks about the class it began with.
+
+    Args:
+        predicted: empty, or what an earlier output decided.
+        find, names: as in `index_target`.
     """
+    find = find or finder()
 
     def score(output: Any) -> Tensor:
+        scores = find(output)
         if not predicted:
-            predicted.append(logits_of(output).argmax(dim=1))
-        return index_target(predicted[0])(output)
+            if _one_for_two(scores, names) and not scores.requires_grad and ((scores > 0) & (scores < 0.5)).any():
+                raise ExplainError(
+                    "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability "
+                    "that speaks for the first, and a method without gradients cannot see which; name the target."
+                )
+            predicted.append(sides(scores, names).argmax(dim=1))
+        return sides(scores, names).gather(1, predicted[0][:, None])[:, 0]
 
     return score
 
 
 def column_target(
-    column: Sequence[Any], contrast: int | None, predicted: list[Tensor], names: Sequence[str] | None, what: str
+    column: Sequence[Any],
+    contrast: int | None,
+    predicted: list[Tensor],
+    names: Sequence[str] | None,
+    what: str,
+    find: Find | None = None,
 ) -> Target:
     """One target for N pictures whose classes may differ, or its lead over another class.
+
+    The lead of one side of a single logit over the other is that side's score: it is their log-odds already.
 
     Args:
         column: of each picture, an index, a function, or None for the predicted class.
         contrast: index of the other class.
         predicted: see `predicted_target`.
         names, what: of the classes, and what one is called in messages.
+        find: as in `index_target`; default by the names.
     """
-    if all(isinstance(wanted, int) for wanted in column):
-        score = index_target(torch.tensor(column))
-    else:
-        score = _mixed_target([_single_target(wanted, predicted) for wanted in column])
+    find = find or finder(names, what)
+    score = _of_column(column, predicted, find, names)
     if contrast is None:
         return score
+    rival = index_target(contrast, find, names)
 
     def difference(output: Any) -> Tensor:
-        ours, other = score(output), index_target(contrast)(output)
-        classes = logits_of(output).shape[1]
+        ours, other = score_of(score, output, len(column)), rival(output)
+        logits = find(output)
+        classes = 2 if _one_for_two(logits, names) else logits.shape[1]
         indices = [predicted[0][n] if wanted is None else wanted for n, wanted in enumerate(column)]
         if any(not callable(index) and int(index) % classes == contrast % classes for index in indices):
             raise both_are(what, class_name(contrast % classes, names))
-        return ours - other
+        log_odds = _one_for_two(logits, names) and operation(logits) != "Sigmoid"
+        return ours if log_odds and not any(map(callable, column)) else ours - other
 
     return difference
 
 
-def _single_target(wanted: Any, predicted: list[Tensor]) -> Target:
-    if callable(wanted):
-        function: Target = wanted
-        return function
-    return predicted_target(predicted) if wanted is None else index_target(wanted)
+def _of_column(column: Sequence[Any], predicted: list[Tensor], find: Find, names: Sequence[str] | None) -> Target:
+    """Of each picture the score of its own index, function or predicted class."""
+    if all(isinstance(wanted, int) for wanted in column):
+        return index_target(list(column), find, names)
+    each: dict[Any, Target] = {}  # what several pictures share is computed once
+    for wanted in column:
+        if callable(wanted):
+            each[wanted] = wanted
+        else:
+            each[wanted] = (
+                predicted_target(predicted, find, names) if wanted is None else index_target(wanted, find, names)
+            )
+    if len(each) == 1:
+        return next(iter(each.values()))
 
+    def mixed(output: Any) -> Tensor:
+        scores = {wanted: score_of(target, output, len(column)) for wanted, target in each.items()}
+        return torch.stack([scores[wanted][n] for n, wanted in enumerate(column)])
 
-def _mixed_target(functions: Sequence[Callable[[Any], Tensor]]) -> Target:
-    """Of each picture its own function's score."""
-    return lambda output: torch.stack([function(output)[n] for n, function in enumerate(functions)])
+    return mixed
 
 
 def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]]:
     """The targets of each picture, and whether they were given as a list."""
-    target = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
+    target = spread(target)
     if batch.single:
-        rows, listed = [list(target) if _is_list(target) else [target]], [_is_list(target)]
+        rows, listed = [list(target) if is_list(target) else [target]], [is_list(target)]
     else:
-        each = list(target) if _is_list(target) else [target] * len(batch.pictures)
+        each = [spread(t) for t in target] if is_list(target) else [target] * len(batch.pictures)
         if len(each) != len(batch.pictures):
             raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} targets; give one a picture.")
-        listed = [_is_list(wanted) for wanted in each]
+        listed = [is_list(wanted) for wanted in each]
         rows = [list(wanted) if many else [wanted] for wanted, many in zip(each, listed, strict=True)]
     if not all(rows):
         raise ExplainError("There is no target in the list; pass at least one.")
-    return rows, listed
-
-
-def _is_list(target: Any) -> bool:
-    return isinstance(target, Sequence) and not isinstance(target, str)
+    one: dict[int, Any] = {id(wanted): single(wanted) for row in rows for wanted in row}  # a function is guarded once
+    return [[one[id(wanted)] for wanted in row] for row in rows], listed

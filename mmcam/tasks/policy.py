@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.outputs import Target
+from mmcam.engine.outputs import Target, score_of
 from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
-from mmcam.tasks.classification import function_name, index_target
-from mmcam.tasks.names import nearest
+from mmcam.tasks.classification import index_target
+from mmcam.tasks.names import Names, as_many, named, nearest, short
+from mmcam.tasks.targets import called, is_list, single, spread
 
 SCORES = {
     "action": "the logit of an action",
@@ -52,23 +52,23 @@ class Policy(Protocol):
         """Observations (N,C,H,W) → logits, value, Q-values."""
 
 
-def ask(
-    policy: Any, batch: Batch, action: Any, contrast: int | str | None, names: Sequence[str] | None, score: str
-) -> Asked:
+def ask(policy: Any, batch: Batch, action: Any, contrast: int | str | None, names: Names | None, score: str) -> Asked:
     """Which part of each observation made a policy choose an action, or think the state worth what it does.
 
     Args:
         policy: whose output `thoughts` reads.
         batch: the observations.
         action, contrast, score: see `mmcam.explain_action`.
-        names: of the actions, in order; None where nothing is known.
+        names: of the actions; None where nothing is known.
 
     Raises:
-        ExplainError: unknown action; a score the policy does not give; not one action an observation.
+        ExplainError: unknown action; a score the policy does not give; not one action an observation; not as many names
+            as actions.
     """
     check_score(score, action, contrast)
+    known = named(names, "action")
     rows, listed = _rows(action, batch)
-    against = None if contrast is None else action_index(contrast, names)
+    against = None if contrast is None else action_index(contrast, known)
     columns: list[list[Any]] = [[row[t] for row in rows] for t in range(len(rows[0]))]
     functions = any(callable(wanted) for row in rows for wanted in row)
     greedy: list[Tensor] = []
@@ -79,23 +79,23 @@ def ask(
     elif score == "value":
         targets = [value_target()]
     else:
-        columns = [[None if a is None else action_index(a, names) for a in column] for column in columns]
-        targets = [action_target(column, score, against, greedy, names) for column in columns]
+        columns = [[None if a is None else action_index(a, known) for a in column] for column in columns]
+        targets = [action_target(column, score, against, greedy, known) for column in columns]
 
     def forward(x: Tensor, rows: Rows) -> Any:
         output = policy(x)
         # A Categorical hides its rows from the engine, so only tensors are handed on.
         return output if functions else thoughts(output)
 
-    other = None if against is None else action_name(against, names)
+    other = None if against is None else action_name(against, known)
 
     def label(t: int, n: int, value: float) -> Label:
         wanted = columns[t][n]
         if callable(wanted):
-            return Label(function_name(wanted), f"“{function_name(wanted)}” is as high as it is")
+            return Label(called(wanted), f"“{called(wanted)}” is as high as it is")
         if score == "value":
             return Label("value", "It rates the state as it does", scored="value")
-        name = action_name(int(greedy[0][n]) if wanted is None else wanted, names)
+        name = action_name(int(greedy[0][n]) if wanted is None else wanted, known)
         if score == "q":
             return Label(f"Q of {titled(name, other)}", f"It rates {quoted(name, other)} as it does", scored="q")
         return Label(titled(name, other), f"It chooses {quoted(name, other)}", scored="action")
@@ -195,13 +195,15 @@ def action_target(
     def target(output: Mapping[str, Tensor]) -> Tensor:
         scores = rated(output)
         count = scores.shape[1]
+        if known is not None:
+            as_many(known, count, "action")
         for index in (*actions, contrast):
             if index is not None and not -count <= index < count:
-                raise ExplainError(f"There is no action {index}: the policy has actions 0…{count - 1}.")
+                raise ExplainError(f"There is no action {short(index)}: the policy has actions 0…{count - 1}.")
         if not greedy:
             greedy.append(scores.detach().argmax(1))
         chosen = [int(best) if index is None else index for index, best in zip(actions, greedy[0], strict=True)]
-        wanted = index_target(torch.tensor(chosen))(scores)
+        wanted = index_target(chosen)(scores)
         if contrast is None:
             return wanted
         if any(index % count == contrast % count for index in chosen):
@@ -223,14 +225,15 @@ def action_index(action: Any, names: Sequence[str] | None) -> int:
     Raises:
         ExplainError: unknown (with the closest names), or of another type.
     """
-    if isinstance(action, str):
+    checked = single(action, "action", function=False)
+    if isinstance(checked, str):
         if names is None:
-            raise ExplainError(f"The actions of this policy have no names, so {action!r} cannot be found; pass names=.")
-        return nearest(action, names, "action")
-    try:
-        return int(action.__index__())
-    except (AttributeError, TypeError) as error:
-        raise ExplainError(f"An action is an index, a name or a function; {type(action).__name__} is none.") from error
+            raise ExplainError(
+                f"The actions of this policy have no names, so {short(checked)} cannot be found; pass names=."
+            )
+        return nearest(checked, names, "action")
+    index: int = checked
+    return index
 
 
 def action_name(index: int, names: Sequence[str] | None) -> str:
@@ -240,11 +243,13 @@ def action_name(index: int, names: Sequence[str] | None) -> str:
 
 def _rows(action: Any, batch: Batch) -> tuple[list[list[Any]], bool]:
     """The actions asked for each observation, and whether one observation was given a list of them."""
-    action = action.tolist() if isinstance(action, (Tensor, np.ndarray, np.generic)) else action
-    listed = isinstance(action, Sequence) and not isinstance(action, str)
+    action = spread(action)
+    listed = is_list(action)
     each = list(action) if listed else [action] * len(batch.pictures)
     if not each:
         raise ExplainError("There is no action in the list; pass at least one.")
+    one = {id(wanted): single(wanted, "action") for wanted in each}  # a function is guarded once
+    each = [one[id(wanted)] for wanted in each]
     if batch.single:
         return [each], listed
     if len(each) != len(batch.pictures):
@@ -256,4 +261,5 @@ def _function_column(column: Sequence[Target]) -> Target:
     """One target for N observations, each with a function of its own."""
     if all(function is column[0] for function in column):
         return column[0]
-    return lambda output: torch.stack([function(output)[n] for n, function in enumerate(column)])
+    n = len(column)
+    return lambda output: torch.stack([score_of(function, output, n)[i] for i, function in enumerate(column)])

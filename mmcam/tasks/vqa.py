@@ -18,7 +18,11 @@ from mmcam.image import Batch
 from mmcam.tasks import scores
 from mmcam.tasks.asked import Asked, Label, quoted, titled
 from mmcam.tasks.classification import column_target
-from mmcam.tasks.names import nearest
+from mmcam.tasks.names import message_of, nearest, short
+from mmcam.tasks.targets import single
+
+MOST_WORDS = 100
+"""Words of a question that are explained: as many targets of as many texts of as many words, so time is their cube."""
 
 
 @runtime_checkable
@@ -121,17 +125,19 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
     )
 
 
-def answer_index(answer: str | int, answers: Sequence[str]) -> int:
+def answer_index(answer: Any, answers: Sequence[str]) -> int:
     """The index of an answer by its text or index.
 
     Raises:
-        ExplainError: the model has no such answer; the message lists the closest.
+        ExplainError: the model has no such answer (the message lists the closest), or it is of another type.
     """
-    if isinstance(answer, str):
-        return nearest(answer, answers or (), "answer")
-    if isinstance(answer, int) and not -len(answers or ()) <= answer < len(answers or ()):
-        raise ExplainError(f"There is no answer {answer}: the model has answers 0…{len(answers or ()) - 1}.")
-    return answer
+    wanted = single(answer, "answer", function=False)
+    if isinstance(wanted, str):
+        return nearest(wanted, answers or (), "answer")
+    if not -len(answers or ()) <= wanted < len(answers or ()):
+        raise ExplainError(f"There is no answer {short(wanted)}: the model has answers 0…{len(answers or ()) - 1}.")
+    index: int = wanted
+    return index
 
 
 def _answer_target(
@@ -170,11 +176,16 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
     """Each word of a question, and the question with that word replaced by `blank`, or left out if that is empty.
 
     Raises:
-        ExplainError: nothing is left of a question of one word.
+        ExplainError: nothing is left of a question of one word; it has more than `MOST_WORDS`.
     """
     words = question.split()
+    if len(words) > MOST_WORDS:
+        raise ExplainError(
+            f"The question has {len(words)} words, and word by word up to {MOST_WORDS} are explained, since each costs "
+            "a pass through all; ask for the answer alone."
+        )
     if len(words) == 1 and not blank:
-        raise ExplainError(f"Nothing is left of {question!r} without its one word; ask for the answer alone.")
+        raise ExplainError(f"Nothing is left of {short(question)} without its one word; ask for the answer alone.")
     put = [blank] if blank else []
     return [(word, " ".join([*words[:i], *put, *words[i + 1 :]])) for i, word in enumerate(words)]
 
@@ -206,9 +217,9 @@ def unreadable(model: Any, x: Tensor, questions: Sequence[str], by_word: bool, e
                     model.answer_scores(x[n : n + 1].clone(), [text])
             except ValueError as reason:
                 if not word:
-                    return ExplainError(str(reason))
+                    return ExplainError(message_of(reason))
                 return ExplainError(
-                    f"Without {word!r} the model can read nothing in {question!r}; ask for the answer alone, or with "
-                    "more words it knows."
+                    f"Without {short(word)} the model can read nothing in {short(question)}; ask for the answer alone, "
+                    "or with more words it knows."
                 )
-    return ExplainError(str(error))
+    return ExplainError(message_of(error))

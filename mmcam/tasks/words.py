@@ -7,9 +7,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcam.errors import ExplainError
+from mmcam.tasks.names import message_of, short
+from mmcam.tasks.targets import whole_number
 
 Span = range
 """Positions of neighbouring words in a caption."""
+
+
+def check_asked(word: Any, position: Any, contrast: Any) -> tuple[str | int, int | None, str | None]:
+    """What is asked of a caption's word, with whole numbers of any type as ints.
+
+    Raises:
+        ExplainError: a word that is neither text nor position, a position that is no whole number, a contrast that is
+            no text.
+    """
+    place = None if isinstance(word, str) else whole_number(word)
+    if not isinstance(word, str) and place is None:
+        raise ExplainError(f"A word is given as a text or by its position, and {short(word)} is neither.")
+    where = None if position is None else whole_number(position)
+    if position is not None and where is None:
+        raise ExplainError(f"A position in a caption is a whole number, and position={short(position)} is none.")
+    if contrast is not None and not isinstance(contrast, str):
+        raise ExplainError(f"A contrast is a word or phrase as text, and {short(contrast)} is none.")
+    return str(word) if place is None else place, where, contrast
 
 
 def find_span(words: Sequence[str], wanted: str | int, position: int | None = None) -> Span | None:
@@ -31,7 +51,7 @@ def find_span(words: Sequence[str], wanted: str | int, position: int | None = No
         return range(p := _inside(wanted, words), p + 1)
     query = wanted.split()
     if not query:
-        raise ExplainError(f"An empty word cannot be explained; the caption is {' '.join(words)!r}.")
+        raise ExplainError(f"An empty word cannot be explained; the caption is {short(' '.join(words))}.")
     first = None if position is None else _inside(position, words)
     for form in (str.casefold, _stem):
         for start in range(len(words) - len(query) + 1):
@@ -44,10 +64,11 @@ def find_span(words: Sequence[str], wanted: str | int, position: int | None = No
 def word_missing(words: Sequence[str], wanted: str) -> ExplainError:
     """The error for a word the caption does not hold: it shows the caption and the nearest of its words."""
     near = difflib.get_close_matches(wanted.casefold(), [w.casefold() for w in words], n=3, cutoff=0.5)
-    hint = f"the nearest of its words: {', '.join(near)}" if near else f"its words: {', '.join(dict.fromkeys(words))}"
+    listed = near or list(dict.fromkeys(words))[:20]
+    hint = f"{'the nearest of ' if near else ''}its words: {', '.join(word[:80] for word in listed)}"
     return ExplainError(
-        f"The caption {' '.join(words)!r} has no {wanted!r} ({hint}); choose one of them, or say with position= "
-        f"where {wanted!r} is to be scored."
+        f"The caption {short(' '.join(words))} has no {short(wanted)} ({hint}); choose one of them, or say with "
+        f"position= where {short(wanted)} is to be scored."
     )
 
 
@@ -59,7 +80,7 @@ def put(model: Any, row: Sequence[int], span: Span, phrase: str) -> tuple[list[i
         inside = getattr(model, "encode_inside", None) if span.start else None
         new = list((inside or model.encode)(phrase))
     except ValueError as error:
-        raise ExplainError(str(error)) from error
+        raise ExplainError(message_of(error)) from error
     start, stop = places[span.start][1][0], places[span.stop - 1][1][-1] + 1
     tokens = [*row[:start], *new, *row[stop:]]
     return tokens, range(span.start, span.start + len(model.words(new)))
@@ -68,7 +89,8 @@ def put(model: Any, row: Sequence[int], span: Span, phrase: str) -> tuple[list[i
 def _inside(position: int, words: Sequence[str]) -> int:
     if not -len(words) <= position < len(words):
         raise ExplainError(
-            f"The caption {' '.join(words)!r} has positions 0…{len(words) - 1}; there is no position {position}."
+            f"The caption {short(' '.join(words))} has positions 0…{len(words) - 1}; there is no position "
+            f"{short(position)}."
         )
     return position % len(words)
 
