@@ -8,10 +8,11 @@ from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcam import methods
 from mmcam.engine.layer import Layer
+from mmcam.engine.modules import each_layer
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
 from mmcam.image import Geometry
@@ -22,8 +23,8 @@ from mmcam.places.find import find_layer, find_layer_of
 from mmcam.places.grids import layer_at
 from mmcam.tasks.asked import Asked
 
-Layers = str | Sequence[str] | None
-"""A layer by its dotted name, several whose maps are fused, or None for the default one."""
+Layers = str | nn.Module | Sequence[str | nn.Module] | None
+"""A layer by its dotted name or as the module itself, several whose maps are fused, or None for the default one."""
 
 Result = TypeVar("Result")
 More = ParamSpec("More")
@@ -84,10 +85,9 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, str]:
     critic may have encoders of their own.
     """
     method, read = methods.get(how.method), list[str]()
-    names = [how.layer] if how.layer is None or isinstance(how.layer, str) else list(how.layer)
-    if not names:
-        raise ExplainError("The list of layers is empty; name at least one.")
-    named = [None if name is None else layer_at(asked.computation.model, name, how.call) for name in names]
+    given = (
+        [None] if how.layer is None else [layer_at(asked.computation.model, g, how.call) for g in each_layer(how.layer)]
+    )
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
     def default() -> Layer:
@@ -100,7 +100,7 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, str]:
         return layer
 
     try:
-        maps = [method(_question(asked, partial(where, layer)), **how.options) for layer in named]
+        maps = [method(_question(asked, partial(where, layer)), **how.options) for layer in given]
     except IndependentError:
         other = _last_layer_with_a_say(asked) if how.layer is None and read else None
         if other is None or other in read:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.layer import Grid, Layer, Size
-from mmcam.engine.modules import find_module
+from mmcam.engine.modules import layer_name
 
 MOST_EXTRA = 16
 """Class, distillation and register tokens that may precede the patches."""
@@ -66,13 +66,13 @@ def placed(at: Tensor, h: int, w: int) -> Grid:
     return Grid(read, write, f"{h}×{w} tokens in another order")
 
 
-def layer_at(model: nn.Module, name: str, call: int | None = None) -> Layer:
-    """The layer of a dotted name, with the way it lies over the picture.
+def layer_at(model: nn.Module, given: object, call: int | None = None) -> Layer:
+    """The layer of a dotted name, or as people write it (see `layer_name`), with the way it lies over the picture.
 
     Raises:
         ExplainError: there is no such layer.
     """
-    find_module(model, name)
+    name = layer_name(model, given)
     return Layer(name, partial(grid_at, model, name), call)
 
 
