@@ -92,10 +92,10 @@ class Method:
             if default is not None and (not isinstance(value, wanted) or type(value) is bool is not type(default)):
                 kind = type(default).__name__
                 raise ExplainError(f"Option {name}={value!r} of method {self.name!r} has to be of type {kind}.")
-        known = {*self.options, *(option for other in METHODS.values() for option in other.options if self.more)}
-        for name in options:
-            if name not in known:
-                near = _closest(name, self.options)
+        others = {option for method in METHODS.values() for option in method.options} if self.more else set()
+        for name in options.keys() - self.options.keys() - others:
+            near = _closest(name, self.options)
+            if near or not self.more:
                 hint = f"did you mean {near!r}? Its" if near else "its"
                 has = f"{hint} options are {', '.join(self.options)}" if self.options else "it has none"
                 raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}.")
@@ -162,7 +162,7 @@ def get(name: str) -> Method:
 
 
 def _closest(name: str, names: Iterable[str]) -> str:
-    """The name that is meant: the same letters in another case and with other marks, one of its words, or one much alike."""
+    """The name that is meant: the same letters in another case and with other marks, one of the words, or one alike."""
     plain = {_plain(other): other for other in names}
     meant = _plain(name[:60])
     near = [word for word in (meant, *map(_plain, name[:60].split("_"))) if word in plain]
