@@ -93,7 +93,7 @@ class Method:
                 kind = type(default).__name__
                 raise ExplainError(f"Option {name}={value!r} of method {self.name!r} has to be of type {kind}.")
         others = {option for method in METHODS.values() for option in method.options} if self.more else set()
-        for name in options.keys() - self.options.keys() - others:
+        for name in sorted(options.keys() - self.options.keys() - others):
             near = _closest(name, self.options)
             if near or not self.more:
                 hint = f"did you mean {near!r}? Its" if near else "its"
