@@ -96,9 +96,9 @@ class Method:
         for name in sorted(options.keys() - self.options.keys() - others):
             near = _closest(name, self.options)
             if near or not self.more:
-                hint = f"did you mean {near!r}? Its" if near else "its"
-                has = f"{hint} options are {', '.join(self.options)}" if self.options else "it has none"
-                raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}.")
+                has = f"its options are {', '.join(self.options)}" if self.options else "it has none"
+                hint = f"; did you mean {near!r}?" if near else "."
+                raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}{hint}")
 
     def __call__(self, question: Question, **options: Any) -> Maps:
         """The method's maps; raises ExplainError for an option it does not have."""

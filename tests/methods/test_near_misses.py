@@ -67,7 +67,7 @@ def test_what_is_no_method_is_one_sentence(odd):
     ],
 )
 def test_a_near_miss_of_an_option(method, option, meant):
-    with pytest.raises(ExplainError, match=f"has no option '{option}'; did you mean '{meant}'. Its options are "):
+    with pytest.raises(ExplainError, match=f"has no option '{option}'; its options are .*; did you mean '{meant}'.$"):
         attribute(seeded(Gap), pictures(), [0], method=method, **{option: 2})
 
 
@@ -77,5 +77,5 @@ def test_an_option_of_the_method_that_smoothgrad_smooths_is_its_own_business():
 
 
 def test_an_option_like_no_other_gets_no_suggestion():
-    with pytest.raises(ExplainError, match="has no option 'quux'; its options are "):
+    with pytest.raises(ExplainError, match=r"has no option 'quux'; its options are [a-z, ]*\.$"):
         attribute(seeded(Gap), pictures(), [0], method="occlusion", quux=2)
