@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmcam.engine import record as recorder
+from mmcam.engine.calling import called, on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.modules import each_layer, unwrap
 from mmcam.engine.outputs import Target
@@ -89,8 +91,9 @@ def evidence(
         >>> weights = found.gradients.mean((-2, -1))  # Grad-CAM's α
     """
     computation = _computation(model, x, targets)
-    given = find_layer(computation.model, computation.model, x, computation) if layer is None else layer
-    return run(computation, layer_at(computation.model, given, call))
+    model = computation.model
+    given = find_layer(model, partial(called, model), x, computation) if layer is None else layer
+    return run(computation, layer_at(model, given, call))
 
 
 @torch.inference_mode(False)
@@ -126,7 +129,7 @@ def _computation(model: nn.Module, x: Tensor, targets: Sequence[int | Tensor | T
     _check_pictures(x)
     module = unwrap(model)
     functions = [t if callable(t) and not isinstance(t, Tensor) else index_target(t) for t in targets]
-    return Computation(module, lambda pictures, rows: module(pictures), x, functions)
+    return Computation(module, on_pictures(module), x, functions)
 
 
 def _check_pictures(x: Tensor) -> None:

@@ -97,6 +97,8 @@ class _Recorder:
         handles: list[RemovableHandle] = []
         try:
             for name, module in self.model.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # it takes no hooks
                 handles.append(module.register_forward_pre_hook(partial(self._before, name), with_kwargs=True))
                 handles.append(module.register_forward_hook(partial(self._after, name)))
             yield

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.calling import on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target, first_tensor
 from mmcam.errors import ExplainError
@@ -59,7 +60,7 @@ def ask(model: nn.Module, batch: Batch, target: Any, contrast: int | str | None,
         name = class_name(int(predicted[0][n]) if wanted is None else wanted, names)
         return Label(titled(name, other), f"It says {quoted(name, other)}", scored="logit")
 
-    computation = Computation(model, lambda x, rows: model(x), batch.x, targets)
+    computation = Computation(model, on_pictures(model), batch.x, targets)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
 
 
