@@ -148,7 +148,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, layer: str, t: int, n: int)
         image=asked.batch.pictures[n],
         geometry=geometry,
         context=label.context,
-        note=_note(values, geometry, layer, label.target),
+        note=" ".join(filter(None, (_note(values, geometry, layer, label.target), *asked.batch.notes[n : n + 1]))),
         options=dict(how.options),
         claim=label.claim,
         sense=-label.sense if how.options.get("counterfactual") else label.sense,
@@ -165,6 +165,8 @@ def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
     cam = values if values.ndim == 2 else values.abs().amax(0)
     if not (cam > 0).any():
         return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
+    if cam.numel() == 1:
+        return f"The map of {title!r} is a single cell: {layer} does not tell places apart; choose an earlier layer."
     # Only padding, or a picture smaller than its map, can hide what is positive.
     hiding = max(geometry.offset) > 0 or min(geometry.original) < max(cam.shape)
     if hiding and not (geometry.to_original(cam) > 0).any():

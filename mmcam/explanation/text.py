@@ -12,8 +12,8 @@ from PIL import Image
 
 from mmcam.drawing.png import png_bytes
 from mmcam.drawing.strip import draw_strip
+from mmcam.explanation.saving import picture_writers, save_as
 from mmcam.explanation.target import Explanation
-from mmcam.files import write_whole
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why
@@ -72,15 +72,15 @@ class _Words(Sequence[Explanation]):
         plt.show()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the strip as ``.png``; the file appears whole or not at all.
+        """Write the strip as ``.png``, ``.jpg`` or ``.pdf``; the file appears whole or not at all.
+
+        Folders are made, and a file that is there is replaced.
 
         Raises:
-            ValueError: another suffix.
+            ExplainError: another suffix, or a place where nothing can be written.
         """
-        path = Path(path)
-        if path.suffix != ".png":
-            raise ValueError(f"Cannot write {path.name!r}: a text's strip is a .png; words save their own .npz.")
-        return write_whole(path, lambda file: self.strip().save(file, "PNG"))
+        instead = "a text's strip is a .png, .jpg or .pdf; words save their own .npz"
+        return save_as(path, picture_writers(self.strip), instead)
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())
