@@ -63,15 +63,13 @@ def _sentence(model: nn.Module, x: Tensor, error: Exception) -> str:
     channels = first_channels(model)
     if isinstance(error, RuntimeError) and channels not in (None, x.shape[1]):
         return (
-            f"{problem}: the input has {_counted(x.shape[1])} and its first convolution takes {channels}; pass pictures "
-            f"of as many channels, and preprocess=mmcam.Preprocess(mean=…, std=…) with a number for each."
+            f"{problem}: the input has {_counted(x.shape[1])} and its first convolution takes {channels}; pass "
+            "pictures of as many channels, and preprocess=mmcam.Preprocess(mean=…, std=…) with a number for each."
         )
     if isinstance(error, _OWN_PROBLEM):
         return f"{problem}; if it takes pictures in another form, give it that with {_wrapper(required)}"
-    return (
-        f"{problem}; pass pictures of the size it was made for, as with preprocess=mmcam.Preprocess(size=(height, width))"
-        "."
-    )
+    size = "preprocess=mmcam.Preprocess(size=(height, width))"
+    return f"{problem}; pass pictures of the size it was made for, as with {size}."
 
 
 def _required(model: nn.Module) -> list[inspect.Parameter]:

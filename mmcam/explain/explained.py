@@ -163,10 +163,10 @@ def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
     if not torch.isfinite(values).all():
         return f"The map of {title!r} holds values that are not finite: the score or its gradient overflows."
     cam = values if values.ndim == 2 else values.abs().amax(0)
-    if not (cam > 0).any():
-        return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
     if cam.numel() == 1:
         return f"The map of {title!r} is a single cell: {layer} does not tell places apart; choose an earlier layer."
+    if not (cam > 0).any():
+        return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
     # Only padding, or a picture smaller than its map, can hide what is positive.
     hiding = max(geometry.offset) > 0 or min(geometry.original) < max(cam.shape)
     if hiding and not (geometry.to_original(cam) > 0).any():

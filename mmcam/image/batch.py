@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from mmcam.errors import PictureError
-from mmcam.image.geometry import Geometry
 from mmcam.image.depth import NOT_FINITE
+from mmcam.image.geometry import Geometry
 from mmcam.image.open import PictureLike, check_tensor, load_noted
 from mmcam.image.planes import load_planes, shown
 from mmcam.image.preprocess import Preprocess
@@ -44,7 +44,8 @@ def prepare(
 
     Float tensors (C,H,W) or (N,C,H,W) are taken as prepared inputs and pass unchanged; everything else is opened and
     goes through `preprocess`: made grey for one mean, RGB for three, and for any other number taken as data of as many
-    channels (see `mmcam.image.planes`). A single picture gives ``single=True``; a list, or a 4-D tensor or array, a list.
+    channels (see `mmcam.image.planes`). A single picture gives ``single=True``; a list, or a 4-D tensor or array, a
+    list.
 
     Raises:
         PictureError: no picture at all, or one that cannot be used.
@@ -95,7 +96,7 @@ def _input_of(source: PictureLike, preprocess: Preprocess) -> tuple[Tensor, Imag
         raise PictureError(
             f"A prepared input has shape (C,H,W) or, for several, (N,C,H,W); this one is {tuple(source.shape)}."
         )
-    if not torch.isfinite(source).all():
+    if not torch.isfinite(source.float()).all():  # float8 is not asked
         raise PictureError(NOT_FINITE)
     size = (source.shape[1], source.shape[2])
     return source, _show_input(source, preprocess), Geometry(size, size), ""

@@ -45,7 +45,7 @@ class Preprocess:
         """Raise PictureError for a mean and std of different lengths."""
         if not self.mean or len(self.mean) != len(self.std):
             raise PictureError(
-                f"A Preprocess has a mean and a std for each channel; this one has {len(self.mean)} and {len(self.std)}."
+                f"A Preprocess has a mean and a std for each channel, not {len(self.mean)} and {len(self.std)} of them."
             )
 
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
