@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmcam.errors import ExplainError
 
-BAND = 2**21
+BAND = 2**19
 """Pixels of a picture that are coloured at a time."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BAND = 2**21
+BAND = 2**19
 """Pixels of a picture that are worked on at a time."""
 
 
