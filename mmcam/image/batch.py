@@ -51,6 +51,8 @@ def prepare(
         PictureError: no picture at all, or one that cannot be used.
     """
     sources: list[PictureLike]
+    if isinstance(images, Tensor):
+        check_tensor(images)
     if isinstance(images, (Tensor, np.ndarray)):
         single = images.ndim != 4
         sources = [images] if single else list(images)

@@ -85,9 +85,16 @@ def check_tensor(tensor: Tensor) -> None:
         raise PictureError(f"A tensor that is {kind} is no picture; pass a dense one of floats or uint8.")
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """A picture turned as its EXIF data say."""
-    picture = ImageOps.exif_transpose(picture)
+def upright(picture: Image.Image, name: str = "The picture") -> Image.Image:
+    """A picture turned as its EXIF data say.
+
+    Raises:
+        PictureError: it cannot be read, as one whose file was closed too early, or has no pixels.
+    """
+    try:
+        picture = ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _unreadable(name, error) from error
     if min(picture.size) == 0:
         raise PictureError("The picture has no pixels; pass one of at least 1×1.")
     return picture
@@ -133,17 +140,17 @@ def _short(path: str | os.PathLike[str]) -> str:
 
 def _to_rgb(picture: Image.Image, name: str = "The picture") -> tuple[Image.Image, str]:
     bits = _bits(picture)
+    picture = upright(picture, name)
     try:
-        picture = upright(picture)
         if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
             return _from_array(np.asarray(picture), bits)
         if has_alpha(picture):
             rgba = picture.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"), ""
         return picture.convert("RGB"), ""
-    except PictureError:
+    except PictureError:  # a ValueError, too
         raise
-    except (OSError, SyntaxError, ValueError) as error:  # a PIL picture may be closed, or read its file only now
+    except (OSError, SyntaxError, ValueError) as error:
         raise _unreadable(name, error) from error
 
 

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -15,6 +15,7 @@ from mmcam import PictureError, load_image
 from mmcam.image.depth import to_bytes
 
 
+@settings(deadline=None)
 @given(
     bits=st.sampled_from([8, 10, 12, 14, 16]),
     kind=st.sampled_from(["uint16", ">u2", "int32", "uint32", "int64"]),

@@ -1,7 +1,7 @@
 """Names that are almost right: of methods and of their options."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Gap, pictures, seeded
 
@@ -35,6 +35,7 @@ def test_a_near_miss_of_a_method_is_refused_with_its_name(written, meant):
     assert f"; did you mean {meant!r}? There are: " in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_case_and_marks_never_hide_which_method_is_meant(data):
     name = data.draw(st.sampled_from(sorted(METHODS)))
