@@ -73,6 +73,7 @@ def layer_name(model: nn.Module, given: object) -> str:
     Raises:
         ExplainError: there is none, with the closest names; it is the model itself; it is TorchScript.
     """
+    module: nn.Module | None
     if isinstance(given, nn.Module):
         held = any(module is given for module in model.modules())
         module, shown = given if held else _unwrapped_part(given), f"{type(given).__name__} given as layer="
@@ -82,7 +83,7 @@ def layer_name(model: nn.Module, given: object) -> str:
         raise ExplainError(
             f"A layer is a dotted name or the module itself, and {_short(given)} is neither; `mmcam layers` lists them."
         )
-    name = next((name for name, other in model.named_modules() if other is module), None)
+    name: str | None = next((name for name, other in model.named_modules() if other is module), None)
     if module is None or name is None:
         hint = _closest(model, given) if isinstance(given, str) else "pass a module of this very model, or its name."
         raise ExplainError(f"There is no {shown} in {type(model).__name__}; {hint}")
@@ -105,8 +106,9 @@ _IN_FRONT = re.compile(r"^(?:module|_orig_mod)\.")
 
 def _follow(model: nn.Module, written: str) -> nn.Module | None:
     """The module that a text leads to; None where it leads nowhere."""
-    if written in (names := dict(model.named_modules())) and written:
-        return names[written]
+    exact: nn.Module | None = dict(model.named_modules()).get(written) if written else None
+    if exact is not None:
+        return exact
     written = written.strip()
     module: nn.Module | None = model if written else None
     rest = written if written.startswith("[") else f".{written}"

@@ -106,7 +106,7 @@ class Explanation:
         segments, count = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
         # In parts: counting copies what it counts to integers as wide as pointers.
         parts = np.array_split(segments.ravel(), 1 + segments.size // 2**21)
-        sizes = sum(np.bincount(part, minlength=count + 1) for part in parts)
+        sizes = np.sum([np.bincount(part, minlength=count + 1) for part in parts], axis=0)
         largest = int(np.argmax(sizes[1:]))
         rows, columns = ndimage.find_objects(segments)[largest]
         return columns.start, rows.start, columns.stop, rows.stop
