@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -53,7 +54,7 @@ class _Words(Sequence[Explanation]):
 
     def strip(self, columns: int = 6) -> Image.Image:
         """The picture and one overlay per word, with the word and its score below, in reading order."""
-        panels = [(self.all.image, ""), *((exp.overlay(), exp.target) for exp in self._panels())]
+        panels = chain([(self.all.image, "")], ((exp.overlay(), exp.target) for exp in self._panels()))
         notes = ["", *(f"{round(exp.score, 2) + 0.0:.2f}" for exp in self._panels())]  # + 0.0: no "-0.00"
         return draw_strip(panels, notes, columns=columns)
 
