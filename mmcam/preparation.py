@@ -46,9 +46,11 @@ def _by_channels(module: nn.Module, preprocess: Preprocess) -> Preprocess:
     The first convolution may see less than the model: one that makes colours grey itself takes colours. So it decides
     only where the model does not run on what the preparation gives.
     """
-    channels = first_channels(module)
-    if channels in (None, len(preprocess.mean)) or _takes(module, (len(preprocess.mean), *preprocess.size)):
+    channels, usual = first_channels(module), len(preprocess.mean)
+    if channels is None or channels == usual or _takes(module, (usual, *preprocess.size)):
         return preprocess
+    if not _takes(module, (channels, *preprocess.size)):
+        return preprocess  # it fails for another reason, which its forward will tell
     if channels == 1:
         mean, std = (sum(values) / len(values) for values in (preprocess.mean, preprocess.std))
         return replace(preprocess, mean=(mean,), std=(std,))

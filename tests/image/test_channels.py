@@ -75,6 +75,22 @@ def test_a_model_that_runs_on_colours_gets_them():
     assert torch.equal(exp.cam, told.cam)
 
 
+class Needy(nn.Module):
+    """Its first convolution is no picture's, and it needs more than a picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.late, self.early = nn.Conv2d(64, 4, 1), nn.Conv2d(3, 64, 1)
+
+    def forward(self, x, mask):
+        return self.late(self.early(x) * mask).mean((2, 3))
+
+
+def test_a_model_that_runs_on_neither_says_why_itself():
+    with pytest.raises(mmcam.ExplainError, match="Needy needs 'mask' besides the picture"):
+        mmcam.explain_class(Needy().eval(), picture(), 1)
+
+
 # --- four -------------------------------------------------------------------------------------------------------------
 
 
