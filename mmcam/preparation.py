@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from mmcam.adapters.timm import timm_preprocess
-from mmcam.image import Batch, Preprocess, prepare, preprocess_of
+from mmcam.engine.as_found import as_found
+from mmcam.engine.calling import first_channels
+from mmcam.errors import PictureError
+from mmcam.image import Batch, Preprocess, prepare, prepared, preprocess_of
+from mmcam.tasks.anything import forward_of
+
+_taken: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], bool]] = weakref.WeakKeyDictionary()
 
 
 def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
-    """What a user calls a picture, or a list of them, as the model takes them; `preprocess` None is the model's own."""
-    if preprocess is None:
-        preprocess = getattr(module, "preprocess", None) or timm_preprocess(module)
-    made = Preprocess(resize=256) if preprocess is None else preprocess_of(preprocess)
+    """What a user calls a picture, or a list of them, as the model takes them; `preprocess` None is the model's own.
+
+    Where none is given, a model whose first convolution takes one channel gets grey pictures, normalised by the average
+    of the colours' means and deviations.
+
+    Raises:
+        PictureError: a picture that cannot be used, or a number of channels whose scale is not known.
+    """
+    given = preprocess
+    if given is None:
+        given = getattr(module, "preprocess", None) or timm_preprocess(module)
+    made = Preprocess(resize=256) if given is None else preprocess_of(given)
+    every = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+    if preprocess is None and not all(map(prepared, every)):
+        made = _by_channels(module, made)
     parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     return prepare(images, made, parameter.device, parameter.dtype)
+
+
+def _by_channels(module: nn.Module, preprocess: Preprocess) -> Preprocess:
+    """The preparation for as many channels as a model takes.
+
+    The first convolution may see less than the model: one that makes colours grey itself takes colours. So it decides
+    only where the model does not run on what the preparation gives.
+    """
+    channels, usual = first_channels(module), len(preprocess.mean)
+    if channels is None or channels == usual or _takes(module, (usual, *preprocess.size)):
+        return preprocess
+    if not _takes(module, (channels, *preprocess.size)):
+        return preprocess  # it fails for another reason, which its forward will tell
+    if channels == 1:
+        mean, std = (sum(values) / len(values) for values in (preprocess.mean, preprocess.std))
+        return replace(preprocess, mean=(mean,), std=(std,))
+    raise PictureError(
+        f"{type(module).__name__} takes {channels} channels, and how each is scaled is not known; pass "
+        f"preprocess=mmcam.Preprocess(mean=…, std=…) with {channels} numbers each, or prepared float tensors "
+        f"({channels},H,W)."
+    )
+
+
+def _takes(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a model runs on inputs (C,H,W); tried once."""
+    known = _taken.setdefault(module, {})
+    if shape not in known:
+        parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+        try:
+            with as_found(module):
+                forward_of(module)(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+            known[shape] = True
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError):
+            known[shape] = False
+    return known[shape]

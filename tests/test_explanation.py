@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import SMALL, Captioner, Deep, pictures, seeded
 
 import mmcam
-from mmcam import CaptionExplanation, Explanation, Geometry, explain_caption, explain_class
+from mmcam import CaptionExplanation, ExplainError, Explanation, Geometry, explain_caption, explain_class
 from mmcam.files import write_whole
 
 
@@ -309,8 +309,8 @@ def test_half_precision_data_is_saved(tmp_path):
 
 def test_other_suffixes_are_refused(tmp_path):
     exp = explanation(np.eye(4))
-    for name in ("dog.jpg", "dog", "dog.npy"):
-        with pytest.raises(ValueError, match=rf"Cannot write '{name}': use .png for the overlay or .npz for the data"):
+    for name in ("dog.bmp", "dog", "dog.npy"):
+        with pytest.raises(ExplainError, match=rf"Cannot write '{name}': use .png, .jpg or .pdf for the overlay or .npz"):
             exp.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -374,7 +374,7 @@ def test_the_strip_shows_the_picture_and_every_word(caption):
 def test_saving_a_caption(caption, tmp_path):
     path = caption.save(tmp_path / "strip.png")
     assert Image.open(path).size == caption.strip().size
-    with pytest.raises(ValueError, match=r"a text's strip is a .png; words save their own .npz"):
+    with pytest.raises(ValueError, match=r"a text's strip is a .png, .jpg or .pdf; words save their own .npz"):
         caption.save(tmp_path / "strip.npz")
     assert caption[1].save(tmp_path / "dog.npz").exists()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -10,29 +10,29 @@ _INK, _FAINT, _PAPER = (28, 32, 38), (120, 126, 134), (255, 255, 255)
 
 
 def draw_strip(
-    panels: Sequence[tuple[Image.Image, str]], notes: Sequence[str], *, columns: int = 6, side: int = 224
+    panels: Iterable[tuple[Image.Image, str]], notes: Sequence[str], *, columns: int = 6, side: int = 224
 ) -> Image.Image:
     """Panels in rows, each fitted into a square of `side` pixels, with a title below and a fainter note beside it.
 
     Args:
-        panels: pictures and their titles.
+        panels: pictures and their titles; fitted one by one as they come, since photographs may be large.
         notes: one short text a panel, drawn small and grey after the title; "" for none.
 
     Raises:
         ValueError: no panel, or not one note a panel.
     """
-    if not panels or len(notes) != len(panels):
-        raise ValueError(f"A strip needs panels and as many notes; there are {len(panels)} and {len(notes)}.")
+    fitted = [(_fit(picture, side), title) for picture, title in panels]
+    if not fitted or len(notes) != len(fitted):
+        raise ValueError(f"A strip needs panels and as many notes; there are {len(fitted)} and {len(notes)}.")
     gap, text = side // 28, side // 7
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
+    columns = min(columns, len(fitted))
+    rows = -(-len(fitted) // columns)
     # The tallest picture sets the row height, so that wide photographs leave no empty band.
-    fitted = [_fit(picture, side) for picture, _ in panels]
-    height = max(picture.height for picture in fitted)
+    height = max(picture.height for picture, _ in fitted)
     sheet = Image.new("RGB", (columns * (side + gap) + gap, rows * (height + text + gap) + gap), _PAPER)
     pen = ImageDraw.Draw(sheet)
     large, small = ImageFont.load_default(text * 0.62), ImageFont.load_default(text * 0.42)
-    for i, (picture, (_, title), note) in enumerate(zip(fitted, panels, notes, strict=True)):
+    for i, ((picture, title), note) in enumerate(zip(fitted, notes, strict=True)):
         left, top = gap + (i % columns) * (side + gap), gap + (i // columns) * (height + text + gap)
         sheet.paste(picture, (left + (side - picture.width) // 2, top + height - picture.height))
         baseline = top + height + text * 0.72

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam.explain import attribute
+from mmcam.explain.explained import Layers
 
 
 def explain_func(
@@ -28,7 +29,7 @@ def explain_func(
     targets: NDArray[Any] | Tensor | int,
     *,
     method: str = "gradcam",
-    layer: str | None = None,
+    layer: Layers = None,
     device: Any = None,
     **options: Any,
 ) -> NDArray[np.float32]:

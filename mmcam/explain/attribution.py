@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from mmcam.adapters.class_names import class_names
 from mmcam.engine import record as recorder
+from mmcam.engine.calling import called, on_pictures
 from mmcam.engine.computation import Computation
-from mmcam.engine.modules import unwrap
+from mmcam.engine.modules import each_layer, unwrap
 from mmcam.engine.outputs import Target
 from mmcam.engine.run import Evidence, run
 from mmcam.errors import ExplainError, IndependentError
@@ -44,8 +46,8 @@ def attribute(
         x: (N, C, H, W) on the model's device.
         targets: T of them: a class index for all pictures, a LongTensor (N,) with one a picture, or a function from
             the model's output to (N,) scores.
-        layer: dotted name, or several whose maps are fused (see `mmcam.methods.fusion.fuse`); default the last spatial
-            layer before pooling.
+        layer: dotted name (``"layer4.1"``, ``"layer4[-1]"``), the module itself, or a list of several whose maps are
+            fused (see `mmcam.methods.fusion.fuse`); default the last spatial layer before pooling.
         method: a name of ``mmcam.METHODS``.
         call: which run of a layer that runs several times in one forward, from 0.
         options: of the method, e.g. ``n=`` and ``sigma=`` of "smoothgrad"; ``mmcam methods`` lists them.
@@ -71,14 +73,14 @@ def evidence(
     x: Tensor,
     targets: Sequence[int | Tensor | Target],
     *,
-    layer: str | None = None,
+    layer: str | nn.Module | None = None,
     call: int | None = None,
 ) -> Evidence:
     """What the maps of any scalars are made of, in one forward and one backward from the layer on.
 
     Args:
         model, x, targets, call: as in `attribute`.
-        layer: dotted name; default the last spatial layer before pooling.
+        layer: dotted name, or the module itself; default the last spatial layer before pooling.
 
     Returns:
         activations A (N,K,h,w), gradients dS/dA (T,N,K,h,w) and scores S (T,N), detached, on the model's device and in
@@ -93,24 +95,25 @@ def evidence(
         >>> weights = found.gradients.mean((-2, -1))  # Grad-CAM's α
     """
     c = _computation(model, x, targets)
-    name = layer or find_layer(c.model, c.alone, c.x, c)
+    given = find_layer(c.model, c.alone, c.x, c) if layer is None else layer
     try:
-        return run(c, layer_at(c.model, c.alone, c.x, name, call))
+        return run(c, layer_at(c.model, c.alone, c.x, given, call))
     except IndependentError as error:
         raise saturation(c) or error from error
 
 
 @torch.inference_mode(False)
-def record(model: nn.Module, x: Tensor, layers: str | Sequence[str]) -> dict[str, Tensor]:
+def record(model: nn.Module, x: Tensor, layers: str | nn.Module | Sequence[str | nn.Module]) -> dict[str, Tensor]:
     """The activations of some layers, from one forward without a graph.
 
     Args:
         model: of any task; left as found. A model with a language side reads a stock text.
         x: (N, C, H, W) on the model's device.
-        layers: dotted names of layers that show a map; of one that runs several times, the first run counts.
+        layers: layers that show a map, by their dotted names or as modules; of one that runs several times, the first
+            run counts.
 
     Returns:
-        (N, K, h, w) by the layer's name, on the model's device and in its dtype; tokens are put in their places.
+        (N, K, h, w) by the layer's dotted name, on the model's device and in its dtype; tokens are put in their places.
 
     Raises:
         ExplainError: no layers; one that is unknown, never runs or is no spatial map.
@@ -121,12 +124,10 @@ def record(model: nn.Module, x: Tensor, layers: str | Sequence[str]) -> dict[str
     """
     _check_pictures(x)
     module = unwrap(model)
-    names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
-    if not names:
-        raise ExplainError("The list of layers is empty; name at least one.")
     forward = forward_of(module)
-    maps = recorder.activations(module, forward, x, [layer_at(module, forward, x, name) for name in names])
-    return dict(zip(names, maps, strict=True))
+    places = {place.name: place for place in (layer_at(module, forward, x, given) for given in each_layer(layers))}
+    maps = recorder.activations(module, forward, x, list(places.values()))
+    return dict(zip(places, maps, strict=True))
 
 
 def _computation(model: nn.Module, x: Tensor, targets: Sequence[int | Tensor | Target]) -> Computation:
@@ -138,7 +139,7 @@ def _computation(model: nn.Module, x: Tensor, targets: Sequence[int | Tensor | T
     check_classifier(module, each, class_names(module))
     find = finder()
     functions = [target if callable(target) else index_target(target, find) for target in each]
-    return Computation(module, lambda pictures, rows: module(pictures), x, functions)
+    return Computation(module, on_pictures(module), x, functions)
 
 
 def _check_pictures(x: Tensor) -> None:

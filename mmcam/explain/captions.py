@@ -208,7 +208,13 @@ def _beams(module: Any, batch: Batch, beam: int, score: str, how: How) -> Any:
     """Every word of the captions of a beam search, a list of them for each picture."""
     found = captioning.beam_tokens(module, batch.x, beam)
     owners = [n for n, rows in enumerate(found) for _ in rows]
-    repeated = Batch(batch.x[owners], [batch.pictures[n] for n in owners], [batch.geometries[n] for n in owners], False)
+    repeated = Batch(
+        batch.x[owners],
+        [batch.pictures[n] for n in owners],
+        [batch.geometries[n] for n in owners],
+        False,
+        [batch.notes[n] for n in owners],
+    )
     captions = [captioning.every_word(module, row) for rows in found for row in rows]
     made = explanations(captioning.ask(module, repeated, captions, None, score), how).per_picture(_caption_explanation)
     grouped = [[made[i] for i, owner in enumerate(owners) if owner == n] for n in range(len(found))]

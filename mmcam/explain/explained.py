@@ -8,10 +8,11 @@ from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcam import methods
 from mmcam.engine.layer import Layer
+from mmcam.engine.modules import each_layer
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
 from mmcam.image import Geometry
@@ -23,8 +24,8 @@ from mmcam.places.survey import layer_at
 from mmcam.tasks.asked import Asked
 from mmcam.tasks.saturation import saturation
 
-Layers = str | Sequence[str] | None
-"""A layer by its dotted name, several whose maps are fused, or None for the default one."""
+Layers = str | nn.Module | Sequence[str | nn.Module] | None
+"""A layer by its dotted name or as the module itself, several whose maps are fused, or None for the default one."""
 
 Result = TypeVar("Result")
 More = ParamSpec("More")
@@ -98,23 +99,22 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     critic may have encoders of their own.
     """
     method, read = methods.get(how.method), list[Layer]()
-    wanted = [how.layer] if how.layer is None or isinstance(how.layer, str) else list(how.layer)
-    if not wanted:
-        raise ExplainError("The list of layers is empty; name at least one.")
+    wanted = [None] if how.layer is None else list(each_layer(how.layer))
     c = asked.computation
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
-    def place(name: str | None) -> Layer:
-        return layer_at(c.model, c.alone, c.x, find_layer(c.model, c.alone, c.x, c) if name is None else name, how.call)
+    def place(given: str | nn.Module | None) -> Layer:
+        found = find_layer(c.model, c.alone, c.x, c) if given is None else given
+        return layer_at(c.model, c.alone, c.x, found, how.call)
 
-    def where(name: str | None) -> Layer:
-        layer = place(name)
+    def where(given: str | nn.Module | None) -> Layer:
+        layer = place(given)
         if layer not in read:
             read.append(layer)
         return layer
 
     try:
-        maps = [method(_question(asked, partial(where, name)), **how.options) for name in wanted]
+        maps = [method(_question(asked, partial(where, given)), **how.options) for given in wanted]
     except IndependentError as error:
         other = find_layer_of(c) if how.layer is None and read else None
         if other is None or other in [layer.name for layer in read]:
@@ -153,7 +153,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         image=asked.batch.pictures[n],
         geometry=geometry,
         context=label.context,
-        note=_note(values, geometry, layer, label.target),
+        note=" ".join(filter(None, (_note(values, geometry, layer, label.target), *asked.batch.notes[n : n + 1]))),
         options=dict(how.options),
         claim=label.claim,
         sense=-label.sense if how.options.get("counterfactual") else label.sense,
@@ -169,6 +169,8 @@ def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:
     if not torch.isfinite(values).all():
         return f"The map of {title!r} holds values that are not finite: the score or its gradient overflows."
     cam = values if values.ndim == 2 else values.abs().amax(0)
+    if cam.numel() == 1:
+        return f"The map of {title!r} is a single cell: {layer} does not tell places apart; choose an earlier layer."
     if not (cam > 0).any():
         return f"The map is empty: at {layer} nothing in the picture raises the score of {title!r}."
     # Only padding, or a picture smaller than its map, can hide what is positive.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mmcam.drawing.overlay import draw_overlay, draw_signed
 from mmcam.drawing.png import png_bytes
-from mmcam.files import write_whole
+from mmcam.errors import ExplainError
+from mmcam.explanation.saving import picture_writers, save_as
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
@@ -95,19 +96,27 @@ class Explanation:
         Returns:
             (left, top, right, bottom) in pixels of the original picture, right and bottom exclusive as in Pillow; None
             for an empty map. Segments connect over the eight neighbours.
+
+        Raises:
+            ExplainError: a threshold that is no share.
         """
+        if not isinstance(threshold, (int, float, np.floating)) or not 0 <= threshold <= 1:
+            raise ExplainError(f"The threshold of a box is a share of the maximum from 0 to 1; {threshold!r} is not.")
         if self.empty:
             return None
         from scipy import ndimage
 
-        segments, _ = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
-        largest = int(np.argmax(np.bincount(segments.ravel())[1:]))
+        segments, count = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
+        # In parts: counting copies what it counts to integers as wide as pointers.
+        parts = np.array_split(segments.ravel(), 1 + segments.size // 2**21)
+        sizes = np.sum([np.bincount(part, minlength=count + 1) for part in parts], axis=0)
+        largest = int(np.argmax(sizes[1:]))
         rows, columns = ndimage.find_objects(segments)[largest]
         return columns.start, rows.start, columns.stop, rows.stop
 
     def peak(self) -> tuple[int, int] | None:
-        """(x, y) of the maximum in the original picture; None for an empty map."""
-        if self.empty:
+        """(x, y) of the maximum in the original picture; None for an empty map, or one that is the same everywhere."""
+        if self.empty or self.heatmap.min() == self.heatmap.max():
             return None
         y, x = np.unravel_index(int(np.argmax(self.heatmap)), self.heatmap.shape)
         return int(x), int(y)
@@ -119,6 +128,9 @@ class Explanation:
             alpha: opacity (0..1) where the map is at its maximum; it fades with the map. Pixel maps are drawn alone,
                 as a signed picture on grey.
             cmap: a matplotlib colour map.
+
+        Raises:
+            ExplainError: alpha outside 0..1, or a colour map matplotlib does not know.
         """
         if self.values.ndim == 3:
             return draw_signed(self.geometry.to_original(self.values).cpu().numpy())
@@ -148,23 +160,23 @@ class Explanation:
         plt.show()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the overlay (``.png``) or the data (``.npz``); the file appears whole or not at all.
+        """Write the overlay (``.png``, ``.jpg``, ``.pdf``) or the data (``.npz``), whole or not at all.
 
         The ``.npz`` holds ``heatmap`` (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
+        Folders are made, and a file that is there is replaced.
 
         Raises:
-            ValueError: another suffix.
+            ExplainError: another suffix, or a place where nothing can be written.
         """
-        path = Path(path)
-        if path.suffix == ".png":
-            return write_whole(path, lambda file: self.overlay().save(file, "PNG"))
-        if path.suffix == ".npz":
-            arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
-            if self.weights is not None:
-                arrays["weights"] = self.weights.float().cpu().numpy()
-            arrays["meta"] = np.array(json.dumps(self.summary(), ensure_ascii=False))
-            return write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-        raise ValueError(f"Cannot write {path.name!r}: use .png for the overlay or .npz for the data.")
+        writers = {**picture_writers(self.overlay), ".npz": self._write_data}
+        return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
+
+    def _write_data(self, file: IO[bytes]) -> None:
+        arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
+        if self.weights is not None:
+            arrays["weights"] = self.weights.float().cpu().numpy()
+        arrays["meta"] = np.array(json.dumps(self.summary(), ensure_ascii=False))
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def summary(self) -> dict[str, object]:
         """The explanation without its arrays, ready for JSON."""

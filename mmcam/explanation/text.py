@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,8 +13,8 @@ from PIL import Image
 
 from mmcam.drawing.png import png_bytes
 from mmcam.drawing.strip import draw_strip
+from mmcam.explanation.saving import picture_writers, save_as
 from mmcam.explanation.target import Explanation
-from mmcam.files import write_whole
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why
@@ -53,7 +54,7 @@ class _Words(Sequence[Explanation]):
 
     def strip(self, columns: int = 6) -> Image.Image:
         """The picture and one overlay per word, with the word and its score below, in reading order."""
-        panels = [(self.all.image, ""), *((exp.overlay(), exp.target) for exp in self._panels())]
+        panels = chain([(self.all.image, "")], ((exp.overlay(), exp.target) for exp in self._panels()))
         notes = ["", *(f"{round(exp.score, 2) + 0.0:.2f}" for exp in self._panels())]  # + 0.0: no "-0.00"
         return draw_strip(panels, notes, columns=columns)
 
@@ -72,15 +73,15 @@ class _Words(Sequence[Explanation]):
         plt.show()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the strip as ``.png``; the file appears whole or not at all.
+        """Write the strip as ``.png``, ``.jpg`` or ``.pdf``; the file appears whole or not at all.
+
+        Folders are made, and a file that is there is replaced.
 
         Raises:
-            ValueError: another suffix.
+            ExplainError: another suffix, or a place where nothing can be written.
         """
-        path = Path(path)
-        if path.suffix != ".png":
-            raise ValueError(f"Cannot write {path.name!r}: a text's strip is a .png; words save their own .npz.")
-        return write_whole(path, lambda file: self.strip().save(file, "PNG"))
+        instead = "a text's strip is a .png, .jpg or .pdf; words save their own .npz"
+        return save_as(path, picture_writers(self.strip), instead)
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,19 +11,30 @@ from PIL import Image
 from torch import Tensor
 
 from mmcam.errors import PictureError
+from mmcam.image.depth import NOT_FINITE
 from mmcam.image.geometry import Geometry
-from mmcam.image.open import NOT_FINITE, PictureLike, load_image
+from mmcam.image.open import PictureLike, check_tensor, load_noted
+from mmcam.image.planes import load_planes, shown
 from mmcam.image.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures ready for a model: inputs (N,C,H,W), what each looks like, and the way back to its pixels."""
+    """Pictures ready for a model.
+
+    Attributes:
+        x: inputs (N,C,H,W).
+        pictures: what each looks like, RGB.
+        geometries: the way back to its pixels.
+        single: one picture was given, not a list.
+        notes: what a reader should know of how each was read; "" for nothing.
+    """
 
     x: Tensor
     pictures: list[Image.Image]
     geometries: list[Geometry]
     single: bool
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -31,13 +42,17 @@ def prepare(
 ) -> Batch:
     """Make one batch of whatever the user calls a picture, or a list of them.
 
-    Float tensors (C,H,W) or (N,C,H,W) are taken as prepared inputs and pass unchanged; everything else goes through
-    `load_image` and `preprocess`. A single picture gives ``single=True``; a list, or a 4-D tensor or array, a list.
+    Float tensors (C,H,W) or (N,C,H,W) are taken as prepared inputs and pass unchanged; everything else is opened and
+    goes through `preprocess`: made grey for one mean, RGB for three, and for any other number taken as data of as many
+    channels (see `mmcam.image.planes`). A single picture gives ``single=True``; a list, or a 4-D tensor or array, a
+    list.
 
     Raises:
         PictureError: no picture at all, or one that cannot be used.
     """
     sources: list[PictureLike]
+    if isinstance(images, Tensor):
+        check_tensor(images)
     if isinstance(images, (Tensor, np.ndarray)):
         single = images.ndim != 4
         sources = [images] if single else list(images)
@@ -47,9 +62,10 @@ def prepare(
         single, sources = True, [images]
     if not sources:
         raise PictureError("There is no picture in the list; pass at least one.")
-    inputs, pictures, geometries = [], [], []
+    inputs, pictures, geometries, notes = [], [], [], []
     for source in sources:
-        x, picture, geometry = _input_of(source, preprocess)
+        x, picture, geometry, note = _input_of(source, preprocess)
+        notes.append(note)
         inputs.append(x.detach().to(device, dtype))
         pictures.append(picture)
         geometries.append(geometry)
@@ -59,23 +75,33 @@ def prepare(
             f"The inputs of one batch need one shape; these are {sorted(shapes)}. Explain the pictures one by one, or "
             "pass preprocess=mmcam.Preprocess(size=…, mode='squash')."
         )
-    return Batch(torch.stack(inputs), pictures, geometries, single)
+    return Batch(torch.stack(inputs), pictures, geometries, single, notes)
 
 
-def _input_of(source: PictureLike, preprocess: Preprocess) -> tuple[Tensor, Image.Image, Geometry]:
-    """One picture's input, what it looks like, and the way back to its pixels."""
+def prepared(source: object) -> bool:
+    """It is a model's input already: a tensor of floats."""
+    return isinstance(source, Tensor) and source.is_floating_point()
+
+
+def _input_of(source: PictureLike, preprocess: Preprocess) -> tuple[Tensor, Image.Image, Geometry, str]:
+    """One picture's input, what it looks like, the way back to its pixels, and a note."""
     if not (isinstance(source, Tensor) and source.is_floating_point()):
-        picture = load_image(source)
+        if len(preprocess.mean) not in (1, 3):
+            planes = load_planes(source, len(preprocess.mean))
+            x, geometry = preprocess.planes(planes)
+            return x, shown(planes), geometry, ""
+        picture, note = load_noted(source)
         x, geometry = preprocess(picture)
-        return x, picture, geometry
+        return x, picture, geometry, note
+    check_tensor(source)
     if source.ndim != 3:
         raise PictureError(
             f"A prepared input has shape (C,H,W) or, for several, (N,C,H,W); this one is {tuple(source.shape)}."
         )
-    if not torch.isfinite(source).all():
+    if not torch.isfinite(source.float()).all():  # float8 is not asked
         raise PictureError(NOT_FINITE)
     size = (source.shape[1], source.shape[2])
-    return source, _show_input(source, preprocess), Geometry(size, size)
+    return source, _show_input(source, preprocess), Geometry(size, size), ""
 
 
 def _show_input(x: Tensor, preprocess: Preprocess) -> Image.Image:
@@ -84,4 +110,4 @@ def _show_input(x: Tensor, preprocess: Preprocess) -> Image.Image:
         return preprocess.denormalise(x)
     grey = x[0].detach().float().cpu()
     span = (grey.max() - grey.min()).clamp(min=1e-12)
-    return Image.fromarray(((grey - grey.min()) / span * 255).byte().numpy()).convert("RGB")
+    return shown(((grey - grey.min()) / span)[None].numpy())

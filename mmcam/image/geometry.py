@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+BAND = 2**19
+"""Pixels of a picture that are worked on at a time."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -36,10 +39,15 @@ class Geometry:
         h, w = maps.shape[-2:]
         flat = maps.detach().float().reshape(1, -1, h, w)
         ys, xs = (self._input_positions(axis, maps.device) for axis in (0, 1))
-        grid = torch.stack(torch.meshgrid(2 * ys - 1, 2 * xs - 1, indexing="ij")[::-1], dim=-1)
-        sampled = F.grid_sample(flat, grid[None].float(), padding_mode="border", align_corners=False)
-        seen = ((ys >= 0) & (ys <= 1))[:, None] & ((xs >= 0) & (xs <= 1))
-        return (sampled * seen).reshape(*maps.shape[:-2], *self.original)
+        whole = torch.empty(flat.shape[1], *self.original, device=maps.device)
+        # In bands of rows: the positions of all pixels at once are twice as large as a map.
+        rows = max(1, BAND // self.original[1])
+        for band, part in zip(whole.split(rows, dim=1), ys.split(rows), strict=True):
+            grid = torch.stack(torch.meshgrid(2 * part - 1, 2 * xs - 1, indexing="ij")[::-1], dim=-1)
+            sampled = F.grid_sample(flat, grid[None].float(), padding_mode="border", align_corners=False)[0]
+            seen = ((part >= 0) & (part <= 1))[:, None] & ((xs >= 0) & (xs <= 1))
+            torch.mul(sampled, seen, out=band)
+        return whole.reshape(*maps.shape[:-2], *self.original)
 
     def _input_positions(self, axis: int, device: torch.device) -> Tensor:
         """Original pixel centres along one axis as fractions (0..1) of the input's side."""

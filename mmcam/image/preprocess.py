@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from mmcam.errors import PictureError
 from mmcam.image.geometry import Geometry
 from mmcam.image.open import MAX_PIXELS
+from mmcam.image.planes import shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,7 +29,8 @@ class Preprocess:
         mode: "squash" resizes both sides to `size`; "crop" resizes the shorter side to `resize` and cuts the centre;
             "pad" fits the longer side into `size` and centres the picture on the mean colour.
         resize: length of the shorter side before a crop; default the longer side of `size`.
-        mean, std: per-channel normalisation of values in 0..1.
+        mean, std: per-channel normalisation of values in 0..1. Their number is that of the model's channels: one makes
+            pictures grey, three RGB, and others take the channels of an array as they are.
         resample: Pillow's filter (always antialiased, as torchvision does on Pillow pictures).
     """
 
@@ -38,16 +41,46 @@ class Preprocess:
     std: tuple[float, ...] = IMAGENET_STD
     resample: Image.Resampling = Image.Resampling.BILINEAR
 
+    def __post_init__(self) -> None:
+        """Raise PictureError for a mean and std of different lengths."""
+        if not self.mean or len(self.mean) != len(self.std):
+            raise PictureError(
+                f"A Preprocess has a mean and a std for each channel, not {len(self.mean)} and {len(self.std)} of them."
+            )
+
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """Prepare one picture.
 
         Returns:
-            The input (3, H, W) float32, normalised, and the geometry that leads back.
+            The input (C, H, W) float32, normalised, and the geometry that leads back; C is 1 or 3.
 
         Raises:
             PictureError: the picture is so elongated that a centre crop would need an enormous enlargement.
         """
-        picture = picture.convert("RGB")
+        fill = tuple(round(255 * m) for m in self.mean)
+        canvas = self._placed(picture.convert("L" if len(fill) == 1 else "RGB"), fill[0] if len(fill) == 1 else fill)
+        pixels = torch.from_numpy(np.array(canvas).reshape(*self.size, -1)).permute(2, 0, 1)
+        return self.normalise(pixels), self.geometry(picture.height, picture.width)
+
+    def planes(self, values: NDArray[np.float32]) -> tuple[Tensor, Geometry]:
+        """Prepare a picture of any number of channels.
+
+        Args:
+            values: (C, H, W), in the units of `mean` and `std`.
+
+        Returns:
+            The input (C, H, W) float32, normalised, and the geometry that leads back.
+
+        Raises:
+            PictureError: as for one picture.
+        """
+        made = [self._placed(Image.fromarray(v), float(m)) for v, m in zip(values, self.mean, strict=True)]
+        x = torch.stack([torch.from_numpy(np.array(plane)) for plane in made])
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return (x - mean) / std, self.geometry(*values.shape[1:])
+
+    def _placed(self, picture: Image.Image, fill: Any) -> Image.Image:
+        """A picture resized into the input's size, cut or padded."""
         w, h = picture.size
         new_h, new_w = self._resized(h, w)
         if new_h * new_w > MAX_PIXELS:
@@ -55,12 +88,10 @@ class Preprocess:
                 f"A picture of {w}×{h} pixels is too elongated for a centre crop; use a Preprocess with "
                 "mode='squash' or mode='pad', or cut the picture first."
             )
-        resized = picture.resize((new_w, new_h), self.resample)
         top, left = (_centre(full, part) for full, part in zip(self.size, (new_h, new_w), strict=True))
-        fill = tuple(round(255 * m) for m in self.mean)
-        canvas = Image.new("RGB", self.size[::-1], fill)
-        canvas.paste(resized, (left, top))
-        return self.normalise(torch.from_numpy(np.array(canvas)).permute(2, 0, 1)), self.geometry(h, w)
+        canvas = Image.new(picture.mode, self.size[::-1], fill)
+        canvas.paste(picture.resize((new_w, new_h), self.resample), (left, top))
+        return canvas
 
     def geometry(self, h: int, w: int) -> Geometry:
         """Where the pixels of a picture of h×w lie in the input."""
@@ -69,15 +100,14 @@ class Preprocess:
         return Geometry((h, w), self.size, (new[0] / h, new[1] / w), (float(top), float(left)))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Bytes (..., 3, H, W) uint8 → normalised float32 of the same shape."""
+        """Bytes (..., C, H, W) uint8 → normalised float32 of the same shape."""
         mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (self.mean, self.std))
         return (pixels.float() / 255 - mean) / std
 
     def denormalise(self, x: Tensor) -> Image.Image:
-        """The picture that an input (3, H, W) shows."""
+        """The picture that an input (C, H, W) shows, as RGB (see `mmcam.image.planes.shown`)."""
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
-        pixels = ((x.detach().float().cpu() * std + mean).clamp(0, 1) * 255).round().byte()
-        return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        return shown((x.detach().float().cpu() * std + mean).numpy())
 
     def _resized(self, h: int, w: int) -> tuple[int, int]:
         if self.mode == "squash":

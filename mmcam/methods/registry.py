@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,10 +92,13 @@ class Method:
             if default is not None and (not isinstance(value, wanted) or type(value) is bool is not type(default)):
                 kind = type(default).__name__
                 raise ExplainError(f"Option {name}={value!r} of method {self.name!r} has to be of type {kind}.")
-        for name in () if self.more else options:
-            if name not in self.options:
+        others = {option for method in METHODS.values() for option in method.options} if self.more else set()
+        for name in sorted(options.keys() - self.options.keys() - others):
+            near = _closest(name, self.options)
+            if near or not self.more:
                 has = f"its options are {', '.join(self.options)}" if self.options else "it has none"
-                raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}.")
+                hint = f"; did you mean {near!r}?" if near else "."
+                raise ExplainError(f"Method {self.name!r} has no option {name!r}; {has}{hint}")
 
     def __call__(self, question: Question, **options: Any) -> Maps:
         """The method's maps; raises ExplainError for an option it does not have."""
@@ -147,8 +151,25 @@ def get(name: str) -> Method:
     Raises:
         ExplainError: there is none; the message lists all and the closest.
     """
+    if not isinstance(name, str):
+        raise ExplainError(f"A method is named by a text, as 'gradcam', and not by a {type(name).__name__}.")
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ExplainError(f"There is no method {name!r}; {hint}There are: {', '.join(sorted(METHODS))}.")
+        near = _closest(name, METHODS)
+        hint = f"did you mean {near!r}? " if near else ""
+        shown = repr(name if len(name) <= 60 else f"{name[:50]}…")
+        raise ExplainError(f"There is no method {shown}; {hint}There are: {', '.join(sorted(METHODS))}.")
     return METHODS[name]
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    """The name that is meant: the same letters in another case and with other marks, one of the words, or one alike."""
+    plain = {_plain(other): other for other in names}
+    meant = _plain(name[:60])
+    near = [word for word in (meant, *map(_plain, name[:60].split("_"))) if word in plain]
+    near = near or difflib.get_close_matches(meant, plain, n=1)
+    return plain[near[0]] if near else ""
+
+
+def _plain(name: str) -> str:
+    """Small letters and digits alone; "++" may be written "pp" or "plusplus"."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower().replace("plusplus", "++")).replace("++", "pp")

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from mmcam.datasets.concepts import ConceptData
 from mmcam.engine.as_found import as_found
+from mmcam.engine.layer import Layer
 from mmcam.engine.modules import unwrap
 from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
@@ -46,7 +47,7 @@ def clip_dissect(
     clip: Any,
     processor: Any,
     *,
-    layer: str | None = None,
+    layer: str | nn.Module | None = None,
     preprocess: Any = None,
     pooling: Literal["mean", "max"] = "mean",
     top_k: int = 100,
@@ -67,7 +68,7 @@ def clip_dissect(
         clip: a model with ``get_text_features`` and ``get_image_features``, such as transformers' CLIPModel or
             SiglipModel, on any device; left as found.
         processor: its own, with the tokeniser.
-        layer: dotted name; default the last spatial layer before pooling.
+        layer: dotted name, or the module itself; default the last spatial layer before pooling.
         preprocess: as in `explain_class`.
         pooling: how a unit's map becomes one number a picture.
         top_k: how many pictures speak for a unit; at most as many as there are, and better a small part of them.
@@ -96,6 +97,7 @@ def clip_dissect(
 
     forward = forward_of(module)
     pooled, seen = [], []
+    place: Layer | None = None
     refused: list[PictureError] = []
     with as_found(clip):
         for start in with_progress(range(0, len(pictures), batch), "Looking at pictures"):
@@ -104,14 +106,16 @@ def clip_dissect(
             )
             if not shown:
                 continue
-            layer = layer or find_layer(module, forward, inputs)
-            place = layer_at(module, forward, inputs, layer)
+            if place is None:
+                found = find_layer(module, forward, inputs) if layer is None else layer
+                place = layer_at(module, forward, inputs, found)
             pooled.append(_POOLING[pooling](activations(module, forward, inputs, [place])[0].float()))
             seen.append(_features(clip, clip.get_image_features, processor(images=shown, return_tensors="pt")))
         if refused:
             warnings.warn(f"{len(refused)} pictures are left out; the first: {refused[0]}", stacklevel=3)
         _check_top_k(top_k, len(pictures) - len(refused))
         said = [_text_features(clip, processor, vocabulary[i : i + batch]) for i in range(0, len(vocabulary), batch)]
+    assert place is not None  # there are pictures
     excitement = torch.cat(pooled)
     scores = soft_wpmi(torch.cat(seen) @ torch.cat(said).T, excitement.to(seen[0].device), top_k, a, lam)
     best, words_at = (tensor.tolist() for tensor in scores.max(dim=1))
@@ -121,9 +125,9 @@ def clip_dissect(
         count=excitement.shape[1],
         measure="similarity",
         source=f"CLIP-Dissect with {type(clip).__name__}: {len(vocabulary)} words, {len(excitement)} pictures",
-        layer=str(layer),
-        fingerprint=fingerprint(module, str(layer)),
-        casts=cast_fingerprints(module, str(layer)),
+        layer=place.name,
+        fingerprint=fingerprint(module, place.name),
+        casts=cast_fingerprints(module, place.name),
         complete=True,
     )
 

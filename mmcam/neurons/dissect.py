@@ -41,7 +41,7 @@ SAVE_EVERY = 50  # batches between two savings of a resumable dissection
 def dissect(
     model: nn.Module,
     data: ConceptData,
-    layer: str | None = None,
+    layer: str | nn.Module | None = None,
     *,
     quantile: float = 0.005,
     counted: Literal["carrying", "touched"] = "carrying",
@@ -61,7 +61,7 @@ def dissect(
     Args:
         model: of any task; only its encoder up to the layer is run, on the device it is on. Left as found.
         data: pictures with concepts, e.g. of `mmcam.datasets.concepts`.
-        layer: dotted name; default the layer that is explained by default.
+        layer: dotted name, or the module itself; default the layer that is explained by default.
         quantile: share of all places at which a unit is active.
         counted: the pictures whose active pixels count against a concept: all that carry some concept of its category
             (the paper; github.com/CSAILVision/NetDissect), or only those where the unit's active pixels touch one of
@@ -92,9 +92,9 @@ def dissect(
     first = next((made for _, made in _batches(module, data, 1, preprocess, range(len(data)), skipped)), None)
     if first is None:
         raise ExplainError(f"No picture of {data.name} can be read; the first: {skipped[0]}")
-    layer = layer or find_layer(module, forward, first.x)
-    whose = fingerprint(module, layer)
-    place = layer_at(module, forward, first.x, layer, call)
+    found = find_layer(module, forward, first.x) if layer is None else layer
+    place = layer_at(module, forward, first.x, found, call)
+    whose = fingerprint(module, place.name)
     seen = activations(module, forward, first.x, [place])[0]
     units, shape = seen.shape[1], (seen.shape[2], seen.shape[3])
     state = _State(
@@ -104,7 +104,7 @@ def dissect(
         read_once,
     )
     about = {
-        "fingerprint": whose, "layer": layer, "data": data.name, "pictures": len(data), "quantile": quantile,
+        "fingerprint": whose, "layer": place.name, "data": data.name, "pictures": len(data), "quantile": quantile,
         "counted": counted, "exemplars": exemplars, "memory": memory, "batch": batch, "call": call,
         "preprocess": str(preprocess or getattr(module, "preprocess", None)),
         "concepts": [(concept.category, concept.name) for concept in data.concepts], "version": __version__,
@@ -135,7 +135,7 @@ def dissect(
         spots=tally.spots.cpu(),
         peaks=tally.peaks.cpu(),
         shape=shape,
-        layer=layer,
+        layer=place.name,
         model=type(module).__name__,
         data=data.name,
         pictures=len(data) - len(skipped),
@@ -143,7 +143,7 @@ def dissect(
         sampled=state.quantile.fraction,
         skipped=tuple(sorted(skipped.items())),
         fingerprint=whose,
-        casts=cast_fingerprints(module, layer),
+        casts=cast_fingerprints(module, place.name),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from mmcam.engine.modules import find_module
+from mmcam.engine.modules import layer_name
 from mmcam.places.trace import PASSING
 
 HALVES: Final = (torch.float16, torch.bfloat16)
@@ -35,7 +35,7 @@ def fingerprint(model: nn.Module, layer: str, rounded: torch.dtype = torch.float
     Raises:
         ExplainError: there is no such layer.
     """
-    find_module(model, layer)
+    layer = layer_name(model, layer)
     digest = hashlib.sha256()
     for kind, owned in _up_to(model, layer):
         digest.update(kind.encode())

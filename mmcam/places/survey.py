@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.layer import Grid, Layer, Size
-from mmcam.engine.modules import find_module
+from mmcam.engine.modules import layer_name
 from mmcam.engine.outputs import map_tensors
 from mmcam.places.grids import channels_last, declared, plain
 from mmcam.places.path import Axes
@@ -113,20 +113,21 @@ def measure(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, known
 
 
 def layer_at(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: str, call: int | None = None
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, given: object, call: int | None = None
 ) -> Layer:
-    """The layer of a dotted name, with the way its cells lie over the picture: proven, or none.
+    """The layer of a dotted name, or as people write it (`mmcam.engine.modules.layer_name`), its cells proven, or none.
 
     Args:
         model: the module that holds it.
         forward: runs the model on any number of pictures like `x`.
         x: pictures (N,C,H,W) as they will be explained.
-        name: dotted.
+        given: the layer.
         call: which run of a layer that runs several times in one forward, from 0.
 
     Raises:
         ExplainError: there is no such layer.
     """
+    name = layer_name(model, given)
     known = look(model, forward, x, name, call)
     spot = next((s for s in spots(model, known, passing=True) if s.run == (name, call or 0)), None)
     if spot is not None:
@@ -140,12 +141,9 @@ def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: st
     """What is known of a model once one of its layers was looked at, by a measurement if it takes one.
 
     Args:
-        model, forward, x, name, call: as in `layer_at`.
-
-    Raises:
-        ExplainError: there is no such layer.
+        model, forward, x, call: as in `layer_at`.
+        name: dotted.
     """
-    find_module(model, name)
     known, run = survey(model, forward, x), (name, call or 0)
     if run not in {c.key for c in known.calls}:
         # Another forward than the remembered one, or a module that came since.

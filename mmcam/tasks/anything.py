@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmcam.engine.calling import called
+
 TEXT = "what is this"
 """The question that is asked, or the text that is compared."""
 
@@ -24,7 +26,9 @@ def forward_of(module: nn.Module) -> Callable[[Tensor], Any]:
                 return model.generate(x)
         if hasattr(model, "token_log_probs"):
             return model.generate(x)
-        return model.similarity(x, texts) if hasattr(model, "similarity") and not has_forward(model) else model(x)
+        return (
+            model.similarity(x, texts) if hasattr(model, "similarity") and not has_forward(model) else called(model, x)
+        )
 
     return forward
 

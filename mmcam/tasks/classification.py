@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.calling import on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target, score_of
 from mmcam.errors import ExplainError
@@ -66,7 +67,7 @@ def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, names: Names
         name = class_name(int(predicted[0][n]) if wanted is None else wanted, known)
         return Label(titled(name, other), f"It says {quoted(name, other)}", scored="logit")
 
-    computation = Computation(model, lambda x, rows: model(x), batch.x, targets)
+    computation = Computation(model, on_pictures(model), batch.x, targets)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
 
 

@@ -1,10 +1,12 @@
 """Only raster pictures are opened, whatever a file calls itself."""
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import mmcam
 from mmcam import PictureError, load_image
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n{ } loop\n%%EOF\n"
@@ -28,3 +30,10 @@ def test_raster_pictures_are_opened_under_any_name(tmp_path, kind):
     path = tmp_path / ("photo.tga" if kind == "TGA" else "photo")
     path.write_bytes(buffer.getvalue())
     assert load_image(path).size == (9, 7)
+
+
+def test_no_other_place_opens_files_by_itself():
+    """`Image.open` without a list of formats hands a PostScript file to Ghostscript."""
+    root = Path(mmcam.__file__).parent
+    opening = [str(path.relative_to(root)) for path in root.rglob("*.py") if "Image.open(" in path.read_text("utf-8")]
+    assert opening == ["image/open.py"]

@@ -33,6 +33,7 @@ from mmcam.datasets.vignettes.shapes import SHAPES
 from mmcam.datasets.vignettes.truth import SIZE, Truth
 from mmcam.datasets.vignettes.vignette import Vignette, draw
 from mmcam.datasets.vignettes.world import KINDS, SPLIT_SIZE, World, seed
+from mmcam.image import open_raster
 
 Progress = Callable[[int, int], object]
 
@@ -125,8 +126,8 @@ def _read(folder: Path, table: Path) -> Iterator[Vignette]:
     with table.open(encoding="utf-8") as lines:
         for line in lines:
             truth = Truth.from_json(json.loads(line))
-            image = Image.open(folder / "images" / _file(truth.seed)).convert("RGB")
-            codes = np.array(Image.open(folder / "masks/parts" / _file(truth.seed)))
+            image = open_raster(folder / "images" / _file(truth.seed)).convert("RGB")
+            codes = np.array(open_raster(folder / "masks/parts" / _file(truth.seed)))
             yield Vignette(image, truth, codes)
 
 

@@ -1,0 +1,53 @@
+"""Explanations as files: what a suffix writes, and what is said where nothing can be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from mmcam.errors import ExplainError
+from mmcam.files import write_whole
+
+Writer = Callable[[IO[bytes]], object]
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
+
+
+def picture_writers(draw: Callable[[], Image.Image]) -> dict[str, Writer]:
+    """What writes a picture, by the suffixes of its formats; it is drawn only then."""
+
+    def write(kind: str, file: IO[bytes]) -> None:
+        draw().save(file, kind, quality=95)
+
+    return {suffix: partial(write, kind) for suffix, kind in _FORMATS.items()}
+
+
+def save_as(path: str | os.PathLike[str], writers: Mapping[str, Writer], instead: str) -> Path:
+    """Write a file by its suffix, in capitals or not; it appears whole or not at all.
+
+    Args:
+        path: its folders are made; a file that is there is replaced.
+        writers: what writes the content, by the suffix in small letters.
+        instead: which suffixes there are, for the message.
+
+    Raises:
+        ExplainError: another suffix, no path, or a place where nothing can be written.
+    """
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        raise ExplainError(f"A file is named by a path, as 'dog.png', and not by a {type(path).__name__}.")
+    path = Path(path)
+    name = path.name if len(path.name) <= 100 else f"{path.name[:80]}…"
+    if (writer := writers.get(path.suffix.lower())) is None:
+        raise ExplainError(f"Cannot write {name!r}: {instead}.")
+    if "\0" in str(path):
+        raise ExplainError(f"Cannot write {name!r}: a path has no zero bytes.")
+    try:
+        return write_whole(path, writer)
+    except (OSError, UnicodeError) as error:
+        problem = (getattr(error, "strerror", None) or str(error))[:200]
+        raise ExplainError(f"Cannot write {name!r} ({problem}); name a file in a folder you may write to.") from error
