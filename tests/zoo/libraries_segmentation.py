@@ -1,0 +1,41 @@
+"""Networks of segmentation_models_pytorch on a small encoder, with random weights."""
+
+from functools import partial
+
+import segmentation_models_pytorch as smp
+from zoo.network import EITHER, MAP, Network
+
+PIXELS = (lambda o: o[:, 1, 8:40, 16:60].mean((1, 2)), lambda o: o[:, 2, 60:90, 100:180].mean((1, 2)))
+ALL = (lambda o: o[:, 1].mean((1, 2)), lambda o: o[:, 2].mean((1, 2)))
+
+
+def made(kind, encoder="resnet18", **how):
+    return partial(kind, encoder, encoder_weights=None, classes=5, **how)
+
+
+def segments(kind, targets=PIXELS, **how):
+    return {"targets": targets, "size": (3, 128, 192), "slow": how.pop("slow", False)}, made(kind, **how)
+
+
+def network(name, kind, *, outcome=MAP, layers=(), **how):
+    rest, build = segments(kind, **how)
+    return Network(f"segmentation_models_pytorch {name}", build, outcome=outcome, layers=dict(layers), **rest)
+
+
+SEGMENTATION = [
+    network("Unet", smp.Unet, decoder_channels=(32, 16, 16, 8, 8), layers={"encoder.layer4": MAP}),
+    network("Unet, whole picture", smp.Unet, ALL, decoder_channels=(32, 16, 16, 8, 8)),
+    network("Unet++", smp.UnetPlusPlus, decoder_channels=(32, 16, 16, 8, 8), slow=True),
+    network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=16),
+    network("Linknet", smp.Linknet),
+    network("PSPNet", smp.PSPNet, psp_out_channels=32),
+    network("PAN", smp.PAN),
+    network("DeepLab v3+", smp.DeepLabV3Plus, decoder_channels=32),
+    network("Segformer", smp.Segformer, decoder_segmentation_channels=32),
+    network("UPerNet", smp.UPerNet, decoder_channels=32),
+    network("MAnet", smp.MAnet, decoder_channels=(32, 16, 16, 8, 8), outcome=EITHER, slow=True),
+    network("Unet on MobileNet", smp.Unet, encoder="mobilenet_v2", decoder_channels=(32, 16, 16, 8, 8)),
+    Network("segmentation_models_pytorch Unet, class of the whole",
+            made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}), (3, 128, 192),
+            targets=(lambda o: o[1][:, 1], lambda o: o[1][:, 2])),
+]  # fmt: skip
