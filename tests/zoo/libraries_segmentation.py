@@ -13,13 +13,16 @@ def made(kind, encoder="resnet18", **how):
     return partial(kind, encoder, encoder_weights=None, classes=5, **how)
 
 
-def segments(kind, targets=PIXELS, **how):
-    return {"targets": targets, "size": (3, 128, 192), "slow": how.pop("slow", False)}, made(kind, **how)
-
-
-def network(name, kind, *, outcome=MAP, layers=(), **how):
-    rest, build = segments(kind, **how)
-    return Network(f"segmentation_models_pytorch {name}", build, outcome=outcome, layers=dict(layers), **rest)
+def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), slow=False, **how):
+    return Network(
+        f"segmentation_models_pytorch {name}",
+        made(kind, **how),
+        (3, 128, 192),
+        targets=targets,
+        outcome=outcome,
+        layers=dict(layers),
+        slow=slow,
+    )
 
 
 SEGMENTATION = [

@@ -9,7 +9,7 @@ from torchvision.models import detection, segmentation
 from zoo.network import EITHER, MAP, REFUSED, Network
 
 PIXELS = (lambda o: o["out"][:, 1, 8:24, 16:40].mean((1, 2)), lambda o: o["out"][:, 2, 32:56, 50:90].mean((1, 2)))
-SMALL = {"weights": None, "weights_backbone": None, "num_classes": 5, "min_size": 64, "max_size": 96}
+SIDES = {"min_size": 64, "max_size": 96}
 
 
 class Boxes(nn.Module):
@@ -39,7 +39,8 @@ def segments(name, **how):
 
 
 def detects(name, wrapped=Boxes, **how):
-    return lambda: wrapped(getattr(detection, name)(**SMALL | how).eval())
+    sides = {} if name.startswith("ssd") else SIDES
+    return lambda: wrapped(getattr(detection, name)(weights=None, weights_backbone=None, num_classes=5, **sides, **how))
 
 
 def classifies(name, **how):
@@ -80,7 +81,7 @@ TORCHVISION = [
     Network("torchvision ViT", vision_transformer, (3, 64, 64), layers={"encoder.layers.encoder_layer_0": MAP}),
     Network("torchvision Swin", partial(swin, 1), layers={"features.1": MAP, "features.1.0.attn": MAP}),
     Network("torchvision Swin v2", partial(swin, 2), layers={"features.1": MAP}),
-    Network("torchvision MaxViT", lambda: torchvision.models.MaxVit((64, 64), 8, 8, 4, [8, 16], [1, 1], 8, num_classes=5), (3, 64, 64)),
+    Network("torchvision MaxViT", lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5), (3, 64, 64)),
     Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 96, 144), targets=PIXELS),
     Network("torchvision FCN", segments("fcn_resnet50", aux_loss=True), (3, 64, 96), targets=PIXELS, slow=True),
     Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 96, 144), targets=PIXELS),

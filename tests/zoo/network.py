@@ -73,7 +73,7 @@ def _enliven(name: str, parameter: nn.Parameter) -> None:
         # Of normalisations about one, of gates on a branch about a half.
         parameter.normal_(1.0 if parameter.abs().mean() > 0.1 else 0.5, 0.1)
     elif last == "weight" or last.endswith("_weight"):
-        parameter.normal_(0, (1.5 / parameter[0].numel()) ** 0.5)
+        parameter.normal_(0, (1 / parameter[0].numel()) ** 0.5)
     elif parameter.ndim <= 1:
         parameter.normal_(0, 0.1)
     else:  # tokens and positions

@@ -293,7 +293,7 @@ CONVOLUTIONS = [
     Network("plain, twelve channels", partial(Plain, channels=12), (12, 64, 96)),
     Network("as many channels as classes", partial(Plain, width=5)),
     Network("fully convolutional", FullyConvolutional, layers={"features.2": MAP}),
-    Network("class maps behind a ReLU", LastActivated),
+    Network("class maps behind a ReLU", LastActivated, targets=(2, 4)),
     Network("gated", Gated),
     Network("global context", GlobalContext),
     Network("mean of the batch taken off", BatchMean, outcome=EITHER),

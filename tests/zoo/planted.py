@@ -12,11 +12,16 @@ from torch import Tensor
 
 NEAR = 1.5
 """Cells between the planted place and the one that is measured, at most."""
+WIDE = 2.0
+"""Standard deviations of what changes, where it spreads further."""
 FINEST = 12
 """Areas a side that are told apart at most; a finer map's cells are taken together."""
 DRAWS = 3
 """Noises planted at each place: what one of them does to a corner may be seen a cell further in."""
 CONSTANT = 0.3
+STRENGTHS = (3.0, 0.1)
+"""Of the noise. What is strong may be all that every cell attends to, and what is weak may drown; a place that shows at
+either is no accident."""
 
 
 @dataclass(frozen=True)
@@ -54,34 +59,53 @@ def constant(size: tuple[int, int, int]) -> Tensor:
     return torch.full(size, CONSTANT)
 
 
-def planted(size: tuple[int, int, int], area: Area) -> list[Tensor]:
-    """The constant picture with strong noise in an area, several times."""
+def planted(size: tuple[int, int, int], area: Area, strength: float) -> list[Tensor]:
+    """The constant picture with noise in an area, several times."""
     pictures = [constant(size) for _ in range(DRAWS)]
     for draw, picture in enumerate(pictures):
-        noise = 3 * torch.randn(size[0], area.height, area.width, generator=torch.Generator().manual_seed(draw))
-        picture[:, area.top : area.top + area.height, area.left : area.left + area.width] = noise
+        noise = torch.randn(size[0], area.height, area.width, generator=torch.Generator().manual_seed(draw))
+        picture[:, area.top : area.top + area.height, area.left : area.left + area.width] += strength * noise
     return pictures
 
 
-def measured(plain: Tensor, changed: list[Tensor]) -> tuple[float, float] | None:
-    """Row and column (centres of cells are halves) where maps (K,h,w) differ most; None if nowhere in particular.
+@dataclass(frozen=True)
+class Seen:
+    """Where two maps differ: the centre's row and column (centres of cells are halves), and how far it spreads."""
 
-    What changes at every cell alike, as by a global pooling, is no place: the median over cells is taken off.
+    row: float
+    column: float
+    rows: float
+    columns: float
+
+
+def measured(maps: Tensor) -> list[Seen | None]:
+    """Where each area is seen, None if nowhere in particular.
+
+    What the same noise changes wherever it stands, as by a global pooling or a gate, is no place: maps are compared with
+    the median of those of all areas, and what differs by more than half of what differs by most is where it is seen.
+
+    Args:
+        maps: (areas, draws, K, h, w).
     """
-    difference = torch.stack(changed).double() - plain.double()
-    difference = difference - difference.flatten(2).median(2).values[:, :, None, None]
-    energy = difference.square().sum((0, 1))
-    energy = (energy - energy.median()).clamp(min=0)
-    scale = torch.stack([plain, *changed]).double().square().sum(1).mean()
-    if energy.max() <= 1e-10 * scale:
-        return None
-    h, w = energy.shape
-    row, column = divmod(int(energy.argmax()), w)
-    near = torch.zeros_like(energy)
-    near[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 1
-    weights = energy * near / (energy * near).sum()
-    centre_row = float((weights.sum(1) * (torch.arange(h) + 0.5)).sum())
-    return centre_row, float((weights.sum(0) * (torch.arange(w) + 0.5)).sum())
+    difference = maps.double() - maps.double().median(0).values
+    energy = difference.square().sum((1, 2))
+    least = 1e-10 * maps.double().square().sum(2).mean()
+    return [None if each.max() <= least else _seen(each - each.median()) for each in energy]
+
+
+def _seen(energy: Tensor) -> Seen:
+    """Centre and spread of an energy (h,w)."""
+    weights = torch.where(energy > energy.max() / 2, energy, 0)
+    row, rows = _moments(weights.sum(1))
+    column, columns = _moments(weights.sum(0))
+    return Seen(row, column, rows, columns)
+
+
+def _moments(weights: Tensor) -> tuple[float, float]:
+    """Mean place and its standard deviation, in cells."""
+    share, places = weights / weights.sum(), torch.arange(len(weights)) + 0.5
+    centre = (share * places).sum()
+    return float(centre), float((share * (places - centre).square()).sum().sqrt())
 
 
 def misplaced(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int, int]) -> str:
@@ -91,16 +115,26 @@ def misplaced(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int
         read: pictures (C,H,W) → the activations (K,h,w) of each one's map.
         size: of the pictures.
     """
-    (plain,) = read([constant(size)])
-    picture, grid = (size[1], size[2]), (plain.shape[1], plain.shape[2])
-    high, wide = sides(picture, grid)
-    for area in areas(picture, grid):
-        seen = measured(plain, read(planted(size, area)))
-        there = f"planted at pixel {area.centre}"
+    strong, weak = STRENGTHS
+    fault = _fault(read, size, strong)
+    return fault and _fault(read, size, weak) and fault
+
+
+def _fault(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int, int], strength: float) -> str:
+    picture, grid = (size[1], size[2]), tuple(read([constant(size)])[0].shape[1:])
+    places = areas(picture, grid)
+    maps = torch.stack(read([each for area in places for each in planted(size, area, strength)]))
+    cell = picture[0] / grid[0], picture[1] / grid[1]
+    least = sides(picture, grid)
+    for area, seen in zip(places, measured(maps.unflatten(0, (len(places), DRAWS))), strict=True):
+        there, where = f"planted at pixel {area.centre}", f"{grid[0]}×{grid[1]} cells"
         if seen is None:
-            return f"{there}, seen nowhere in {grid[0]}×{grid[1]} cells"
-        row, column = seen[0] * picture[0] / grid[0], seen[1] * picture[1] / grid[1]
-        away = max(abs(row - area.centre[0]) / high, abs(column - area.centre[1]) / wide)
-        if away > NEAR:
-            return f"{there}, seen at ({row:.0f}, {column:.0f}), {away:.1f} cells away of {grid[0]}×{grid[1]}"
+            return f"{there}, seen nowhere in {where}"
+        if max(seen.rows / grid[0], seen.columns / grid[1]) > 1 / 4:
+            return f"{there}, seen all over {where}"
+        # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
+        row, column = seen.row * cell[0], seen.column * cell[1]
+        rows, columns = max(NEAR * least[0], WIDE * seen.rows * cell[0]), max(NEAR * least[1], WIDE * seen.columns * cell[1])
+        if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
+            return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
     return ""
