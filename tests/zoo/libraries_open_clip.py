@@ -23,7 +23,11 @@ class Encodes(nn.Module):
 
 
 def clip(**vision):
-    return CLIP(16, CLIPVisionCfg(**{"image_size": (64, 96), "patch_size": 8, "width": 24, "head_width": 12, "layers": 2} | vision), TEXT)
+    return CLIP(
+        16,
+        CLIPVisionCfg(**{"image_size": (64, 96), "patch_size": 8, "width": 24, "head_width": 12, "layers": 2} | vision),
+        TEXT,
+    )
 
 
 LIKE = (
@@ -33,9 +37,21 @@ LIKE = (
 
 OPEN_CLIP = [
     Network("open_clip ViT, classes by texts", Encodes, layers={"clip.visual.transformer.resblocks.0": MAP}),
-    Network("open_clip ViT, mean of patches", partial(Encodes, pool_type="avg"), layers={"clip.visual.transformer.resblocks.1": MAP}),
-    Network("open_clip ViT, attention pooling", partial(Encodes, attentional_pool=True, attn_pooler_queries=6, attn_pooler_heads=2), layers={"clip.visual.transformer.resblocks.0": MAP}),
-    Network("open_clip ResNet", partial(Encodes, layers=(1, 1, 1, 1), width=8, head_width=16, image_size=(128, 128)), (3, 128, 128)),
+    Network(
+        "open_clip ViT, mean of patches",
+        partial(Encodes, pool_type="avg"),
+        layers={"clip.visual.transformer.resblocks.1": MAP},
+    ),
+    Network(
+        "open_clip ViT, attention pooling",
+        partial(Encodes, attentional_pool=True, attn_pooler_queries=6, attn_pooler_heads=2),
+        layers={"clip.visual.transformer.resblocks.0": MAP},
+    ),
+    Network(
+        "open_clip ResNet",
+        partial(Encodes, layers=(1, 1, 1, 1), width=8, head_width=16, image_size=(128, 128)),
+        (3, 128, 128),
+    ),
     Network("open_clip whole, a class asked", clip, outcome=REFUSED),
     Network("open_clip whole, an embedding asked", clip, targets=LIKE),
-]  # fmt: skip
+]

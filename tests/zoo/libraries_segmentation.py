@@ -13,7 +13,7 @@ def made(kind, encoder="resnet18", **how):
     return partial(kind, encoder, encoder_weights=None, classes=5, **how)
 
 
-def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), slow=False, **how):
+def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), long=False, **how):
     return Network(
         f"segmentation_models_pytorch {name}",
         made(kind, **how),
@@ -21,14 +21,14 @@ def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), slow=False, *
         targets=targets,
         outcome=outcome,
         layers=dict(layers),
-        slow=slow,
+        long=long,
     )
 
 
 SEGMENTATION = [
     network("Unet", smp.Unet, decoder_channels=(32, 16, 16, 8, 8), layers={"encoder.layer4": MAP}),
     network("Unet, whole picture", smp.Unet, ALL, decoder_channels=(32, 16, 16, 8, 8)),
-    network("Unet++", smp.UnetPlusPlus, decoder_channels=(32, 16, 16, 8, 8), slow=True),
+    network("Unet++", smp.UnetPlusPlus, decoder_channels=(32, 16, 16, 8, 8), long=True),
     network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=16),
     network("Linknet", smp.Linknet),
     network("PSPNet", smp.PSPNet, psp_out_channels=32),
@@ -36,9 +36,12 @@ SEGMENTATION = [
     network("DeepLab v3+", smp.DeepLabV3Plus, decoder_channels=32),
     network("Segformer", smp.Segformer, decoder_segmentation_channels=32),
     network("UPerNet", smp.UPerNet, decoder_channels=32),
-    network("MAnet", smp.MAnet, decoder_channels=(32, 16, 16, 8, 8), outcome=EITHER, slow=True),
+    network("MAnet", smp.MAnet, decoder_channels=(32, 16, 16, 8, 8), outcome=EITHER, long=True),
     network("Unet on MobileNet", smp.Unet, encoder="mobilenet_v2", decoder_channels=(32, 16, 16, 8, 8)),
-    Network("segmentation_models_pytorch Unet, class of the whole",
-            made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}), (3, 128, 192),
-            targets=(lambda o: o[1][:, 1], lambda o: o[1][:, 2])),
-]  # fmt: skip
+    Network(
+        "segmentation_models_pytorch Unet, class of the whole",
+        made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}),
+        (3, 128, 192),
+        targets=(lambda o: o[1][:, 1], lambda o: o[1][:, 2]),
+    ),
+]

@@ -59,6 +59,13 @@ def swin(version):
     return torchvision.models.SwinTransformer([4, 4], 16, [1, 2], [2, 4], [4, 4], num_classes=5, **blocks)
 
 
+def small_fcn():
+    kept = torchvision.models._utils.IntermediateLayerGetter(
+        torchvision.models.resnet18(), {"layer2": "aux", "layer3": "out"}
+    )
+    return segmentation.FCN(kept, segmentation.fcn.FCNHead(256, 5), segmentation.fcn.FCNHead(128, 5))
+
+
 def without_head(name):
     model = classifies(name)()
     model.fc = nn.Identity()
@@ -73,26 +80,70 @@ TORCHVISION = [
     Network("torchvision ResNet-18, no head", partial(without_head, "resnet18"), (3, 128, 192), targets=LIKE),
     Network("torchvision ResNet-18, 512 classes", partial(torchvision.models.resnet18, num_classes=512), (3, 128, 192)),
     Network("torchvision SqueezeNet", classifies("squeezenet1_1"), (3, 96, 144)),
-    Network("torchvision GoogLeNet with auxiliary heads", classifies("googlenet", aux_logits=True, init_weights=False), (3, 128, 192), slow=True),
-    Network("torchvision DenseNet-121", classifies("densenet121"), (3, 128, 192), slow=True),
+    Network(
+        "torchvision GoogLeNet with auxiliary heads",
+        classifies("googlenet", aux_logits=True, init_weights=False),
+        (3, 128, 192),
+        long=True,
+    ),
+    Network("torchvision DenseNet-121", classifies("densenet121"), (3, 128, 192), long=True),
     Network("torchvision ShuffleNet", classifies("shufflenet_v2_x0_5"), (3, 128, 192)),
-    Network("torchvision ConvNeXt", lambda: torchvision.models.ConvNeXt(
-        [torchvision.models.convnext.CNBlockConfig(16, 24, 1), torchvision.models.convnext.CNBlockConfig(24, None, 1)], num_classes=5)),
+    Network(
+        "torchvision ConvNeXt",
+        lambda: torchvision.models.ConvNeXt(
+            [
+                torchvision.models.convnext.CNBlockConfig(16, 24, 1),
+                torchvision.models.convnext.CNBlockConfig(24, None, 1),
+            ],
+            num_classes=5,
+        ),
+    ),
     Network("torchvision ViT", vision_transformer, (3, 64, 64), layers={"encoder.layers.encoder_layer_0": MAP}),
     Network("torchvision Swin", partial(swin, 1), layers={"features.1": MAP, "features.1.0.attn": MAP}),
     Network("torchvision Swin v2", partial(swin, 2), layers={"features.1": MAP}),
-    Network("torchvision MaxViT", lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5), (3, 64, 64)),
-    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 96, 144), targets=PIXELS),
-    Network("torchvision FCN", segments("fcn_resnet50", aux_loss=True), (3, 64, 96), targets=PIXELS, slow=True),
-    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 96, 144), targets=PIXELS),
-    Network("torchvision Faster R-CNN", detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0), outcome=REFUSED, word="box"),
-    Network("torchvision RetinaNet", detects("retinanet_resnet50_fpn", score_thresh=0.0), outcome=REFUSED, word="box", slow=True),
-    Network("torchvision FCOS", detects("fcos_resnet50_fpn", score_thresh=0.0), outcome=REFUSED, word="box", slow=True),
-    Network("torchvision SSDlite", detects("ssdlite320_mobilenet_v3_large", score_thresh=0.0), outcome=REFUSED, word="box", slow=True),
-    Network("torchvision Mask R-CNN", detects("maskrcnn_resnet50_fpn", box_score_thresh=0.0), outcome=REFUSED, word="box", slow=True),
-    Network("torchvision RetinaNet, scores of anchors", detects("retinanet_resnet50_fpn", Dense), targets=SCORES, outcome=EITHER, slow=True),
-    Network("torchvision Faster R-CNN, the score of its first box",
-            detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0),
-            targets=(lambda o: torch.stack([each["scores"][0] for each in o]), lambda o: torch.stack([each["scores"][1] for each in o])),
-            outcome=EITHER),
-]  # fmt: skip
+    Network(
+        "torchvision MaxViT",
+        lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5),
+        (3, 64, 64),
+    ),
+    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS),
+    Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS),
+    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS),
+    Network(
+        "torchvision Faster R-CNN",
+        detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0),
+        outcome=REFUSED,
+        word="box",
+    ),
+    Network(
+        "torchvision RetinaNet",
+        detects("retinanet_resnet50_fpn", score_thresh=0.0),
+        outcome=REFUSED,
+        word="box",
+        long=True,
+    ),
+    Network("torchvision FCOS", detects("fcos_resnet50_fpn", score_thresh=0.0), outcome=REFUSED, word="box", long=True),
+    Network(
+        "torchvision SSDlite",
+        detects("ssdlite320_mobilenet_v3_large", score_thresh=0.0),
+        outcome=REFUSED,
+        word="box",
+        long=True,
+    ),
+    Network(
+        "torchvision RetinaNet, scores of anchors",
+        detects("retinanet_resnet50_fpn", Dense),
+        targets=SCORES,
+        outcome=EITHER,
+        long=True,
+    ),
+    Network(
+        "torchvision Faster R-CNN, the score of its first box",
+        detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0),
+        targets=(
+            lambda o: torch.stack([each["scores"][0] for each in o]),
+            lambda o: torch.stack([each["scores"][1] for each in o]),
+        ),
+        outcome=EITHER,
+    ),
+]

@@ -25,7 +25,7 @@ class Network:
         targets: two different ones.
         layers: named layers, and what each must give.
         call: of a layer that runs several times.
-        slow: takes more than a few seconds.
+        long: takes several seconds.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Network:
     targets: tuple[Any, Any] = (1, 2)
     layers: Mapping[str, str] = field(default_factory=dict)
     call: int | None = None
-    slow: bool = False
+    long: bool = False
 
     def model(self) -> nn.Module:
         """The network with weights under which no signal dies or drowns on its way."""

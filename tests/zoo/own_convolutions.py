@@ -232,7 +232,9 @@ class Spectral(Plain):
 
     def forward(self, x):
         z = self.features(x)
-        return self.head(self.mix(z + 0.3 * torch.fft.irfft2(torch.fft.rfft2(z) * self.filter, s=z.shape[2:])).mean((2, 3)))
+        return self.head(
+            self.mix(z + 0.3 * torch.fft.irfft2(torch.fft.rfft2(z) * self.filter, s=z.shape[2:])).mean((2, 3))
+        )
 
 
 class Swept(Plain):
@@ -312,7 +314,13 @@ CONVOLUTIONS = [
     Network("Fourier filter", Spectral),
     Network("columns read in a row", Swept),
     Network("two scales pooled", Levels, layers={"near": MAP}),
-    Network("resized to a square", partial(Before, partial(F.interpolate, size=(64, 64))), (3, 48, 160), outcome=EITHER, layers={"features": MAP}),
+    Network(
+        "resized to a square",
+        partial(Before, partial(F.interpolate, size=(64, 64))),
+        (3, 48, 160),
+        outcome=EITHER,
+        layers={"features": MAP},
+    ),
     Network("resized by a half", partial(Before, partial(F.interpolate, scale_factor=0.5)), (3, 128, 192)),
     Network("cropped to its centre", partial(Before, centre), outcome=EITHER),
     Network("flipped before", partial(Before, partial(torch.flip, dims=(3,))), outcome=EITHER),
@@ -320,13 +328,44 @@ CONVOLUTIONS = [
     Network("rolled before", partial(Before, partial(torch.roll, shifts=(32, 48), dims=(2, 3))), outcome=EITHER),
     Network("turned before", partial(Before, turned), outcome=EITHER),
     Network("turned before, square", partial(Before, turned), (3, 96, 96), outcome=EITHER),
-    Network("transposed before, square", partial(Before, partial(torch.transpose, dim0=2, dim1=3)), (3, 96, 96), outcome=EITHER),
+    Network(
+        "transposed before, square",
+        partial(Before, partial(torch.transpose, dim0=2, dim1=3)),
+        (3, 96, 96),
+        outcome=EITHER,
+    ),
     Network("padded to twice its sides", partial(Before, padded), outcome=EITHER),
     Network("columns taken by index", partial(Before, lambda x: x[..., list(range(95, -1, -1))]), outcome=EITHER),
     Network("turned by what it sees", Transformed, (3, 96, 96), outcome=EITHER),
-    Network("flipped amid", partial(Amid, partial(torch.flip, dims=(3,))), outcome=EITHER, layers={"last": EITHER, "features": MAP}),
-    Network("rolled amid", partial(Amid, partial(torch.roll, shifts=(4, 6), dims=(2, 3))), outcome=EITHER, layers={"last": EITHER}),
-    Network("rows and columns exchanged amid", partial(Amid, lambda z: z.transpose(2, 3)), (3, 96, 96), outcome=EITHER, layers={"last": EITHER}),
-    Network("viewed amid", partial(Amid, lambda z: z.flatten(2).view(len(z), 16, 12, 8)), outcome=EITHER, layers={"last": REFUSED}),
-    Network("columns shuffled amid", partial(Amid, lambda z: z[..., torch.randperm(12, generator=torch.Generator().manual_seed(0))]), outcome=EITHER, layers={"last": EITHER}),
-]  # fmt: skip
+    Network(
+        "flipped amid",
+        partial(Amid, partial(torch.flip, dims=(3,))),
+        outcome=EITHER,
+        layers={"last": EITHER, "features": MAP},
+    ),
+    Network(
+        "rolled amid",
+        partial(Amid, partial(torch.roll, shifts=(4, 6), dims=(2, 3))),
+        outcome=EITHER,
+        layers={"last": EITHER},
+    ),
+    Network(
+        "rows and columns exchanged amid",
+        partial(Amid, lambda z: z.transpose(2, 3)),
+        (3, 96, 96),
+        outcome=EITHER,
+        layers={"last": EITHER},
+    ),
+    Network(
+        "viewed amid",
+        partial(Amid, lambda z: z.flatten(2).view(len(z), 16, 12, 8)),
+        outcome=EITHER,
+        layers={"last": REFUSED},
+    ),
+    Network(
+        "columns shuffled amid",
+        partial(Amid, lambda z: z[..., torch.randperm(12, generator=torch.Generator().manual_seed(0))]),
+        outcome=EITHER,
+        layers={"last": EITHER},
+    ),
+]

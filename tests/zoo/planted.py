@@ -134,7 +134,10 @@ def _fault(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int, i
             return f"{there}, seen all over {where}"
         # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
         row, column = seen.row * cell[0], seen.column * cell[1]
-        rows, columns = max(NEAR * least[0], WIDE * seen.rows * cell[0]), max(NEAR * least[1], WIDE * seen.columns * cell[1])
+        rows, columns = (
+            max(NEAR * least[0], WIDE * seen.rows * cell[0]),
+            max(NEAR * least[1], WIDE * seen.columns * cell[1]),
+        )
         if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
             return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
     return ""

@@ -48,22 +48,18 @@ def raw_evidence(model: nn.Module, x: Tensor, target: Any, layer: str, call: int
     return kept[0], sum(gradients, torch.zeros_like(kept[0]))
 
 
-def in_cells(raw: Tensor, gradient: Tensor, activations: Tensor) -> tuple[Tensor, bool] | None:
-    """The gradient at each cell of a map, found by the cell's own values among the layer's; None if they are not there.
-
-    Returns:
-        (K,h,w), and whether the cells are all that the layer has.
-    """
+def in_cells(raw: Tensor, gradient: Tensor, activations: Tensor) -> Tensor | None:
+    """The gradient at each cell of a map, found by the cell's own values among the layer's; None if they are not there."""
     channels, h, w = activations.shape
     cells = activations.flatten(1).T
     for axis in [axis for axis in range(1, raw.ndim) if raw.shape[axis] == channels]:
         vectors, slopes = (t.movedim(axis, -1).reshape(-1, channels) for t in (raw, gradient))
         if len(vectors) == len(cells) and torch.allclose(vectors, cells, rtol=1e-4, atol=1e-6):
-            return slopes.T.reshape(channels, h, w), True
+            return slopes.T.reshape(channels, h, w)
         distances = torch.cdist(cells[None], vectors[None], compute_mode="donot_use_mm_for_euclid_dist")[0]
         nearest = distances.argmin(1)
         if (distances.gather(1, nearest[:, None]) <= 1e-4 * cells.norm(dim=1).amax() + 1e-7).all():
-            return slopes[nearest].T.reshape(channels, h, w), len(vectors) == len(cells)
+            return slopes[nearest].T.reshape(channels, h, w)
     return None
 
 

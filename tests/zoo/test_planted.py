@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from zoo import judge
 from zoo.judge import judged
 from zoo.network import MAP, Network
 from zoo.own_transformers import Tokens
 from zoo.planted import areas, constant, misplaced, planted
+from zoo.reference import raw_evidence
+
+from mmcam.places.grids import tokens as standing
 
 SIZE = (3, 64, 96)
 ROWS, COLUMNS = 8, 12
@@ -73,7 +77,11 @@ def test_no_other_cells_pass(wrong):
 @pytest.mark.parametrize(("size", "grid"), [((3, 64, 64), (8, 8)), ((1, 40, 120), (5, 15)), ((3, 32, 48), (32, 48))])
 @pytest.mark.parametrize("turn", ["rolled", "mirrored", "turned"])
 def test_grids_of_other_sizes(size, grid, turn):
-    turned = {"rolled": lambda z: z.roll(grid[1] // 3, 2), "mirrored": lambda z: z.flip(2), "turned": lambda z: z.flip(1)}
+    turned = {
+        "rolled": lambda z: z.roll(grid[1] // 3, 2),
+        "mirrored": lambda z: z.flip(2),
+        "turned": lambda z: z.flip(1),
+    }
     patch = (size[1] // grid[0], size[2] // grid[1])
 
     def right(pictures):
@@ -106,9 +114,7 @@ class Halved(Tokens):
     """Its grid method is off: it leaves the last token out and reads the class token as a patch."""
 
     def grid(self, layer, tensor, picture):
-        from mmcam.places.grids import tokens
-
-        return tokens(ROWS, COLUMNS, 0) if tensor.ndim == 3 else None
+        return standing(ROWS, COLUMNS) if tensor.ndim == 3 else None
 
 
 def test_a_network_that_declares_a_wrong_grid_is_not_right():
@@ -118,9 +124,11 @@ def test_a_network_that_declares_a_wrong_grid_is_not_right():
 
 def test_gradients_are_compared(monkeypatch):
     """A map that is right in place but made of half the gradient does not pass."""
-    import zoo.judge as judge
-
     network = Network("plain tokens", lambda: Tokens(1))
-    monkeypatch.setattr(judge, "raw_evidence", lambda *a: tuple(t * s for t, s in zip(evidence(*a), (1, 0.5), strict=True)))
-    evidence = __import__("zoo.reference", fromlist=["raw_evidence"]).raw_evidence
+
+    def halved(*given):
+        raw, gradient = raw_evidence(*given)
+        return raw, gradient / 2
+
+    monkeypatch.setattr(judge, "raw_evidence", halved)
     assert "gradient: weights off by" in judged(network, network.model(), "blocks.0").note

@@ -24,7 +24,7 @@ built = lru_cache(maxsize=1)(lambda name: ZOO[name].model())
 
 
 def case(name, layer):
-    return pytest.param(name, layer, id=f"{name} - {layer or 'default'}", marks=[pytest.mark.slow] * ZOO[name].slow)
+    return pytest.param(name, layer, id=f"{name} - {layer or 'default'}", marks=[pytest.mark.long] * ZOO[name].long)
 
 
 @pytest.mark.parametrize(("name", "layer"), [case(*each) for each in CASES])
