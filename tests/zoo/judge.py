@@ -27,7 +27,7 @@ class Verdict:
 
 
 def judged(network: Network, model: nn.Module, layer: str | None = None) -> Verdict:
-    """A network's maps at a layer, None for the default one, held against what was planted and plain backpropagation."""
+    """A network's maps at a layer, None for the default one, held against the planted and plain backpropagation."""
     try:
         return _map(network, model, layer)
     except mmcam.ExplainError as error:
@@ -80,7 +80,8 @@ def _gradient(network: Network, model: nn.Module, explanation: mmcam.Explanation
     found = in_cells(raw, gradient, explanation.activations)
     if found is None:
         return f"the cells are not those of the layer, {tuple(raw.shape)}"
-    if layer is None and 0 < (shown := int(found.abs().amax((1, 2)).count_nonzero())) <= 2 < len(found):
+    shown = int(found.abs().amax((1, 2)).count_nonzero())
+    if layer is None and 0 < shown <= 2 and (shown < len(found) or len(found) == 1):
         return f"{shown} of {len(found)} channels have a gradient: the answer itself, not what it was computed from"
     if (wrong := differ(explanation.weights, found.mean((1, 2)))) > CLOSE:
         return f"weights off by {wrong:.2g}"

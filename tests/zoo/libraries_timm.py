@@ -57,19 +57,17 @@ TIMM = [
     ),
     Network(
         "timm Hiera",
-        made("hiera_tiny_224", img_size=(64, 64), embed_dim=16, num_heads=1, stages=(1, 1, 1, 1)),
-        (3, 64, 64),
+        made("hiera_tiny_224", img_size=(128, 128), embed_dim=16, num_heads=1, stages=(1, 1, 1, 1)),
+        (3, 128, 128),
         outcome=EITHER,
         layers={"blocks.0": EITHER, "patch_embed": EITHER},
     ),
     Network(
         "timm MViT v2",
         partial(
-            MultiScaleVit,
-            MultiScaleVitCfg(depths=(1, 1), embed_dim=(16, 32), num_heads=(1, 2)),
-            (64, 96),
-            num_classes=5,
+            MultiScaleVit, MultiScaleVitCfg(depths=(1, 1), embed_dim=(16, 32), num_heads=(1, 2)), 64, num_classes=5
         ),
+        (3, 64, 64),
         layers={"stages.0": MAP},
     ),
     Network(
@@ -80,7 +78,6 @@ TIMM = [
         made("coatnet_pico_rw_224", img_size=(128, 192), depths=(1, 1, 1, 1), embed_dim=(32, 32, 64, 64)),
         (3, 128, 192),
     ),
-    Network("timm NextViT", made("nextvit_small", depths=(1, 1, 1, 1)), (3, 128, 192), long=True),
     Network(
         "timm PVT v2",
         made(

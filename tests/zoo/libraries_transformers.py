@@ -49,8 +49,8 @@ TRANSFORMERS_LIBRARY = [
     ),
     Network(
         "transformers Hiera",
-        made("Hiera", image_size=[64, 64], embed_dim=16, num_heads=[1, 1, 2, 2], depths=[1, 1, 1, 1]),
-        LOW,
+        made("Hiera", image_size=[128, 128], embed_dim=16, num_heads=[1, 1, 2, 2], depths=[1, 1, 1, 1]),
+        (3, 128, 128),
         outcome=EITHER,
     ),
     Network("transformers ConvNeXt", made("ConvNext", hidden_sizes=[8, 16], depths=[1, 1], num_stages=2), WIDE),
@@ -58,13 +58,13 @@ TRANSFORMERS_LIBRARY = [
         "transformers PVT",
         made(
             "Pvt",
-            image_size=64,
+            image_size=128,
             hidden_sizes=[8, 16, 24, 32],
             depths=[1, 1, 1, 1],
             num_attention_heads=[1, 2, 2, 2],
             sequence_reduction_ratios=[4, 2, 1, 1],
         ),
-        LOW,
+        (3, 128, 128),
     ),
     Network(
         "transformers PVT v2",
@@ -101,9 +101,6 @@ TRANSFORMERS_LIBRARY = [
         ),
         (3, 224, 224),
         outcome=EITHER,
-    ),
-    Network(
-        "transformers CvT", made("Cvt", embed_dim=[8, 16, 24], num_heads=[1, 2, 2], depth=[1, 1, 1]), (3, 128, 192)
     ),
     Network(
         "transformers FocalNet",
@@ -161,8 +158,8 @@ TRANSFORMERS_LIBRARY = [
         made(
             "DPT",
             "ForDepthEstimation",
-            **SQUARE,
-            backbone_out_indices=[0, 0, 1, 1],
+            **SQUARE | {"num_hidden_layers": 4},
+            backbone_out_indices=[0, 1, 2, 3],
             neck_hidden_sizes=[8, 8, 8, 8],
             fusion_hidden_size=8,
             is_hybrid=False,
@@ -216,12 +213,6 @@ TRANSFORMERS_LIBRARY = [
         LOW,
         targets=TOKENS,
         outcome=EITHER,
-    ),
-    Network(
-        "transformers EfficientNet",
-        made("EfficientNet", width_coefficient=0.1, depth_coefficient=0.1, image_size=96, hidden_dim=64),
-        (3, 128, 192),
-        long=True,
     ),
     Network(
         "transformers SwiftFormer", made("SwiftFormer", embed_dims=[8, 16, 24, 32], depths=[1, 1, 1, 1]), (3, 128, 192)

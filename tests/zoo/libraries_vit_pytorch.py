@@ -54,8 +54,9 @@ HEADS = {"heads": 2, "mlp_dim": 48, "dim_head": 12}
 
 
 def compact():
-    return cct.CCT(img_size=(64, 96), embedding_dim=24, n_conv_layers=2, kernel_size=3, stride=2, padding=1, num_layers=2,
-                   num_heads=2, mlp_ratio=2.0, num_classes=5, positional_embedding="learnable")  # fmt: skip
+    layers = {"n_conv_layers": 2, "kernel_size": 3, "stride": 2, "padding": 1, "num_layers": 2, "num_heads": 2}
+    how = {"embedding_dim": 24, "mlp_ratio": 2.0, "num_classes": 5, "positional_embedding": "learnable"}
+    return cct.CCT(img_size=(64, 96), **layers, **how)
 
 
 def convolutional():

@@ -81,8 +81,8 @@ class Seen:
 def measured(maps: Tensor) -> list[Seen | None]:
     """Where each area is seen, None if nowhere in particular.
 
-    What the same noise changes wherever it stands, as by a global pooling or a gate, is no place: maps are compared with
-    the median of those of all areas, and what differs by more than half of what differs by most is where it is seen.
+    What the same noise changes wherever it stands, as by a global pooling or a gate, is no place: maps are compared
+    with the median of those of all areas. Seen is what differs by more than a quarter of what differs by most.
 
     Args:
         maps: (areas, draws, K, h, w).
@@ -95,7 +95,7 @@ def measured(maps: Tensor) -> list[Seen | None]:
 
 def _seen(energy: Tensor) -> Seen:
     """Centre and spread of an energy (h,w)."""
-    weights = torch.where(energy > energy.max() / 2, energy, 0)
+    weights = torch.where(energy > energy.max() / 4, energy, 0)
     row, rows = _moments(weights.sum(1))
     column, columns = _moments(weights.sum(0))
     return Seen(row, column, rows, columns)

@@ -49,7 +49,7 @@ def raw_evidence(model: nn.Module, x: Tensor, target: Any, layer: str, call: int
 
 
 def in_cells(raw: Tensor, gradient: Tensor, activations: Tensor) -> Tensor | None:
-    """The gradient at each cell of a map, found by the cell's own values among the layer's; None if they are not there."""
+    """The gradient at each cell of a map, found by its own values among the layer's; None if they are not there."""
     channels, h, w = activations.shape
     cells = activations.flatten(1).T
     for axis in [axis for axis in range(1, raw.ndim) if raw.shape[axis] == channels]:

@@ -1,4 +1,4 @@
-"""Of every network the maps are right, as a planted patch and plain backpropagation have it, or refused in a sentence."""
+"""Every network's maps are right, as a planted patch and plain backpropagation have it, or refused in a sentence."""
 
 from functools import lru_cache
 
