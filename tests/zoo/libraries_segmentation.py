@@ -5,7 +5,7 @@ from functools import partial
 import segmentation_models_pytorch as smp
 from zoo.network import EITHER, MAP, Network
 
-PIXELS = (lambda o: o[:, 1, 8:40, 16:60].mean((1, 2)), lambda o: o[:, 2, 60:90, 100:180].mean((1, 2)))
+PIXELS = (lambda o: o[:, 1, 8:40, 16:60].mean((1, 2)), lambda o: o[:, 2, 60:90, 70:120].mean((1, 2)))
 ALL = (lambda o: o[:, 1].mean((1, 2)), lambda o: o[:, 2].mean((1, 2)))
 
 
@@ -17,7 +17,7 @@ def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), long=False, *
     return Network(
         f"segmentation_models_pytorch {name}",
         made(kind, **how),
-        (3, 128, 192),
+        (3, 96, 128),
         targets=targets,
         outcome=outcome,
         layers=dict(layers),
@@ -29,10 +29,9 @@ SEGMENTATION = [
     network("Unet", smp.Unet, decoder_channels=(32, 16, 16, 8, 8), layers={"encoder.layer4": MAP}),
     network("Unet, whole picture", smp.Unet, ALL, decoder_channels=(32, 16, 16, 8, 8)),
     network("Unet++", smp.UnetPlusPlus, decoder_channels=(32, 16, 16, 8, 8), long=True),
-    network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=16),
+    network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=32),
     network("Linknet", smp.Linknet),
     network("PSPNet", smp.PSPNet, psp_out_channels=32),
-    network("PAN", smp.PAN),
     network("DeepLab v3+", smp.DeepLabV3Plus, decoder_channels=32),
     network("Segformer", smp.Segformer, decoder_segmentation_channels=32),
     network("UPerNet", smp.UPerNet, decoder_channels=32),
@@ -41,7 +40,7 @@ SEGMENTATION = [
     Network(
         "segmentation_models_pytorch Unet, class of the whole",
         made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}),
-        (3, 128, 192),
+        (3, 96, 128),
         targets=(lambda o: o[1][:, 1], lambda o: o[1][:, 2]),
     ),
 ]

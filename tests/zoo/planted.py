@@ -95,7 +95,7 @@ def measured(maps: Tensor) -> list[Seen | None]:
 
 def _seen(energy: Tensor) -> Seen:
     """Centre and spread of an energy (h,w)."""
-    weights = torch.where(energy > energy.max() / 4, energy, 0)
+    weights = torch.where(energy > energy.max() / 4, energy, 0).square()
     row, rows = _moments(weights.sum(1))
     column, columns = _moments(weights.sum(0))
     return Seen(row, column, rows, columns)
@@ -115,29 +115,31 @@ def misplaced(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int
         read: pictures (C,H,W) → the activations (K,h,w) of each one's map.
         size: of the pictures.
     """
-    strong, weak = STRENGTHS
-    fault = _fault(read, size, strong)
-    return fault and _fault(read, size, weak) and fault
-
-
-def _fault(read: Callable[[list[Tensor]], list[Tensor]], size: tuple[int, int, int], strength: float) -> str:
     picture, grid = (size[1], size[2]), tuple(read([constant(size)])[0].shape[1:])
-    places = areas(picture, grid)
-    maps = torch.stack(read([each for area in places for each in planted(size, area, strength)]))
-    cell = picture[0] / grid[0], picture[1] / grid[1]
-    least = sides(picture, grid)
-    for area, seen in zip(places, measured(maps.unflatten(0, (len(places), DRAWS))), strict=True):
-        there, where = f"planted at pixel {area.centre}", f"{grid[0]}×{grid[1]} cells"
-        if seen is None:
-            return f"{there}, seen nowhere in {where}"
-        if max(seen.rows / grid[0], seen.columns / grid[1]) > 1 / 4:
-            return f"{there}, seen all over {where}"
-        # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
-        row, column = seen.row * cell[0], seen.column * cell[1]
-        rows, columns = (
-            max(NEAR * least[0], WIDE * seen.rows * cell[0]),
-            max(NEAR * least[1], WIDE * seen.columns * cell[1]),
-        )
-        if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
-            return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
+    left = areas(picture, grid)
+    faults = [""] * len(left)
+    for strength in STRENGTHS:
+        maps = torch.stack(read([each for area in areas(picture, grid) for each in planted(size, area, strength)]))
+        seen = dict(zip(areas(picture, grid), measured(maps.unflatten(0, (-1, DRAWS))), strict=True))
+        faults = [_fault(area, seen[area], picture, grid) for area in left]
+        left = [area for area, fault in zip(left, faults, strict=True) if fault]
+        if not left:
+            return ""
+    return next(fault for fault in faults if fault)
+
+
+def _fault(area: Area, seen: Seen | None, picture: tuple[int, int], grid: tuple[int, ...]) -> str:
+    there, where = f"planted at pixel {area.centre}", f"{grid[0]}×{grid[1]} cells"
+    if seen is None:
+        return f"{there}, seen nowhere in {where}"
+    if max(seen.rows / grid[0], seen.columns / grid[1]) > 1 / 4:
+        return f"{there}, seen all over {where}"
+    cell, least = (picture[0] / grid[0], picture[1] / grid[1]), sides(picture, (grid[0], grid[1]))
+    row, column = seen.row * cell[0], seen.column * cell[1]
+    # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
+    rows, columns = (
+        max(NEAR * least[i], WIDE * spread * cell[i]) for i, spread in enumerate((seen.rows, seen.columns))
+    )
+    if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
+        return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
     return ""
