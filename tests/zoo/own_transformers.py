@@ -277,7 +277,7 @@ class MixerBlock(nn.Module):
         self.places, self.channels = nn.Linear(CELLS, CELLS), nn.Linear(WIDTH, WIDTH)
 
     def forward(self, t):
-        t = t + 0.2 * self.places(self.norm1(t).transpose(1, 2)).transpose(1, 2)  # stronger, and no place would be left
+        t = t + 0.1 * self.places(self.norm1(t).transpose(1, 2)).transpose(1, 2)  # stronger, and no place would be left
         return t + self.channels(self.norm2(t)).relu()
 
 

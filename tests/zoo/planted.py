@@ -137,9 +137,8 @@ def _fault(area: Area, seen: Seen | None, picture: tuple[int, int], grid: tuple[
     cell, least = (picture[0] / grid[0], picture[1] / grid[1]), sides(picture, (grid[0], grid[1]))
     row, column = seen.row * cell[0], seen.column * cell[1]
     # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
-    rows, columns = (
-        max(NEAR * least[i], WIDE * spread * cell[i]) for i, spread in enumerate((seen.rows, seen.columns))
-    )
+    spread = max(NEAR * least[0], WIDE * seen.rows * cell[0]), max(NEAR * least[1], WIDE * seen.columns * cell[1])
+    rows, columns = (min(near, side / 3) for near, side in zip(spread, picture, strict=True))  # among few, all are near
     if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
         return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
     return ""
