@@ -87,7 +87,7 @@ TORCHVISION = [
         long=True,
     ),
     Network("torchvision DenseNet-121", classifies("densenet121"), (3, 128, 192), long=True),
-    Network("torchvision ShuffleNet", classifies("shufflenet_v2_x0_5"), (3, 128, 192)),
+    Network("torchvision ShuffleNet", classifies("shufflenet_v2_x0_5"), (3, 160, 256)),
     Network(
         "torchvision ConvNeXt",
         lambda: torchvision.models.ConvNeXt(
@@ -106,7 +106,7 @@ TORCHVISION = [
         lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5),
         (3, 64, 64),
     ),
-    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS),
+    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS, long=True),
     Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS),
     Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS),
     Network(

@@ -70,12 +70,13 @@ def planted(size: tuple[int, int, int], area: Area, strength: float) -> list[Ten
 
 @dataclass(frozen=True)
 class Seen:
-    """Where two maps differ: the centre's row and column (centres of cells are halves), and how far it spreads."""
+    """Where maps differ: centre, spread and peak, in rows and columns (centres of cells are halves)."""
 
     row: float
     column: float
     rows: float
     columns: float
+    peak: tuple[float, float]
 
 
 def measured(maps: Tensor) -> list[Seen | None]:
@@ -98,7 +99,8 @@ def _seen(energy: Tensor) -> Seen:
     weights = torch.where(energy > energy.max() / 4, energy, 0).square()
     row, rows = _moments(weights.sum(1))
     column, columns = _moments(weights.sum(0))
-    return Seen(row, column, rows, columns)
+    high, wide = divmod(int(energy.argmax()), energy.shape[1])
+    return Seen(row, column, rows, columns, (high + 0.5, wide + 0.5))
 
 
 def _moments(weights: Tensor) -> tuple[float, float]:
@@ -132,13 +134,24 @@ def _fault(area: Area, seen: Seen | None, picture: tuple[int, int], grid: tuple[
     there, where = f"planted at pixel {area.centre}", f"{grid[0]}×{grid[1]} cells"
     if seen is None:
         return f"{there}, seen nowhere in {where}"
+    cell, least = (picture[0] / grid[0], picture[1] / grid[1]), sides(picture, (grid[0], grid[1]))
+    near = NEAR * least[0], NEAR * least[1]
+    # Dilated kernels are seen at several places, of which the strongest is the right one.
+    if _close((seen.peak[0] * cell[0], seen.peak[1] * cell[1]), area, near, picture):
+        return ""
     if max(seen.rows / grid[0], seen.columns / grid[1]) > 1 / 4:
         return f"{there}, seen all over {where}"
-    cell, least = (picture[0] / grid[0], picture[1] / grid[1]), sides(picture, (grid[0], grid[1]))
-    row, column = seen.row * cell[0], seen.column * cell[1]
     # A cell that looks at many others' pixels is changed from as far away; at a border only from within.
-    spread = max(NEAR * least[0], WIDE * seen.rows * cell[0]), max(NEAR * least[1], WIDE * seen.columns * cell[1])
-    rows, columns = (min(near, side / 3) for near, side in zip(spread, picture, strict=True))  # among few, all are near
-    if abs(row - area.centre[0]) > rows or abs(column - area.centre[1]) > columns:
-        return f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
-    return ""
+    wide = max(near[0], WIDE * seen.rows * cell[0]), max(near[1], WIDE * seen.columns * cell[1])
+    row, column = seen.row * cell[0], seen.column * cell[1]
+    return (
+        "" if _close((row, column), area, wide, picture) else f"{there}, seen at ({row:.0f}, {column:.0f}) of {where}"
+    )
+
+
+def _close(at: tuple[float, float], area: Area, near: tuple[float, float], picture: tuple[int, int]) -> bool:
+    """Whether a pixel is near an area's centre; where there are few cells, none is near that is two fifths away."""
+    return all(
+        abs(one - other) <= min(bound, 2 * side / 5)
+        for one, other, bound, side in zip(at, area.centre, near, picture, strict=True)
+    )
