@@ -27,16 +27,16 @@ def network(name, kind, targets=PIXELS, *, outcome=MAP, layers=(), long=False, *
 
 SEGMENTATION = [
     network("Unet", smp.Unet, decoder_channels=(32, 16, 16, 8, 8), layers={"encoder.layer4": MAP}),
-    network("Unet, whole picture", smp.Unet, ALL, decoder_channels=(32, 16, 16, 8, 8)),
+    network("Unet, whole picture", smp.Unet, ALL, long=True, decoder_channels=(32, 16, 16, 8, 8)),
     network("Unet++", smp.UnetPlusPlus, decoder_channels=(32, 16, 16, 8, 8), long=True),
-    network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=32),
-    network("Linknet", smp.Linknet),
+    network("FPN", smp.FPN, decoder_pyramid_channels=32, decoder_segmentation_channels=32, long=True),
+    network("Linknet", smp.Linknet, long=True),
     network("PSPNet", smp.PSPNet, psp_out_channels=32),
-    network("DeepLab v3+", smp.DeepLabV3Plus, decoder_channels=32),
+    network("DeepLab v3+", smp.DeepLabV3Plus, decoder_channels=32, long=True),
     network("Segformer", smp.Segformer, decoder_segmentation_channels=32),
-    network("UPerNet", smp.UPerNet, decoder_channels=32),
+    network("UPerNet", smp.UPerNet, decoder_channels=32, long=True),
     network("MAnet", smp.MAnet, decoder_channels=(32, 16, 16, 8, 8), outcome=EITHER, long=True),
-    network("Unet on MobileNet", smp.Unet, encoder="mobilenet_v2", decoder_channels=(32, 16, 16, 8, 8)),
+    network("Unet on MobileNet", smp.Unet, encoder="mobilenet_v2", decoder_channels=(32, 16, 16, 8, 8), long=True),
     Network(
         "segmentation_models_pytorch Unet, class of the whole",
         made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}),

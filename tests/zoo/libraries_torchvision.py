@@ -107,8 +107,8 @@ TORCHVISION = [
         (3, 64, 64),
     ),
     Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS, long=True),
-    Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS),
-    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS),
+    Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS, long=True),
+    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 128, 192), targets=PIXELS, long=True),
     Network(
         "torchvision Faster R-CNN",
         detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0),
@@ -145,5 +145,6 @@ TORCHVISION = [
             lambda o: torch.stack([each["scores"][1] for each in o]),
         ),
         outcome=EITHER,
+        long=True,
     ),
 ]

@@ -166,7 +166,7 @@ VIT_PYTORCH = [
         outcome=EITHER,
     ),
     Network("vit_pytorch CvT", convolutional),
-    Network("vit_pytorch Twins", twins, (3, 128, 128)),
+    Network("vit_pytorch Twins", twins, (3, 128, 128), long=True),
     Network(
         "vit_pytorch RegionViT",
         partial(regionvit.RegionViT, dim=(8, 16, 24, 32), depth=(1, 1, 1, 1), window_size=4, num_classes=5),
