@@ -49,7 +49,7 @@ OPEN_CLIP = [
     ),
     Network(
         "open_clip ResNet",
-        partial(Encodes, layers=(1, 1, 1, 1), width=8, head_width=16, image_size=(128, 128)),
+        partial(Encodes, layers=(1, 1, 1, 1), width=8, head_width=16, image_size=128),
         (3, 128, 128),
     ),
     Network("open_clip whole, a class asked", clip, outcome=REFUSED),

@@ -131,7 +131,6 @@ TIMM = [
     Network("timm RepViT", made("repvit_m0_9"), (3, 128, 192), long=True),
     Network("timm TResNet", made("tresnet_m"), (3, 128, 192), long=True),
     Network("timm GhostNet", made("ghostnet_050"), (3, 128, 192)),
-    Network("timm SelecSLS", made("selecsls42"), (3, 128, 192), long=True),
     Network("timm Visformer", made("visformer_tiny", img_size=64), (3, 64, 64), outcome=EITHER),
     Network(
         "timm Sequencer",

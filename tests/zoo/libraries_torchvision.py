@@ -106,7 +106,7 @@ TORCHVISION = [
         lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5),
         (3, 64, 64),
     ),
-    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS, long=True),
+    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 128, 192), targets=PIXELS, long=True),
     Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS, long=True),
     Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 128, 192), targets=PIXELS, long=True),
     Network(
