@@ -13,7 +13,7 @@ SIDES = {"min_size": 64, "max_size": 96}
 
 
 class Boxes(nn.Module):
-    """A detector takes a list of pictures; only its first stage is asked, whose scores do not hang on a choice."""
+    """A detector takes a list of pictures."""
 
     def __init__(self, detector):
         super().__init__()
@@ -23,24 +23,13 @@ class Boxes(nn.Module):
         return self.detector(list(x))
 
 
-class Dense(nn.Module):
-    """The scores of a one-stage detector at all its anchors."""
-
-    def __init__(self, detector):
-        super().__init__()
-        self.backbone, self.head = detector.backbone, detector.head
-
-    def forward(self, x):
-        return self.head(list(self.backbone(x).values()))["cls_logits"]
-
-
 def segments(name, **how):
     return partial(getattr(segmentation, name), weights=None, weights_backbone=None, num_classes=5, **how)
 
 
-def detects(name, wrapped=Boxes, **how):
+def detects(name, **how):
     sides = {} if name.startswith("ssd") else SIDES
-    return lambda: wrapped(getattr(detection, name)(weights=None, weights_backbone=None, num_classes=5, **sides, **how))
+    return lambda: Boxes(getattr(detection, name)(weights=None, weights_backbone=None, num_classes=5, **sides, **how))
 
 
 def classifies(name, **how):
@@ -66,13 +55,17 @@ def small_fcn():
     return segmentation.FCN(kept, segmentation.fcn.FCNHead(256, 5), segmentation.fcn.FCNHead(128, 5))
 
 
+def small_deeplab():
+    kept = torchvision.models._utils.IntermediateLayerGetter(torchvision.models.resnet18(), {"layer2": "out"})
+    return segmentation.DeepLabV3(kept, segmentation.deeplabv3.DeepLabHead(128, 5, (2, 4, 6)))
+
+
 def without_head(name):
     model = classifies(name)()
     model.fc = nn.Identity()
     return model
 
 
-SCORES = (lambda o: o[:, 20, 1], lambda o: o[:, 60, 2])
 LIKE = (lambda o: torch.cosine_similarity(o, torch.linspace(-1, 1, o.shape[1])[None]), lambda o: o.square().mean(1))
 
 TORCHVISION = [
@@ -106,9 +99,9 @@ TORCHVISION = [
         lambda: torchvision.models.MaxVit((64, 64), 8, 8, [16, 16], [1, 1], 8, 0.0, num_classes=5),
         (3, 64, 64),
     ),
-    Network("torchvision DeepLab", segments("deeplabv3_mobilenet_v3_large"), (3, 128, 192), targets=PIXELS, long=True),
+    Network("torchvision DeepLab", small_deeplab, (3, 128, 192), targets=PIXELS, long=True),
     Network("torchvision FCN, auxiliary head", small_fcn, targets=PIXELS, long=True),
-    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 128, 192), targets=PIXELS, long=True),
+    Network("torchvision LR-ASPP", segments("lraspp_mobilenet_v3_large"), (3, 192, 288), targets=PIXELS, long=True),
     Network(
         "torchvision Faster R-CNN",
         detects("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.0),
@@ -128,13 +121,6 @@ TORCHVISION = [
         detects("ssdlite320_mobilenet_v3_large", score_thresh=0.0),
         outcome=REFUSED,
         word="box",
-        long=True,
-    ),
-    Network(
-        "torchvision RetinaNet, scores of anchors",
-        detects("retinanet_resnet50_fpn", Dense),
-        targets=SCORES,
-        outcome=EITHER,
         long=True,
     ),
     Network(
