@@ -41,6 +41,7 @@ SEGMENTATION = [
         "segmentation_models_pytorch Unet, class of the whole",
         made(smp.Unet, decoder_channels=(32, 16, 16, 8, 8), aux_params={"classes": 5}),
         (3, 96, 128),
+        long=True,
         targets=(lambda o: o[1][:, 1], lambda o: o[1][:, 2]),
     ),
 ]

@@ -71,7 +71,12 @@ LIKE = (lambda o: torch.cosine_similarity(o, torch.linspace(-1, 1, o.shape[1])[N
 TORCHVISION = [
     Network("torchvision ResNet-18", classifies("resnet18"), (3, 128, 192), layers={"layer2": MAP, "layer4.1": MAP}),
     Network("torchvision ResNet-18, no head", partial(without_head, "resnet18"), (3, 128, 192), targets=LIKE),
-    Network("torchvision ResNet-18, 512 classes", partial(torchvision.models.resnet18, num_classes=512), (3, 128, 192)),
+    Network(
+        "torchvision ResNet-18, 512 classes",
+        partial(torchvision.models.resnet18, num_classes=512),
+        (3, 128, 192),
+        long=True,
+    ),
     Network("torchvision SqueezeNet", classifies("squeezenet1_1"), (3, 96, 144)),
     Network(
         "torchvision GoogLeNet with auxiliary heads",
