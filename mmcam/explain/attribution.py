@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from mmcam.adapters.class_names import class_names
 from mmcam.engine import record as recorder
-from mmcam.engine.calling import called, on_pictures
+from mmcam.engine.calling import on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.modules import each_layer, unwrap
 from mmcam.engine.outputs import Target

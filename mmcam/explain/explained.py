@@ -103,11 +103,11 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     c = asked.computation
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
-    def place(given: str | nn.Module | None) -> Layer:
+    def place(given: object) -> Layer:
         found = find_layer(c.model, c.alone, c.x, c) if given is None else given
         return layer_at(c.model, c.alone, c.x, found, how.call)
 
-    def where(given: str | nn.Module | None) -> Layer:
+    def where(given: object) -> Layer:
         layer = place(given)
         if layer not in read:
             read.append(layer)
