@@ -116,16 +116,27 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     try:
         maps = [method(_question(asked, partial(where, given)), **how.options) for given in wanted]
     except IndependentError as error:
-        other = find_layer_of(c) if how.layer is None and read else None
+        other = find_layer_of(c, c.targets[:1]) if how.layer is None and read else None
         if other is None or other in [layer.name for layer in read]:
             raise saturation(c) or error from error
         return maps_of(asked, replace(how, layer=other))
+    if how.layer is None and read and (others := _without_gradient(maps[0])):
+        common = find_layer_of(c, [c.targets[0], *(c.targets[t] for t in others)])
+        if common is not None and common != read[0].name:
+            return maps_of(asked, replace(how, layer=common))
     if len(maps) > 1 and not read:
         raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
     nowhere = "attention" if method.family == "attention" else "pixels"
     names = " + ".join(layer.name for layer in read) or nowhere
     cells = " + ".join(dict.fromkeys(layer.cells for layer in read))
     return (maps[0] if len(maps) == 1 else fuse(maps)), Where(names, cells)
+
+
+def _without_gradient(maps: Maps) -> list[int]:
+    """The targets all of whose weights are zero, of those that came with others: they may hang on another layer."""
+    if maps.weights is None or len(maps.weights) == 1:
+        return []
+    return [t for t, weights in enumerate(maps.weights) if not weights.any()]
 
 
 def _question(asked: Asked, where: Callable[[], Layer]) -> Question:

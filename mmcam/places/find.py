@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer, Size
 from mmcam.engine.modules import check_recordable, find_module
-from mmcam.engine.outputs import picture_of
+from mmcam.engine.outputs import Target, picture_of
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
@@ -35,12 +35,13 @@ class _Default:
     scores: tuple[str, ...] = ()
 
 
+CHUNK, MOST = 16, 64
+"""Layers that are measured at a time, and at most, from the last one on that has a say."""
+
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], _Default]] = weakref.WeakKeyDictionary()
 
 
-def spatial(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, scores: frozenset[int] | None = None
-) -> list[Spot]:
+def spatial(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> list[Spot]:
     """The runs a map can be drawn at: larger than 1×1, of modules that ran once, not a pooling's output.
 
     Maps of scores are left out: a last convolution with one channel a class, averaged to the output, is the answer
@@ -48,26 +49,27 @@ def spatial(
 
     Args:
         model, forward, x: as in `find_layer`.
-        scores: numbers of channels that a map of scores has; default those of the last module's output, if it is one
-            number a channel.
     """
     known = survey(model, forward, x)
-    measure(model, forward, x, known)
-    return _spatial(model, known, scores)
+    measure(model, forward, x, known, unmeasured(known))
+    return _spatial(model, known, _answers(known))
 
 
-def _spatial(model: nn.Module, known: Survey, scores: frozenset[int] | None = None) -> list[Spot]:
-    """The same of what is known without another measurement."""
-    calls = [call for call in known.calls if not call.passing]
-    if scores is None:
-        out = calls[-1].shape if calls else ()
-        scores = frozenset(out[1:2]) if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else frozenset()
-    often = {call.name for call in calls if call.run}
+def _spatial(model: nn.Module, known: Survey, scores: frozenset[int] = frozenset()) -> list[Spot]:
+    """The same of what is known without another measurement, without maps of as many channels as `scores` names."""
+    often = {call.name for call in known.calls if call.run}
     return [
         spot
         for spot in spots(model, known)
         if min(spot.map[1:]) > 1 and spot.map[0] not in scores and not spot.call.pooled and spot.call.name not in often
     ]
+
+
+def _answers(known: Survey) -> frozenset[int]:
+    """The number of channels of the last module's output, if it is one number a channel."""
+    calls = [call for call in known.calls if not call.passing]
+    out = calls[-1].shape if calls else ()
+    return frozenset(out[1:2]) if len(out) == 2 or (len(out) == 4 and out[2:] == (1, 1)) else frozenset()
 
 
 def find_layer(
@@ -112,31 +114,45 @@ def find_layer(
 def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
     """See `find_layer`."""
     known = survey(model, forward, x)
-    maps = _spatial(model, known, frozenset())
+    every = _spatial(model, known)
     # A captioner or VQA model reads its encoder's map region by region: what comes then is its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
-    encoder_is_convolutional = known.reads and bool(maps) and maps[-1].call.kind != "Conv2d"
-    if not encoder_is_convolutional and _later(known, maps):
-        measure(model, forward, x, known)
-    every = _spatial(model, known, frozenset())
-    if not every:
+    encoder_is_convolutional = known.reads and bool(every) and every[-1].call.kind != "Conv2d"
+    several = bool(every) and every[-1].call.several
+    if encoder_is_convolutional or (every and not several and not _later(known, every[-1])):
+        candidates = _spatial(model, known, _answers(known) if known.reads else known.widths)
+        candidates = candidates or _spatial(model, known, _answers(known))
+        # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
+        if not candidates or not candidates[-1].call.several:
+            name, names = candidates[-1].call.name if candidates else "", [spot.call.name for spot in every]
+            behind = names[names.index(name) + 1 :] if name else names
+            return _Default(name, () if known.reads and name else tuple(behind))
+    check_recordable(model)
+    outputs: dict[Run | None, Tensor] = {}
+    trace(model, forward, x[:1], outputs)
+    say = _Say(model, known, outputs, [_any_scalar(outputs[None])] if None in outputs else [])
+    for scores in (_answers(known) if known.reads else known.widths, _answers(known)):
+        spot = say.last(forward, x, lambda spot, scores=scores: _is_no_answer(spot, known, scores))  # type: ignore[misc]
+        if spot is not None:
+            return _Default(spot.call.name)
+    answers = tuple(spot.call.name for spot in _spatial(model, known))
+    if answers and not known.reads and say.last(forward, x, lambda spot: True):
+        return _Default("", answers)
+    if not answers:
         raise _no_layer(model, known)
-    # Of tokens and of models that read words, only the last module's output tells how wide an answer is.
-    widths = known.widths if every[-1].form == "a map" and not known.reads else None
-    candidates = _spatial(model, known, widths) or _spatial(model, known)
-    if not candidates:
-        return _Default("", tuple(spot.call.name for spot in every))
-    # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
-    if any(spot.layer.cells != "convolutional" for spot in candidates) or candidates[-1].call.several:
-        return _Default(_last_block_with_a_say(model, forward, x, candidates))
-    name, names = candidates[-1].call.name, [spot.call.name for spot in every]
-    return _Default(name, () if known.reads else tuple(names[names.index(name) + 1 :]))
+    problem, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
+    raise ExplainError(f"{problem}, {cause}; load trained ones." if cause else f"{problem}; name a layer.")
 
 
-def _later(known: Survey, maps: list[Spot]) -> bool:
+def _is_no_answer(spot: Spot, known: Survey, scores: frozenset[int]) -> bool:
+    """A map with as many channels as an output may be the output; of tokens only the last module's width tells."""
+    return spot.map[0] not in (scores if len(spot.call.shape) == 4 else _answers(known))
+
+
+def _later(known: Survey, last: Spot) -> bool:
     """Whether something that may hold cells came after the last map that needs no measurement."""
-    last = known.calls.index(maps[-1].call) if maps else -1
-    return any(known.calls.index(call) > last for call in unmeasured(known))
+    place = known.calls.index(last.call)
+    return any(known.calls.index(call) > place for call in unmeasured(known))
 
 
 def _no_layer(model: nn.Module, known: Survey) -> ExplainError:
@@ -166,52 +182,84 @@ def _reads_many_channels(computation: Computation, layer: Layer) -> bool:
     return int(gradients.abs().amax((0, 1, 3, 4)).count_nonzero()) > 2
 
 
-def find_layer_of(computation: Computation) -> str | None:
-    """The last spatial layer the first target depends on, for targets that do not depend on the default one.
+def find_layer_of(computation: Computation, targets: Sequence[Target]) -> str | None:
+    """The last spatial layer some targets depend on, for targets that do not depend on the default one.
 
     An actor and a critic may have encoders of their own, and a network several heads on layers of their own. None where
     there is no such layer.
     """
     c = computation
     outputs: dict[Run | None, Tensor] = {}
+    scores: list[Tensor] = []
 
-    def score(pictures: Tensor) -> Tensor:
-        return c.targets[0](c.forward(pictures, c.rows())).sum()
+    def score(pictures: Tensor) -> None:
+        output = c.forward(pictures, c.rows())
+        scores.extend(target(output).sum() for target in targets)
 
-    candidates = spatial(c.model, c.alone, c.x)
+    known = survey(c.model, c.alone, c.x)
     trace(c.model, score, c.rows().per_text(c.x), outputs)
-    last = _last_with_a_say(candidates, outputs, picture_of(c.x))
-    return None if last is None else last.call.name
+    say = _Say(c.model, known, outputs, scores)
+    for with_answers in (False, True):
 
+        def wanted(spot: Spot, with_answers: bool = with_answers) -> bool:
+            if _is_no_answer(spot, known, known.widths):
+                return not with_answers
+            return with_answers and not known.reads and _reads_many_channels(c, spot.layer)
 
-def _last_block_with_a_say(
-    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, candidates: list[Spot]
-) -> str:
-    """The last block or normalisation that shows a map on which the output depends."""
-    check_recordable(model)
-    outputs: dict[Run | None, Tensor] = {}
-    trace(model, forward, x[:1], outputs)
-    blocks = [spot for spot in candidates if _is_block(spot.call)]
-    if last := _last_with_a_say(blocks, outputs, picture_of(x)):
-        return last.call.name
-    problem, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
-    raise ExplainError(f"{problem}, {cause}; load trained ones." if cause else f"{problem}; name a layer.")
-
-
-def _last_with_a_say(candidates: list[Spot], outputs: dict[Run | None, Tensor], picture: Size) -> Spot | None:
-    """The last of some runs on whose map the output, `outputs[None]`, depends."""
-    by_run = {spot.run: spot for spot in candidates}
-    recorded = {key: outputs[key] for key in by_run if key in outputs and outputs[key].requires_grad}
-    result = outputs.get(None)
-    if result is None or not result.requires_grad or not recorded:
-        return None
-    # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
-    gradients = torch.autograd.grad(_any_scalar(result), list(recorded.values()), retain_graph=True, allow_unused=True)
-    for key, gradient in zip(reversed(recorded), reversed(gradients), strict=True):
-        grid = None if gradient is None else by_run[key].layer.grid(gradient, picture)
-        if gradient is not None and grid is not None and grid.read(gradient).any():
-            return by_run[key]
+        if spot := say.last(c.alone, c.x, wanted):
+            return spot.call.name
     return None
+
+
+class _Say:
+    """Which layers some scores depend on, from the last to the first; measured as far as it takes."""
+
+    def __init__(
+        self, model: nn.Module, known: Survey, outputs: dict[Run | None, Tensor], scores: Sequence[Tensor]
+    ) -> None:
+        self.model, self.known = model, known
+        often = {call.name for call in known.calls if call.run}
+        calls = [
+            call
+            for call in known.calls
+            if not call.passing
+            and not call.pooled
+            and call.name not in often
+            and _is_block(call)
+            and call.key in outputs
+            and outputs[call.key].requires_grad
+        ]
+        recorded = [outputs[call.key] for call in calls]
+        scores = [score for score in scores if score.requires_grad]
+        each = [
+            torch.autograd.grad(score, recorded, retain_graph=True, allow_unused=True) if recorded else ()
+            for score in scores
+        ]
+        gradients = list(zip(*each, strict=True)) if each else [()] * len(calls)
+        self.gradients: dict[Run, list[Tensor]] = {
+            call.key: [g for g in own if g is not None and g.any()] for call, own in zip(calls, gradients, strict=True)
+        }
+        self.calls = [call for call in reversed(calls) if scores and len(self.gradients[call.key]) == len(scores)]
+
+    def last(self, forward: Callable[[Tensor], Any], x: Tensor, wanted: Callable[[Spot], bool]) -> Spot | None:
+        """The last layer at whose cells all scores have a gradient, of those that are wanted."""
+        for start in range(0, min(len(self.calls), MOST), CHUNK):
+            chunk = self.calls[start : start + CHUNK]
+            measure(self.model, forward, x, self.known, chunk)
+            by_run = {spot.run: spot for spot in _spatial(self.model, self.known)}
+            for call in chunk:
+                spot = by_run.get(call.key)
+                if spot is not None and wanted(spot) and self._at_its_cells(spot, picture_of(x)):
+                    return spot
+        return None
+
+    def _at_its_cells(self, spot: Spot, picture: Size) -> bool:
+        """In a vision transformer only the class token may have a gradient."""
+        for gradient in self.gradients[spot.run]:
+            grid = spot.layer.grid(gradient, picture)
+            if grid is None or not grid.read(gradient).any():
+                return False
+        return True
 
 
 def _any_scalar(tensor: Tensor) -> Tensor:

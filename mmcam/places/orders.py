@@ -20,13 +20,17 @@ def row_by_row(h: int, w: int) -> Order:
     return np.arange(h * w)
 
 
-def mirrored(h: int, w: int) -> Iterator[Order]:
-    """Column by column, and both turned over either side or both: the other seven symmetries of a picture."""
+def turned(h: int, w: int) -> Iterator[Order]:
+    """Row by row, turned over one side, the other, or both."""
     grid = row_by_row(h, w).reshape(h, w)
-    yield grid.T.ravel()
-    for turned in (grid[::-1], grid[:, ::-1], grid[::-1, ::-1]):
-        yield turned.ravel()
-        yield turned.T.ravel()
+    for one in (grid[::-1], grid[:, ::-1], grid[::-1, ::-1]):
+        yield one.ravel()
+
+
+def transposed(h: int, w: int) -> Iterator[Order]:
+    """Column by column, as it is, turned over one side, the other, or both."""
+    for order in (row_by_row(h, w), *turned(h, w)):
+        yield order.reshape(h, w).T.ravel()
 
 
 def windowed(h: int, w: int) -> Iterator[Order]:
@@ -64,7 +68,7 @@ def nested(h: int, w: int) -> Iterator[Order]:
 @lru_cache(maxsize=16)
 def others(h: int, w: int) -> tuple[Order, ...]:
     """All orders but row by row, each once."""
-    every = chain(mirrored(h, w), windowed(h, w), nested(h, w))
+    every = chain(turned(h, w), transposed(h, w), windowed(h, w), nested(h, w))
     distinct = {order.tobytes(): order for order in every}
     distinct.pop(row_by_row(h, w).tobytes(), None)
     return tuple(distinct.values())

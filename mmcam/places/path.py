@@ -77,9 +77,11 @@ class Path(TorchDispatchMode):
         self._spoiled: set[int] = set()  # storages that were written into by parts
 
     def kept(self, tensor: Tensor) -> Axes | None:
-        """The axes of pictures, rows and columns, if every cell of a tensor is where it was in the picture."""
-        state = self._states.get(tensor) if self._of_picture(tensor) else None
-        return state.axes if state is not None and state.flat is None and not self._is_spoiled(tensor) else None
+        """The axes of pictures, rows and columns, in this order, if every cell is where it was in the picture."""
+        state = self._state(tensor) if self._of_picture(tensor) else None
+        if state is None or state.flat is not None or list(state.axes) != sorted(state.axes) or state.axes[0] != 0:
+            return None
+        return state.axes
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -186,7 +188,7 @@ def _together(states: list[tuple[Tensor, State]], out: Tensor) -> State:
     for tensor, state in states:
         for axis in axes[1:]:
             place = axis - (out.ndim - tensor.ndim)
-            size = tensor.shape[place] if place >= 0 else 1
+            size = tensor.shape[place] if place >= 0 and tensor.stride(place) else 1  # expanded: one value for all
             if size != (1 if state is None else out.shape[axis]):
                 return None
     return Kept(axes)

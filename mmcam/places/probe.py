@@ -29,7 +29,7 @@ from mmcam.engine.tap import Reached
 from mmcam.places.grids import channels_last, plain, tokens
 from mmcam.places.layouts import Layout, arranged, layouts
 from mmcam.places.stripes import energies, halved, level, shares, striped
-from mmcam.places.verdict import BITS, Claim, Measured, Verdict, contradicted, follows, judge
+from mmcam.places.verdict import BITS, NO_PLACE, Claim, Measured, Verdict, contradicted, follows, judge
 
 Run = tuple[str, int]
 """A layer's dotted name, and which of its runs in one forward, from 0."""
@@ -41,6 +41,8 @@ _UNSTEADY = "it gives other values each time"
 _COARSE, _FINE = 8, 16
 _SIDE = 12
 """Cells of a side up to which the coarse bands do."""
+_MOST = 256**2
+"""Places that are looked at in one output: a map of a quarter of a large picture's side."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class _Hooks:
 
     def _add(self, layer: _Layer, layout: Layout | None, tensor: Tensor, grid: Grid | None = None) -> None:
         flat = tensor.flatten(2).transpose(1, 2) if layout is None else layout.flat(tensor)
-        if len(flat) != self.rows or flat.shape[1] < 4:
+        if len(flat) != self.rows or not 4 <= flat.shape[1] <= _MOST:
             return
         reading = layer.readings.setdefault(layout, _Reading(layout))
         energy, base = energies(flat)
@@ -263,7 +265,11 @@ def _place(run: Run, layer: _Layer, picture: Size, problem: str) -> Place:
         else:
             found.append((reading, *place))
     if not found:
-        return replace(refused, reason=next((reason for reason in reasons if reason != _UNSTEADY), _UNSTEADY))
+        each = max((reading.layout.each for reading in complete if reading.layout), default=1)
+        if each > 1:
+            reasons.append(f"it holds {each} rows a picture, as those of views or frames, that do not lie side by side")
+        # What tells most comes first.
+        return replace(refused, reason=min(reasons, key=[NO_PLACE, _UNSTEADY].__contains__))
     if len({reading.layout.channels for reading, _, _ in found if reading.layout}) > 1:
         return replace(refused, reason="several of its axes answer to places, as those of an attention matrix do")
     reading, verdict, grid = max(found, key=lambda one: one[1].bits)
@@ -274,7 +280,7 @@ def _place(run: Run, layer: _Layer, picture: Size, problem: str) -> Place:
 
 def _without_rows(layer: _Layer) -> str:
     if any(_each(layer.shapes, axis) for axis in (0, 1)):
-        return "it has too few places to lie over a picture"
+        return "it has too few places to lie over a picture, or too many to be looked at"
     return "the rows of its output are no pictures"
 
 

@@ -6,7 +6,7 @@ Remembered for a model and the size of its input, so that all maps of all pictur
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,7 +65,7 @@ class Survey:
         reads: the model reads words, too.
         device: of the input.
         places: what a measurement said of those runs that were not seen to be convolutional.
-        weights: the state of the model's weights at the measurement.
+        refused: the state of the model's weights when a run was refused.
     """
 
     calls: list[Call]
@@ -73,7 +73,7 @@ class Survey:
     reads: bool
     device: torch.device
     places: dict[Run, Place] = field(default_factory=dict)
-    weights: int | None = None
+    refused: dict[Run, int] = field(default_factory=dict)
 
 
 _surveys: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Survey]] = weakref.WeakKeyDictionary()
@@ -94,22 +94,24 @@ def survey(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Sur
     return known[size]
 
 
-def measure(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, known: Survey) -> None:
-    """Measure where the cells of all layers lie that need it, unless that was done.
+def measure(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, known: Survey, calls: Sequence[Call]
+) -> None:
+    """Measure where the cells of some layers lie, unless that was done or is not needed.
 
     A layer without a place is looked at once more when the model has other weights: random ones can hide it.
     """
     weights = sum(p._version for p in model.parameters() if not p.is_inference())
-    wanted = [c.key for c in known.calls if c.axes is None and _may_hold_cells(c) and c.run < MOST_RUNS]
-    old = weights == known.weights
-    missing = [run for run in wanted if run not in known.places or (known.places[run].grid is None and not old)]
+    wanted = [c.key for c in calls if c.axes is None and _may_hold_cells(c) and c.run < MOST_RUNS]
+    missing = [run for run in wanted if run not in known.places or known.refused.get(run, weights) != weights]
     if missing:
 
         def own(name: str, tensor: Tensor, picture: Size) -> Grid | None:
             return declared(model, name, tensor, picture)
 
-        known.places |= probe(model, forward, x[:1], missing, own)
-        known.weights = weights
+        found = probe(model, forward, x[:1], missing, own)
+        known.places |= found
+        known.refused |= {run: weights for run, place in found.items() if place.grid is None}
 
 
 def layer_at(
@@ -149,8 +151,9 @@ def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: st
         # Another forward than the remembered one, or a module that came since.
         _surveys[model].pop(tuple(x.shape[1:]))
         known = survey(model, forward, x)
-    if any(c.key == run and c.axes is None for c in known.calls):
-        measure(model, forward, x, known)
+    call_of = next((c for c in known.calls if c.key == run), None)
+    if call_of is not None and call_of.axes is None:
+        measure(model, forward, x, known, [call_of])
     return known
 
 

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from mmcam.engine.layer import Size
-from mmcam.places.orders import Order, grids, others, row_by_row
+from mmcam.places.orders import Order, grids, others, row_by_row, transposed, turned
 
 BITS = 16.0
 """Net evidence from which an order is believed, and a declared one disbelieved."""
@@ -30,6 +30,9 @@ FEW = 16
 
 _SHIFTS = (0.0, -0.4, 0.4)
 """Cells: a chain of strided, padded convolutions puts its cells up to half of one towards a corner."""
+
+_LOST = 0.045
+"""Share of a side that a map may leave out at each border: 224 of 256 pixels are a crop, 30 of 32 convolutions."""
 
 _CONFIDENT = 0.3
 _AT_REST = 0.6
@@ -45,7 +48,8 @@ class Claim:
     Attributes:
         sides: (h,w).
         at: (h·w), the place that holds each cell, row by row.
-        kind: "rows" (row by row, one after the other), "gaps" (row by row with others between), "order" (any other).
+        kind: "rows" (row by row, one after the other), "gaps" (row by row with others between), "turned" (a map turned
+            over or transposed), "order" (any other).
         bits: of evidence, before the orders tried are paid for.
         share: of the cells within .6 of a cell of where they are claimed.
         shift: cells by which all of them lie further down and to the right, as those of strided convolutions do.
@@ -115,12 +119,17 @@ class Measured:
         """The share of a grid's cells that each place (P) would hit."""
         if (sides, shift) not in self._chances:
             y, x, _ = self.located(sides)
-            shares = [
-                (abs(found[:, None] - (np.arange(cells) + 0.5 + shift) / cells) <= self.tolerance(cells)).mean(1)
-                for found, cells in zip((y, x), sides, strict=True)
-            ]
+            shares = [self._share(found, cells, shift) for found, cells in zip((y, x), sides, strict=True)]
             self._chances[sides, shift] = shares[0] * shares[1]
         return self._chances[sides, shift]
+
+    def _share(self, found: Values, cells: int, shift: float) -> Values:
+        """The share of the cells of a side that are within the tolerance of each position found; 0 of none."""
+        reach = self.tolerance(cells)
+        first = np.ceil((found - reach) * cells - 0.5 - shift).clip(min=0)
+        last = np.floor((found + reach) * cells - 0.5 - shift).clip(max=cells - 1)
+        share: Values = np.nan_to_num((last - first + 1).clip(min=0) / cells)
+        return share
 
     def tolerance(self, cells: int) -> float:
         """How far from its claimed place a cell may be found."""
@@ -185,10 +194,10 @@ def judge(measured: Measured, picture: Size, sides: Size | None = None, whole: b
     if permuted := permutation(measured, picture, sides):
         return permuted
     best = found.best()
-    return Verdict(None, found.problem(best) if best else _NO_PLACE, 0.0)
+    return Verdict(None, found.problem(best) if best else NO_PLACE, 0.0)
 
 
-_NO_PLACE = "its places answer to no place in the picture"
+NO_PLACE = "its places answer to no place in the picture"
 
 
 class _Search:
@@ -240,10 +249,20 @@ class _Search:
         self.claims.append(Claim(sides, at, "gaps", float(evidence(k, p, n)[0]), float(k[0])))
 
     def in_another_order(self) -> None:
-        """Mirrored, windowed and nested orders of the grids that leave few places over."""
+        """Mirrored, windowed and nested orders of the grids that leave few places over; of maps the first alone.
+
+        A map's windows would be finer than its bands show.
+        """
+        if self.sides is not None:
+            if self._plain_to_see(self.sides):
+                for order in turned(*self.sides):
+                    self._try(order, self.sides, "turned")
+                for order in transposed(*self.sides[::-1]):
+                    self._try(order, self.sides[::-1], "turned")
+            return
         for h, w in self._grids():
             stretched = max(h * self.picture[1], w * self.picture[0]) / min(h * self.picture[1], w * self.picture[0])
-            usual = self.sides is not None or h == w or stretched <= 1.5
+            usual = h == w or stretched <= 1.5
             if usual and self.measured.places - h * w <= FEW and self._plain_to_see((h, w)):
                 for order in others(h, w):
                     self._try(order, (h, w), "order")
@@ -260,7 +279,7 @@ class _Search:
     def problem(self, best: Claim) -> str:
         """Why the best claim is not to be believed, or ""."""
         if best.bits - log2(self.tried) < BITS or best.share < self._needed(best):
-            return _NO_PLACE
+            return NO_PLACE
         if not _even(self.measured, best):
             return "only a part of its places lie as those of a grid do"
         rivals = [claim.bits for claim in self.claims if claim is not best and not self._same(claim, best)]
@@ -275,6 +294,8 @@ class _Search:
 
     def _needed(self, best: Claim) -> float:
         """The share of cells to be hit. Few will do where answers are faint, as behind a sharp attention."""
+        if best.kind == "turned":  # told apart by whole sides
+            return 0.5
         if best.kind != "rows":
             return 0.9
         if self.sides is not None:
@@ -318,7 +339,8 @@ def _cropped(measured: Measured, claim: Claim) -> str:
         good = (sure >= _CONFIDENT) & (abs(found - claimed) <= 1.5 / cells)
         if good.sum() >= 8 and claimed[good].std() > 0:
             slope = float(np.polyfit(claimed[good], found[good], 1)[0])
-            if (1 - slope) * cells / 2 > 0.6:
+            lost = (1 - slope) / 2  # of the side, at each border; convolutions without padding lose a little
+            if lost * cells > 0.6 and lost > _LOST:
                 return "the model sees only the middle of the picture"
     return ""
 

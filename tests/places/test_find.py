@@ -134,7 +134,7 @@ def test_an_output_without_gradients_is_an_error():
             return super().forward(x).argmax(1).float()
 
     model = seeded(Cut, lambda tokens: tokens.mean(1))
-    with pytest.raises(ExplainError, match="shows no tokens that its output depends on; name a layer"):
+    with pytest.raises(ExplainError, match="that shows a map has a say in its output; name a layer"):
         default(model, pictures())
 
 
