@@ -14,6 +14,7 @@ from mmcam.explain import (
     explain_similarity,
     record,
 )
+from mmcam.explain.check import Check, check
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
@@ -32,6 +33,7 @@ __all__ = [
     "SCORES",
     "CaptionExplanation",
     "Captioner",
+    "Check",
     "Dissection",
     "Evidence",
     "ExplainError",
@@ -48,6 +50,7 @@ __all__ = [
     "__version__",
     "attribute",
     "backward_rules",
+    "check",
     "dissect",
     "evidence",
     "explain_action",

@@ -12,8 +12,9 @@ the exit code 1. Layers whose place attention may take away (outputs of an atten
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -39,7 +40,7 @@ class Subject:
     name: str
     build: Build
     size: tuple[int, int]
-    truths: dict[str, Truth]
+    truths: Mapping[str, Truth]
 
 
 def own() -> Iterator[Subject]:
@@ -73,14 +74,14 @@ def own() -> Iterator[Subject]:
         at = at + (at >= options.get("between", h * w)).long() + options.get("front", 1)
         grid = arranged(Layout(int(not options.get("first", True)), 2), at, h, w, "")
         truths: dict[str, Truth] = {f"blocks.{i}": grid for i in range(3)} | {"asked": None}
-        yield Subject(f"own: {name}", lambda o=options: Own(**o), (8 * h, 8 * w), truths)
+        yield Subject(f"own: {name}", partial(Own, **options), (8 * h, 8 * w), truths)
 
 
 def of_timm() -> Iterator[Subject]:
     """Families of timm, a few layers each."""
     import timm
 
-    def made(name: str, size: int, truths: dict[str, Truth], **options: Any) -> Subject:
+    def made(name: str, size: int, truths: Mapping[str, Truth], **options: Any) -> Subject:
         return Subject(
             f"timm {name}", lambda: timm.create_model(name, pretrained=False, **options), (size, size), truths
         )
@@ -171,7 +172,7 @@ def of_transformers() -> Iterator[Subject]:
 
 
 def outcome(
-    model: nn.Module, size: tuple[int, int], truths: dict[str, Truth]
+    model: nn.Module, size: tuple[int, int], truths: Mapping[str, Truth]
 ) -> tuple[int, Iterator[tuple[str, str, str]]]:
     """Rows used, and (layer, outcome, what was said) each."""
     x = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))

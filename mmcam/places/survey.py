@@ -182,6 +182,11 @@ def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:
         (channels,) = {0, 1, 2, 3} - set(call.axes)
         size = call.shape[channels], call.shape[call.axes[1]], call.shape[call.axes[2]]
         return Spot(call, size, Layer(call.name, lambda tensor, picture: grid, call.run, "convolutional"), grid.form)
+    if call.floating and len(call.shape) == 4 and call.shape[2:] == (1, 1):  # one cell has nowhere else to be
+        one = plain()
+        return Spot(
+            call, (call.shape[1], 1, 1), Layer(call.name, lambda t, p: one, call.run, "convolutional"), one.form
+        )
     place = known.places.get(call.key)
     if place is None or place.grid is None:
         return None
