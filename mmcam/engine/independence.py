@@ -8,6 +8,7 @@ at any other row. Both are looked at once, when a model first gets more than one
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,13 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.outputs import map_tensors
+from mmcam.engine.outputs import is_plain, map_tensors, score_of, with_parts
 from mmcam.engine.rows import Rows
 from mmcam.engine.tap import Tap
 from mmcam.errors import ExplainError
 
 Where = tuple[str, int | None]
 """A layer and its call, or what else the rows are those of."""
+
+Ends = Sequence[Any]
+"""The outputs of the first and the last row."""
 
 _known: weakref.WeakKeyDictionary[nn.Module, dict[Where, bool]] = weakref.WeakKeyDictionary()
 
@@ -42,18 +46,33 @@ def note(model: nn.Module, where: Where, independent: bool) -> bool:
     return independent
 
 
-def look(model: nn.Module, where: Where, alone: Any, output: Any, rows: int, leaf: Tensor) -> bool:
+def look(c: Computation, where: Where, alone: Ends, output: Any, rows: Rows, leaf: Tensor) -> bool:
     """Whether the rows of an output are independent; remembered.
 
     Args:
-        model, where: whose rows they are.
-        alone: the output of the first row in a pass of its own.
+        c: whose rows they are.
+        where: behind what.
+        alone: the outputs of the first and the last row, in a pass of their own each.
         output: of all rows.
-        rows: their number.
+        rows: what they are.
         leaf: what the output was recorded from, a row for each.
     """
-    own = has_own_gradient(output, rows, leaf)
-    return note(model, where, own and bool(_tensors(output, rows)) and as_alone(alone, output, rows))
+    count = len(rows)
+    if not _tensors(output, count):  # rows along another axis: the first target reads them
+        output, alone = _scores(c, output, rows), [_scores(c, end, Rows(1)) for end in alone]
+        if output is None:
+            return note(c.model, where, False)
+        count = len(output)
+    return note(c.model, where, has_own_gradient(output, count, leaf) and as_alone(alone, output, count))
+
+
+def _scores(c: Computation, output: Any, rows: Rows) -> Tensor | None:
+    """The first target's scores of the first rows, None where it does not read such an output."""
+    try:
+        with torch.enable_grad():
+            return score_of(c.targets[0], rows.blocks(output)[0], rows.pictures)
+    except (ExplainError, RuntimeError, ValueError, IndexError, KeyError, TypeError):
+        return None
 
 
 def of_pictures(c: Computation) -> bool:
@@ -63,20 +82,38 @@ def of_pictures(c: Computation) -> bool:
     if found is not None:
         return found
     two = c.x[:2] if len(c.x) > 1 else c.x.repeat(2, 1, 1, 1)
+    alone = [_alone(c, row, 0) for row in two.split(1)]
     with torch.enable_grad():
         leaf = two.detach().clone().requires_grad_()
         output = c.alone(leaf.clone())  # a copy: the model may work in place on its input
     with torch.no_grad():
-        return look(c.model, where, c.alone(two[:1].clone()), output, 2, leaf)
+        return look(c, where, alone, output, Rows(1, repeats=2, only=0), leaf)
 
 
-def as_alone(alone: Any, among: Any, rows: int) -> bool:
-    """Whether the first row of an output is what it was in a pass of its own, as far as the two can be compared."""
-    return all(
-        _close(one[0], many[0])
-        for one, many in zip(_tensors(alone, 1), _tensors(among, rows), strict=False)
-        if one.shape[1:] == many.shape[1:]
-    )
+def ends_alone(c: Computation) -> Ends:
+    """The outputs of the first and the last row, each in a pass of its own with the numbers the next pass will draw."""
+    first = _alone(c, c.x[:1], 0)
+    last = c.texts * c.pictures - 1
+    return [first, first if len(c.x) == 1 and last == 0 else _alone(c, c.x[-1:], last)]
+
+
+def _alone(c: Computation, x: Tensor, entry: int) -> Any:
+    with torch.no_grad(), drawn_again(c):
+        return c.forward(x.clone(), Rows(1, only=entry))
+
+
+def drawn_again(c: Computation) -> contextlib.AbstractContextManager[Any]:
+    """Draw in a pass what the next one will draw: a model that draws at random shall do so alike for every row."""
+    return torch.random.fork_rng(sorted({p.device.index for p in c.model.parameters() if p.is_cuda}))
+
+
+def as_alone(alone: Ends, among: Any, rows: int) -> bool:
+    """Whether the first and the last row of an output are what they were alone, as far as the two can be compared."""
+    for end, row in zip(alone, (0, rows - 1), strict=True):
+        pairs = zip(_tensors(end, 1), _tensors(among, rows), strict=False)
+        if not all(_close(one[0], many[row]) for one, many in pairs if one.shape[1:] == many.shape[1:]):
+            return False
+    return True
 
 
 def has_own_gradient(output: Any, rows: int, leaf: Tensor) -> bool:
@@ -115,7 +152,8 @@ def each_row(
 
         if tap is not None and forward is None:
             tap.reset(1)
-        outputs.append(one() if forward is None else forward(one))
+        with drawn_again(c):
+            outputs.append(one() if forward is None else forward(one))
         if tap is not None:
             tap.check()
             leaves.append(tap.leaf)
@@ -147,6 +185,8 @@ def joined(outputs: Sequence[Any]) -> Any:
         )
     if hasattr(first, "items"):
         return type(first)(**{key: joined([out[key] for out in outputs]) for key in first})
+    if is_plain(first):
+        return with_parts(first, {key: joined([vars(out)[key] for out in outputs]) for key in vars(first)})
     return first
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcam.errors import ExplainError
 
@@ -22,7 +23,11 @@ def first_tensor(output: Any) -> Tensor | None:
     """The first tensor of a layer's or model's output: itself, or in a tuple, list or mapping."""
     if isinstance(output, Tensor):
         return output
-    values = output.values() if hasattr(output, "values") else output if isinstance(output, (tuple, list)) else ()
+    values: Iterable[Any] = output if isinstance(output, (tuple, list)) else ()
+    if hasattr(output, "values"):
+        values = output.values()
+    elif is_plain(output):
+        values = vars(output).values()
     return next((t for value in values if (t := first_tensor(value)) is not None), None)
 
 
@@ -49,7 +54,22 @@ def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return [map_tensors(value, change) for value in output]
     if hasattr(output, "items"):
         return type(output)(**{key: map_tensors(value, change) for key, value in output.items()})
+    if is_plain(output):
+        return with_parts(output, {key: map_tensors(value, change) for key, value in vars(output).items()})
     return output
+
+
+def is_plain(output: Any) -> bool:
+    """A dataclass or another plain object that holds a model's tensors as its attributes."""
+    return hasattr(output, "__dict__") and not callable(output) and not isinstance(output, (type, nn.Module))
+
+
+def with_parts(output: Any, parts: Mapping[str, Any]) -> Any:
+    """A copy of a plain object with other attributes."""
+    new = copy.copy(output)
+    for name, value in parts.items():
+        object.__setattr__(new, name, value)  # it may be frozen
+    return new
 
 
 def score_of(target: Target, output: Any, n: int) -> Tensor:

@@ -7,6 +7,7 @@ before the layer is kept, and no parameter receives a gradient.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,10 +64,11 @@ def run(computation: Computation, layer: Layer, *, zero: bool = False, rows: int
     rows = min(rows, getattr(c.model, "most_rows", rows))  # a model whose rows are heavy says so
     copies = max(1, min(len(c.targets), rows // (c.texts * len(c.x))))
     with as_found(c.model):
-        # What the first row gives alone, the first time it is not.
-        alone = c.alone(c.x[:1].clone()) if _untested(c, layer, copies) else None
+        # What the first and last row give alone, the first time they are not.
+        alone = independence.ends_alone(c) if _untested(c, layer, copies) else None
         with tap.on(c.model):
-            output = _together(c, tap, copies, alone)
+            with contextlib.nullcontext() if alone is None else independence.drawn_again(c):
+                output = _together(c, tap, copies, alone)
             apart = output is None
             output, leaves = _apart(c, tap, alone) if apart else (output, [tap.leaf])
         with torch.enable_grad():
@@ -88,7 +90,7 @@ def _untested(c: Computation, layer: Layer, copies: int) -> bool:
     return c.texts * copies * len(c.x) > 1 and independence.known(c.model, (layer.name, layer.call)) is None
 
 
-def _together(c: Computation, tap: Tap, copies: int, alone: Any) -> Any | None:
+def _together(c: Computation, tap: Tap, copies: int, alone: independence.Ends | None) -> Any | None:
     """The output of one pass for all pictures, texts and targets.
 
     None where it cannot be used: the model does not take more rows behind the layer than before it, or its rows are not
@@ -104,10 +106,10 @@ def _together(c: Computation, tap: Tap, copies: int, alone: Any) -> Any | None:
     _check_leaf(tap, len(c.x) * copies)
     if alone is None:
         return output
-    return output if independence.look(c.model, where, alone, output, len(rows), tap.leaf) else None
+    return output if independence.look(c, where, alone, output, rows, tap.leaf) else None
 
 
-def _apart(c: Computation, tap: Tap, alone: Any) -> tuple[Any, list[Tensor]]:
+def _apart(c: Computation, tap: Tap, alone: independence.Ends | None) -> tuple[Any, list[Tensor]]:
     """The output with rows from the beginning, and the leaves: the encoder sees each picture once for each text.
 
     All rows in one pass if they are independent, else each in a pass of its own.
@@ -115,11 +117,12 @@ def _apart(c: Computation, tap: Tap, alone: Any) -> tuple[Any, list[Tensor]]:
     tap.texts, rows = 1, c.rows()
     where = (tap.layer.name, tap.layer.call)
     if independence.known(c.model, where) is not False:
-        output = tap.forward(lambda: c.forward(rows.per_text(c.x), rows), 1)
+        with contextlib.nullcontext() if alone is None else independence.drawn_again(c):
+            output = tap.forward(lambda: c.forward(rows.per_text(c.x), rows), 1)
         _check_leaf(tap, len(rows))
         if len(rows) == 1 or alone is None:
             return output, [tap.leaf]
-        if independence.look(c.model, where, alone, output, len(rows), tap.leaf):
+        if independence.look(c, where, alone, output, rows, tap.leaf):
             return output, [tap.leaf]
     output, leaves = independence.each_row(c, c.x, tap, lambda one: tap.forward(one, 1))
     _check_leaf(tap, 1)

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from mmcam import methods
+from mmcam.engine.as_found import as_found
+from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
 from mmcam.engine.modules import each_layer
+from mmcam.engine.outputs import score_of
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
 from mmcam.image import Geometry
@@ -20,7 +23,7 @@ from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import fuse
 from mmcam.neurons.fingerprint import Origin
 from mmcam.places.find import find_layer, find_layer_of
-from mmcam.places.survey import layer_at
+from mmcam.places.survey import layer_at, surveyed
 from mmcam.tasks.asked import Asked
 from mmcam.tasks.saturation import saturation
 
@@ -104,6 +107,8 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
     def place(given: object) -> Layer:
+        if not surveyed(c.model, c.x):
+            _check_targets(c)
         found = find_layer(c.model, c.alone, c.x, c) if given is None else given
         return layer_at(c.model, c.alone, c.x, found, how.call)
 
@@ -120,8 +125,8 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
         if other is None or other in [layer.name for layer in read]:
             raise saturation(c) or error from error
         return maps_of(asked, replace(how, layer=other))
-    if how.layer is None and read and (others := _without_gradient(maps[0])):
-        common = find_layer_of(c, [c.targets[0], *(c.targets[t] for t in others)])
+    if how.layer is None and read and _some_without_gradient(maps[0]):
+        common = find_layer_of(c, c.targets)
         if common is not None and common != read[0].name:
             return maps_of(asked, replace(how, layer=common))
     if len(maps) > 1 and not read:
@@ -132,11 +137,17 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     return (maps[0] if len(maps) == 1 else fuse(maps)), Where(names, cells)
 
 
-def _without_gradient(maps: Maps) -> list[int]:
-    """The targets all of whose weights are zero, of those that came with others: they may hang on another layer."""
-    if maps.weights is None or len(maps.weights) == 1:
-        return []
-    return [t for t, weights in enumerate(maps.weights) if not weights.any()]
+def _some_without_gradient(maps: Maps) -> bool:
+    """Whether all weights of a target are zero beside others that have some: it may hang on another layer."""
+    return maps.weights is not None and not bool(maps.weights.flatten(1).any(1).all())
+
+
+def _check_targets(c: Computation) -> None:
+    """Raise what is wrong with a target before its layer is looked for, which may take many passes."""
+    with as_found(c.model), torch.enable_grad():  # autograd tells what is computed from what
+        output = c.forward(c.rows().per_text(c.x), c.rows())
+        for target in c.targets:
+            score_of(target, output, c.pictures)
 
 
 def _question(asked: Asked, where: Callable[[], Layer]) -> Question:

@@ -94,6 +94,11 @@ def survey(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Sur
     return known[size]
 
 
+def surveyed(model: nn.Module, x: Tensor) -> bool:
+    """Whether something is known of a model on inputs like x already."""
+    return tuple(x.shape[1:]) in _surveys.get(model, {})
+
+
 def measure(
     model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, known: Survey, calls: Sequence[Call]
 ) -> None:

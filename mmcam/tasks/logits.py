@@ -134,6 +134,7 @@ def _find(output: Any, names: Sequence[str] | None) -> Part:
         candidates = [] if _one_a_picture(output) else [part for part in every if _fits(part, every)]
         nearest = min((part.depth for part in candidates), default=0)
         candidates = [part for part in candidates if part.depth == nearest]
+        candidates = [part for part in candidates if not _is_auxiliary(part)] or candidates
         if names is not None and len(candidates) > 1:
             wide = [part for part in candidates if part.tensor.shape[1] == len(names)]
             one = [part for part in candidates if part.tensor.shape[1] == 1 and len(names) == 2]
@@ -214,8 +215,8 @@ def _check(part: Part, names: Sequence[str] | None, what: str) -> None:
         where = f" in out{part.path}" if part.path else ""
         form = f"shape {tuple(tensor.shape)}" + ("" if tensor.is_floating_point() else f" of {tensor.dtype}")
         raise ExplainError(
-            f"A classifier gives logits (N, classes); this model gives {form}{where}. "
-            f"Pass a function output → (N,) as target, e.g. {remedy(part)}."
+            f"A classifier gives logits (N, classes); this model gives {form}{where}; "
+            f"pass a function output → (N,) as target, e.g. {remedy(part)}."
         )
     if names is not None:
         if (tensor.shape[1], len(names)) != (1, 2):
@@ -255,7 +256,12 @@ def _unclear(problem: str, every: list[Part]) -> ExplainError:
     if best.path.startswith("[0][") or (best.path.startswith("[0].") and best.tensor.ndim < 2):  # of each picture
         code = f"target=lambda out: torch.stack([found{best.path[3:]}[0] for found in out])"
     boxes = "; boxes are no class scores" if any(map(_is_box, every)) else ""
-    return ExplainError(f"{problem}: it gives {listed}{boxes}. Pass a function output → (N,) as target, e.g. {code}.")
+    return ExplainError(f"{problem}: it gives {listed}{boxes}; pass a function output → (N,) as target, e.g. {code}.")
+
+
+def _is_auxiliary(part: Part) -> bool:
+    """Called so by the model: a head that only helped in training."""
+    return any(name.lower().startswith("aux") for name in part.names)
 
 
 def _is_box(part: Part) -> bool:

@@ -52,12 +52,12 @@ def test_a_batch_gives_what_single_pictures_and_single_targets_give(method, wher
     model, other = seeded(Coupled, where, kind), seeded(Coupled, where, kind)
     options = METHODS[method] | ({"layer": "last"} if method in LAYERED else {})
     targets = [0, 2, lambda out: out[:, 1] - out[:, 3]]
-    if method in LAYERED and where == "before":
+    try:
+        got = mmcam.attribute(model, x, targets, method=method, **options)
+    except mmcam.ExplainError as error:
         # Where its cells lie is measured on a batch of pictures, which this model does not keep apart.
-        with pytest.raises(mmcam.ExplainError, match="'last' gives"):
-            mmcam.attribute(model, x, targets, method=method, **options)
+        assert (method in LAYERED, where, "'last' gives" in str(error)) == (True, "before", True)
         return
-    got = mmcam.attribute(model, x, targets, method=method, **options)
     for n in range(len(x)):
         for t, target in enumerate(targets):
             one = mmcam.attribute(other, x[n : n + 1], [target], method=method, **options)[0, 0]
@@ -69,7 +69,7 @@ def test_equal_rows_hide_a_mean_but_not_its_gradient():
     model = seeded(Coupled, "behind", "mean")
     leaf = torch.rand(1, 6, 8, 8).repeat(3, 1, 1, 1).requires_grad_()
     a = model._couple(leaf)
-    assert independence.as_alone(a[:1], model._couple(leaf.detach()), 3)
+    assert independence.as_alone([a[:1], a[:1]], model._couple(leaf.detach()), 3)
     assert not independence.has_own_gradient(a, 3, leaf)
     assert independence.has_own_gradient(leaf * 2, 3, leaf)
 

@@ -47,6 +47,7 @@ def _refusal(network: Network, sentence: str, layer: str | None) -> Verdict:
 
 def _map(network: Network, model: nn.Module, layer: str | None) -> Verdict:
     def explain(pictures: Any, target: Any, at: str | None = layer) -> Any:
+        torch.manual_seed(0)  # of models that draw at random
         return mmcam.explain_class(model, pictures, target, layer=at, call=network.call)
 
     def activations(pictures: list[Tensor]) -> list[Tensor]:

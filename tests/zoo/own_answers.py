@@ -256,7 +256,7 @@ ANSWERS = [
     Network("views in the rows", Views, (9, 64, 96), outcome=REFUSED, layers={"encoder": EITHER}),
     Network("views in the rows, averaged", partial(Views, torch.mean), (6, 64, 96), outcome=REFUSED),
     Network("frames as depth", Frames, (12, 64, 96), outcome=EITHER),
-    Network("cut into tiles", Tiles, outcome=REFUSED, layers={"encoder": EITHER}),
+    Network("cut into tiles", Tiles, outcome=EITHER, layers={"encoder": EITHER}),
     Network("colour and depth", TwoEncoders, (4, 64, 96), layers={"colour": MAP, "depth": MAP}),
     Network("U-Net, some pixels", Unet, (3, 64, 96), targets=PIXELS, layers={"down3": MAP, "up2": MAP}),
     Network(

@@ -509,7 +509,7 @@ TRANSFORMERS = [
         layers={"decoder.0": REFUSED, "decoder.1": REFUSED},
     ),
     Network("attention matrices", Spelled, layers={"a.softmax": REFUSED, "b.softmax": REFUSED, "norm2": MAP}),
-    Network("merged by likeness", Merges, outcome=EITHER, layers={"after.0": REFUSED, "blocks.0": MAP}),
+    Network("merged by likeness", Merges, outcome=EITHER, layers={"after.0": EITHER, "blocks.0": MAP}),
     Network("the strongest patches", Drops, outcome=EITHER, layers={"after.0": REFUSED, "blocks.0": MAP}),
     Network("the forty-eight strongest patches", partial(Drops, 48), outcome=EITHER, layers={"after.1": REFUSED}),
     Network("mixer", Mixer, layers={"blocks.0": MAP}),
