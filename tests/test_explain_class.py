@@ -269,7 +269,7 @@ def test_pictures_of_different_sizes_each_get_their_own_heatmap(model):
 def test_preprocessing_is_the_models_the_callers_or_imagenets(model):
     x = explain_class(model, picture(), 0, preprocess=mmcam.Preprocess((32, 32), "pad"))
     assert x.geometry.offset != (0.0, 0.0)
-    with pytest.raises(TypeError, match="Cannot read where Lambda puts the pixels"):
+    with pytest.raises(mmcam.ExplainError, match="Cannot read where Lambda puts the pixels"):
         explain_class(model, picture(), 0, preprocess=torchvision.transforms.Lambda(lambda p: p))
     plain = nn.Sequential(nn.Conv2d(3, 4, 9, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     exp = explain_class(plain, picture(), 0)

@@ -180,7 +180,7 @@ def test_every_filter_of_torchvision():
 
 
 def test_a_transform_that_cannot_be_read_back():
-    with pytest.raises(TypeError, match=r"Cannot read where Compose puts the pixels.*mmcam.Preprocess"):
+    with pytest.raises(mmcam.ExplainError, match=r"Cannot read where Compose puts the pixels.*mmcam.Preprocess"):
         preprocess_of(torchvision.transforms.Compose([]))
 
 

@@ -14,7 +14,7 @@ from mmcam import methods
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
-from mmcam.engine.modules import each_layer
+from mmcam.engine.modules import each_layer, layer_name
 from mmcam.engine.outputs import score_of
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
@@ -102,17 +102,17 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     critic may have encoders of their own.
     """
     method, read = methods.get(how.method), list[Layer]()
-    wanted = [None] if how.layer is None else list(each_layer(how.layer))
     c = asked.computation
+    wanted = [None] if how.layer is None else [layer_name(c.model, given) for given in each_layer(how.layer)]
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
-    def place(given: object) -> Layer:
+    def place(given: str | None) -> Layer:
         if not surveyed(c.model, c.x):
             _check_targets(c)
         found = find_layer(c.model, c.alone, c.x, c) if given is None else given
         return layer_at(c.model, c.alone, c.x, found, how.call)
 
-    def where(given: object) -> Layer:
+    def where(given: str | None) -> Layer:
         layer = place(given)
         if layer not in read:
             read.append(layer)

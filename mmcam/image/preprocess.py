@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mmcam.errors import PictureError
+from mmcam.errors import ExplainError, PictureError
 from mmcam.image.geometry import Geometry
 from mmcam.image.open import MAX_PIXELS
 from mmcam.image.planes import shown
@@ -42,7 +42,17 @@ class Preprocess:
     resample: Image.Resampling = Image.Resampling.BILINEAR
 
     def __post_init__(self) -> None:
-        """Raise PictureError for a mean and std of different lengths."""
+        """Raise ExplainError for a size, a mode or a normalisation that makes no picture."""
+        sides = [*self.size] if isinstance(self.size, (tuple, list)) else []
+        sides += [] if self.resize is None else [self.resize]
+        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+        if not whole or len(sides) < 2 or len(self.size) != 2:
+            raise ExplainError(
+                f"A Preprocess needs size=(height, width) and resize= in whole pixels; size={self.size!r}, "
+                f"resize={self.resize!r} are none."
+            )
+        if self.mode not in ("squash", "crop", "pad"):
+            raise ExplainError(f"A Preprocess knows mode='squash', 'crop' or 'pad'; {self.mode!r} is none.")
         if not self.mean or len(self.mean) != len(self.std):
             raise PictureError(
                 f"A Preprocess has a mean and a std for each channel, not {len(self.mean)} and {len(self.std)} of them."
@@ -124,13 +134,13 @@ def preprocess_of(transform: Any) -> Preprocess:
     """The `Preprocess` that equals a torchvision ``weights.transforms()`` preset (or is one already).
 
     Raises:
-        TypeError: `transform` is a transform whose geometry cannot be read.
+        ExplainError: `transform` is a transform whose geometry cannot be read.
     """
     if isinstance(transform, Preprocess):
         return transform
     fields = ("crop_size", "resize_size", "mean", "std", "interpolation")
     if not all(hasattr(transform, name) for name in fields):
-        raise TypeError(
+        raise ExplainError(
             f"Cannot read where {type(transform).__name__} puts the pixels, so maps could not be brought back; pass "
             "mmcam.Preprocess(size=…, mode=…, mean=…, std=…), torchvision's weights.transforms(), or a prepared tensor."
         )

@@ -5,6 +5,7 @@ Remembered for a model and the size of its input, so that all maps of all pictur
 
 from __future__ import annotations
 
+import reprlib
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from mmcam.engine.layer import Grid, Layer, Size
 from mmcam.engine.modules import layer_name
 from mmcam.engine.outputs import map_tensors
+from mmcam.errors import ExplainError
 from mmcam.places.grids import channels_last, declared, plain
 from mmcam.places.path import Axes
 from mmcam.places.probe import Place, probe
@@ -132,9 +134,11 @@ def layer_at(
         call: which run of a layer that runs several times in one forward, from 0.
 
     Raises:
-        ExplainError: there is no such layer.
+        ExplainError: there is no such layer; no such call.
     """
     name = layer_name(model, given)
+    if call is not None and (isinstance(call, bool) or not isinstance(call, int) or call < 0):
+        raise ExplainError(f"call= counts the runs of a layer from 0, and {reprlib.repr(call)} is none; pass call=0.")
     known = look(model, forward, x, name, call)
     spot = next((s for s in spots(model, known, passing=True) if s.run == (name, call or 0)), None)
     if spot is not None:
