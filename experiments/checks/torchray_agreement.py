@@ -17,7 +17,6 @@ import torch
 import torchvision
 import typer
 from torch import Tensor, nn
-from torchray.attribution import excitation_backprop as torchray
 
 import mmcam
 from experiments.lib.settled import settle
@@ -40,6 +39,7 @@ OPTIONS: Final[tuple[dict[str, Any], ...]] = ({"signed": True}, {}, {"signed": T
 
 def main(out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results")) -> None:
     """Compare, and write agreement-torchray.json and .md."""
+
     rows = []
     for name, layer, contrast in PLACES:
         model = network(name)
@@ -65,6 +65,8 @@ def network(name: str) -> nn.Module:
 
 def theirs(model: nn.Module, x: Tensor, classes: Tensor, layer: str, contrast: str | None) -> Tensor:
     """TorchRay's maps (N,h,w); the contrastive ones if a contrast layer is given."""
+    from torchray.attribution import excitation_backprop as torchray  # nothing else needs it
+
     maps = []
     for picture, label in zip(x, classes.tolist(), strict=True):
         twin = copy.deepcopy(model)  # it changes blocks and freezes parameters

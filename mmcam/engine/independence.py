@@ -20,6 +20,7 @@ from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import is_plain, map_tensors, score_of, with_parts
 from mmcam.engine.rows import Rows
 from mmcam.engine.tap import Tap
+from mmcam.engine.weights import unrecordable
 from mmcam.errors import ExplainError
 
 Where = tuple[str, int | None]
@@ -83,8 +84,9 @@ def of_pictures(c: Computation) -> bool:
         return found
     two = c.x[:2] if len(c.x) > 1 else c.x.repeat(2, 1, 1, 1)
     alone = [_alone(c, row, 0) for row in two.split(1)]
-    with torch.enable_grad():
-        leaf = two.detach().clone().requires_grad_()
+    recordable = not unrecordable(c.model)  # methods of forward passes alone work for other models, too
+    with torch.set_grad_enabled(recordable):
+        leaf = two.detach().clone().requires_grad_(recordable)
         output = c.alone(leaf.clone())  # a copy: the model may work in place on its input
     with torch.no_grad():
         return look(c, where, alone, output, Rows(1, repeats=2, only=0), leaf)

@@ -14,7 +14,7 @@ from mmcam import methods
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
-from mmcam.engine.modules import each_layer, layer_name
+from mmcam.engine.modules import check_recordable, each_layer, layer_name
 from mmcam.engine.outputs import score_of
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
@@ -144,6 +144,7 @@ def _some_without_gradient(maps: Maps) -> bool:
 
 def _check_targets(c: Computation) -> None:
     """Raise what is wrong with a target before its layer is looked for, which may take many passes."""
+    check_recordable(c.model)
     with as_found(c.model), torch.enable_grad():  # autograd tells what is computed from what
         output = c.forward(c.rows().per_text(c.x), c.rows())
         for target in c.targets:

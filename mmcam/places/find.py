@@ -18,7 +18,7 @@ from mmcam.engine.outputs import Target, picture_of
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.places.survey import Spot, Survey, layer_at, measure, spots, survey, unmeasured
+from mmcam.places.survey import Spot, Survey, layer_at, measure, spots, survey, to_measure
 from mmcam.places.trace import Call, Run, trace
 
 
@@ -51,7 +51,7 @@ def spatial(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> li
         model, forward, x: as in `find_layer`.
     """
     known = survey(model, forward, x)
-    measure(model, forward, x, known, unmeasured(known))
+    measure(model, forward, x, known, to_measure(known))
     return _spatial(model, known, _answers(known))
 
 
@@ -114,14 +114,15 @@ def find_layer(
 def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
     """See `find_layer`."""
     known = survey(model, forward, x)
-    every = _spatial(model, known)
+    every = [spot for spot in _spatial(model, known) if spot.layer.cells == "convolutional"]
     # A captioner or VQA model reads its encoder's map region by region: what comes then is its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
     encoder_is_convolutional = known.reads and bool(every) and every[-1].call.kind != "Conv2d"
     several = bool(every) and every[-1].call.several
     if encoder_is_convolutional or (every and not several and not _later(known, every[-1])):
-        candidates = _spatial(model, known, _answers(known) if known.reads else known.widths)
-        candidates = candidates or _spatial(model, known, _answers(known))
+        scores = _answers(known) if known.reads else known.widths
+        candidates = [spot for spot in every if spot.map[0] not in scores]
+        candidates = candidates or [spot for spot in every if spot.map[0] not in _answers(known)]
         # An output of several tensors, as a map and the vector it is pooled to, may be read for another of them.
         if not candidates or not candidates[-1].call.several:
             name, names = candidates[-1].call.name if candidates else "", [spot.call.name for spot in every]
@@ -152,7 +153,7 @@ def _is_no_answer(spot: Spot, known: Survey, scores: frozenset[int]) -> bool:
 def _later(known: Survey, last: Spot) -> bool:
     """Whether something that may hold cells came after the last map that needs no measurement."""
     place = known.calls.index(last.call)
-    return any(known.calls.index(call) > place for call in unmeasured(known))
+    return any(known.calls.index(call) > place for call in to_measure(known))
 
 
 def _no_layer(model: nn.Module, known: Survey) -> ExplainError:

@@ -88,6 +88,8 @@ class Path(TorchDispatchMode):
     ) -> Any:
         operation = _Operation(func, args, kwargs or {})
         states = [(t, self._state(t)) for t in operation.tensors if self._of_picture(t)]
+        if operation.name.endswith("_like") or operation.name.startswith("new_"):
+            states = []  # as large as a tensor of the picture, and not made of it
         changed = args[0] if func._schema.is_mutable and args and isinstance(args[0], Tensor) else None
         whole = changed is None or self._of_picture(changed) or not changed._is_view()
         result = func(*args, **operation.kwargs)

@@ -299,7 +299,8 @@ def _judged(reading: _Reading, layer: _Layer, picture: Size, shape: tuple[int, .
         assert reading.declared is not None
         assert reading.sides is not None
         pro, contra = contradicted(measured, reading.sides)
-        if contra >= BITS:
+        found = judge(measured, picture, reading.sides).claim
+        if contra >= BITS or (found is not None and found.kind != "rows"):
             return "its cells do not lie where they are declared to be"
         return Verdict(None, "", pro), reading.declared
     if reading.shares:

@@ -172,13 +172,9 @@ def spots(model: nn.Module, known: Survey, passing: bool = False) -> list[Spot]:
     return [spot for spot in found if spot is not None]
 
 
-def unmeasured(known: Survey) -> list[Call]:
-    """The runs that may hold cells and were not looked at yet."""
-    return [
-        call
-        for call in known.calls
-        if call.axes is None and not call.passing and _may_hold_cells(call) and call.key not in known.places
-    ]
+def to_measure(known: Survey) -> list[Call]:
+    """The runs that may hold cells, and of which only a measurement tells."""
+    return [call for call in known.calls if call.axes is None and not call.passing and _may_hold_cells(call)]
 
 
 def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:

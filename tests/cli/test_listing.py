@@ -159,7 +159,8 @@ def test_options_become_what_they_look_like(photo, model, tmp_path, method, give
     [
         (
             ["--method", "occlusion", "--option", "size=64"],
-            "Error: Method 'occlusion' has no option 'size'; its options are patch, stride, fill, rows.",
+            "Error: Method 'occlusion' has no option 'size'; its options are patch, stride, fill, rows; "
+            "did you mean 'stride'?",
         ),
         (
             ["--method", "guided_backprop", "--option", "n=3"],

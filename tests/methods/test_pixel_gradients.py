@@ -483,8 +483,10 @@ def test_a_model_is_left_as_found(method, where):
     if where == "nowhere":
         attribute(net, x, [0, 1], layer="second", method=method)
     else:
-        with pytest.raises(BrokenError):
+        # what a user's own target raises is told in a sentence, as its cause
+        with pytest.raises(ExplainError if where == "target" else BrokenError) as told:
             attribute(net, x, [target], layer="second", method=method)
+        assert isinstance(told.value.__cause__ if where == "target" else told.value, BrokenError)
     state.check()
     assert torch.equal(x, before)
     assert x.grad is None

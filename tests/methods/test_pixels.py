@@ -8,7 +8,7 @@ from tiny import LAYERS, network, pictures, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from mmcam import attribute
+from mmcam import ExplainError, attribute
 from mmcam.engine.computation import Computation
 from mmcam.engine.pixels import input_gradients
 from mmcam.engine.run import run
@@ -60,7 +60,7 @@ def test_nothing_stays_patched_after_an_exception():
     def fail(out):
         raise KeyError("in the target")
 
-    with pytest.raises(KeyError, match="in the target"):
+    with pytest.raises(ExplainError, match="fails on the model's output with KeyError: 'in the target'"):
         attribute(net, x, [fail], method="guided_backprop")
     plain = x.clone().requires_grad_()
     (after,) = torch.autograd.grad(net(plain)[:, 0].sum(), plain)

@@ -101,11 +101,11 @@ def test_what_does_not_come_from_the_picture_has_no_place():
 def test_networks_of_convolutions_need_no_measurement(name):
     import torchvision
 
-    from mmcam.places.survey import survey, unmeasured
+    from mmcam.places.survey import survey, to_measure
 
     net = seeded(getattr(torchvision.models, name), weights=None)
     known = survey(net, net, torch.rand(1, 3, 64, 96))
     maps = [call for call in known.calls if len(call.shape) == 4 and min(call.shape[2:]) > 1]
     assert maps
     assert all(call.axes is not None for call in maps)
-    assert not unmeasured(known)
+    assert not to_measure(known)

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import Processed, image_processor_of, preprocess_from, tokenizer_of
 from mmcam.adapters.transformers.text import Wording, ends_of, said, tokens_inside, tokens_of
+from mmcam.engine.layer import Grid, Size
 from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess
+from mmcam.places.grids import tokens
 from mmcam.tasks.captioning import pad
 
 LONGEST = 40
@@ -224,6 +226,16 @@ class Llava(Generative):
         blocks = blocks_of(self._tower())
         read = _listed(self.model.config.vision_feature_layer)
         return [blocks[index - 1 if index > 0 else index] for index in read]
+
+    def grid(self, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
+        """The tower's patches and the projector's stand row by row, behind a class token where there is one."""
+        side = getattr(self.model.config.vision_config, "patch_size", None)
+        seen = self._name_of(self._tower()), self._name_of(self.model.model.multi_modal_projector)
+        if not isinstance(side, int) or tensor.ndim != 3 or not layer.startswith(seen):
+            return None
+        h, w = picture[0] // side, picture[1] // side
+        skip = tensor.shape[1] - h * w
+        return tokens(h, w, skip) if skip in (0, 1) else None
 
     def _default_layer(self) -> str:
         # Only what leads to the block that is read has a say; where several are, they meet in the projector.

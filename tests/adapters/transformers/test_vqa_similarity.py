@@ -11,10 +11,11 @@ from tiny_similarity import SIMILAR, TEXTS, drawn, grey_but, photo, vilt, withou
 
 import mmcam
 from mmcam import ExplainError
+from mmcam.engine.computation import Computation
 from mmcam.errors import PictureError
 from mmcam.methods.registry import Question
 from mmcam.methods.variants import activation_scores
-from mmcam.places.grids import layer_at
+from mmcam.places.survey import layer_at
 from mmcam.tasks import vqa
 
 QUESTION = "what colour is the dog ?"
@@ -499,11 +500,15 @@ def test_changed_activations_of_each_version_of_a_question(answerer):
     asked = ["what is it", "what is"]
     own = wrapped.answer_scores(torch.cat([x, x]), asked)[:, 0]
     targets = [lambda out: out[:1, 0], vqa.difference_target(lambda out: out[:, 0], 1, 1)]
-    question = Question(
-        wrapped,
-        lambda pixels, rows: wrapped.answer_scores(pixels, rows.spread(asked)),
-        x, targets, texts=2, where=lambda: layer_at(wrapped, wrapped.explain_layer), language=True,
-    )  # fmt: skip
+
+    def forward(pixels, rows):
+        return wrapped.answer_scores(pixels, rows.spread(asked))
+
+    def where():
+        alone = Computation(wrapped, forward, x, targets, 2).alone
+        return layer_at(wrapped, alone, x, wrapped.explain_layer)
+
+    question = Question(wrapped, forward, x, targets, texts=2, where=where, language=True)
     scores = activation_scores(question, lambda a: a[None].expand(3, *a.shape), 3)
     assert torch.allclose(scores[0, :, 0], own[0].expand(3), atol=1e-5)
     assert torch.allclose(scores[1, :, 0], (own[0] - own[1]).expand(3), atol=1e-5)
