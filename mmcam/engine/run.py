@@ -182,29 +182,37 @@ def _chunked(scores: Sequence[Tensor], leaf: Tensor, copies: int) -> Tensor:
 
 
 def _batched(scores: Tensor, leaves: Sequence[Tensor], texts: int) -> Tensor | None:
-    """All targets' gradients through un-expanded graphs, vectorised where every operation allows it.
+    """All targets' gradients through un-expanded graphs, some targets at a time, which bounds the memory.
 
     The leaves hold the rows of as many equal batches of pictures as there are texts; their gradients add up.
     """
+    size = max(1, ROWS // sum(len(leaf) for leaf in leaves))
+    parts = [_of_some(scores[start : start + size], leaves) for start in range(0, len(scores), size)]
+    if all(gradient is None for part in parts for gradient in part):
+        return None
+    filled = [
+        torch.cat(
+            [
+                leaf.new_zeros(len(some), *leaf.shape) if gradient is None else gradient
+                for gradient, leaf in zip(part, leaves, strict=True)
+            ],
+            dim=1,
+        )
+        for part, some in zip(parts, scores.split(size), strict=True)
+    ]
+    return torch.unflatten(torch.cat(filled), 1, (texts, -1)).sum(1)
+
+
+def _of_some(scores: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """The gradients of some targets at each leaf, vectorised where every operation allows it."""
     one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
         -1, -1, scores.shape[1]
     )
-    each: list[Tensor | None]
     try:
-        found = torch.autograd.grad(
-            scores, leaves, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True
-        )
-        each = list(found)
+        return torch.autograd.grad(scores, leaves, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True)
     except RuntimeError:  # an operation without a batching rule: one backward a target is exact too
         rows = [torch.autograd.grad(s.sum(), leaves, retain_graph=True, allow_unused=True) for s in scores]
-        each = [_stacked(of_leaf, leaf) for of_leaf, leaf in zip(zip(*rows, strict=True), leaves, strict=True)]
-    if all(gradient is None for gradient in each):
-        return None
-    filled = [
-        leaf.new_zeros(len(scores), *leaf.shape) if gradient is None else gradient
-        for gradient, leaf in zip(each, leaves, strict=True)
-    ]
-    return torch.unflatten(torch.cat(filled, 1), 1, (texts, -1)).sum(1)
+        return [_stacked(of_leaf, leaf) for of_leaf, leaf in zip(zip(*rows, strict=True), leaves, strict=True)]
 
 
 def _stacked(gradients: Sequence[Tensor | None], leaf: Tensor) -> Tensor | None:

@@ -35,6 +35,8 @@ _LOST = 0.045
 """Share of a side that a map may leave out at each border: 224 of 256 pixels are a crop, 30 of 32 convolutions."""
 
 _CONFIDENT = 0.3
+_STEP = 0.9
+"""Correlation of found and claimed places from which the cells of a map are in step with the picture."""
 _AT_REST = 0.6
 """Median confidence from which places that no cell was found for are places after all."""
 
@@ -278,7 +280,9 @@ class _Search:
 
     def problem(self, best: Claim) -> str:
         """Why the best claim is not to be believed, or ""."""
-        if best.bits - log2(self.tried) < BITS or best.share < self._needed(best):
+        if best.bits - log2(self.tried) < BITS:
+            return NO_PLACE
+        if best.share < self._needed(best) and not (self.sides == best.sides and _in_step(self.measured, best)):
             return NO_PLACE
         if not _even(self.measured, best):
             return "only a part of its places lie as those of a grid do"
@@ -305,6 +309,21 @@ class _Search:
     @staticmethod
     def _same(one: Claim, other: Claim) -> bool:
         return one.sides == other.sides and np.array_equal(one.at, other.at)
+
+
+def _in_step(measured: Measured, claim: Claim) -> bool:
+    """Whether the cells of a map that read row by row follow their places, if not to the cell.
+
+    Where a cell sees further than it is wide, noise moves the strongest answer to a neighbour.
+    """
+    if claim.kind != "rows":
+        return False
+    y, x, sure = measured.located(claim.sides)
+    good = np.isfinite(y) & np.isfinite(x) & (sure >= _CONFIDENT)
+    if good.sum() < max(16, len(good) / 2):
+        return False
+    pairs = zip((y, x), centres(row_by_row(*claim.sides), claim.sides), strict=True)
+    return all(float(np.corrcoef(found[good], claimed[good])[0, 1]) >= _STEP for found, claimed in pairs)
 
 
 def _even(measured: Measured, claim: Claim) -> bool:
