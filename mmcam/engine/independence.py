@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import is_plain, map_tensors, score_of, with_parts
+from mmcam.engine.random_state import random_state_kept
 from mmcam.engine.rows import Rows
 from mmcam.engine.tap import Tap
 from mmcam.engine.weights import unrecordable
@@ -106,7 +107,7 @@ def _alone(c: Computation, x: Tensor, entry: int) -> Any:
 
 def drawn_again(c: Computation) -> contextlib.AbstractContextManager[Any]:
     """Draw in a pass what the next one will draw: a model that draws at random shall do so alike for every row."""
-    return torch.random.fork_rng(sorted({p.device.index for p in c.model.parameters() if p.is_cuda}))
+    return random_state_kept(sorted({p.device.index for p in c.model.parameters() if p.is_cuda}))
 
 
 def as_alone(alone: Ends, among: Any, rows: int) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mmcam.engine.modules import unwrap
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, QuestionExplanation
@@ -185,7 +186,16 @@ def _written(module: Any, batch: Batch, questions: Sequence[str], wanted: Answer
             claim = scores.claim(usual.scored, claim, quoted(text, contrast)) + f" to “{questions[n]}”"
             return Label(titled(text, contrast), claim, questions[n], usual.scored)
 
-        return explanations(replace(asked, label=label), how).as_listed()
+        whole = asked.computation
+
+        def forward(x: Any, rows: Rows) -> Any:
+            if rows.only is None:
+                return whole.forward(x, rows)
+            with module.asked([questions[rows.only % len(questions)]]):  # a pass of one row reads its own question
+                return whole.forward(x, rows)
+
+        of_answers = replace(asked, label=label, computation=replace(whole, forward=forward))
+        return explanations(of_answers, how).as_listed()
 
 
 def _question_explanation(words: list[Explanation], question: str) -> QuestionExplanation:

@@ -141,6 +141,12 @@ def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _
         return _Default("", answers)
     if not answers:
         raise _no_layer(model, known)
+    if say.calls:
+        reasons = [place.reason for call in say.calls if (place := known.places.get(call.key)) and place.reason]
+        raise ExplainError(
+            f"Of no layer that has a say in the output of {type(model).__name__} is it known where its cells lie in "
+            f"the picture: of {say.calls[0].name!r}, {reasons[0] if reasons else 'nothing was measured'}; name a layer."
+        )
     problem, cause = f"No layer of {type(model).__name__} that shows a map has a say in its output", untrained(model)
     raise ExplainError(f"{problem}, {cause}; load trained ones." if cause else f"{problem}; name a layer.")
 

@@ -23,14 +23,17 @@ _LONGEST = 400
 def short(value: Any) -> str:
     """A value as an error message shows it, cut in the middle where it is long."""
     try:
-        return " ".join(_SHORT.repr(value).split())
+        return _cut(" ".join(_SHORT.repr(value).split()))
     except ValueError:  # Python writes no number of more than some thousand digits
         return f"a number of type {type(value).__name__}"
 
 
 def message_of(error: BaseException) -> str:
     """What an exception says, on one line and not too long."""
-    said = " ".join(str(error).split())
+    return _cut(" ".join(str(error).split()))
+
+
+def _cut(said: str) -> str:
     return said if len(said) <= _LONGEST else f"{said[: _LONGEST // 2]} … {said[-_LONGEST // 2 :]}"
 
 

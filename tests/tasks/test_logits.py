@@ -55,7 +55,7 @@ def test_the_class_scores_are_found(form):
 
 
 UNCLEAR = {
-    "two of a mapping": ({"out": SCORES, "aux": OTHER}, r"Several .* out\['out'\] \(2, 5\), out\['aux'\] \(2, 5\)"),
+    "two of a mapping": ({"out": SCORES, "side": OTHER}, r"Several .* out\['out'\] \(2, 5\), out\['side'\] \(2, 5\)"),
     "two of a list": ([SCORES, OTHER], r"Several .* out\[0\] \(2, 5\), out\[1\] \(2, 5\)"),
     "a list a picture": (
         [{"boxes": torch.rand(7, 4), "labels": LABELS, "scores": torch.rand(7)}] * 2,
@@ -87,7 +87,7 @@ def test_what_is_not_clear_is_listed_with_the_function_to_write(form):
 
 
 def test_the_function_that_is_shown_works():
-    for output in ({"logits": torch.randn(2, 6, 5)}, {"out": MAPS}, {"out": SCORES, "aux": OTHER}):
+    for output in ({"logits": torch.randn(2, 6, 5)}, {"out": MAPS}, {"out": SCORES, "side": OTHER}):
         with pytest.raises(ExplainError) as error:
             finder()(output)
         code = str(error.value).partition("e.g. target=")[2].rstrip(".")
@@ -105,7 +105,7 @@ def test_names_of_no_tensor_or_of_two():
     with pytest.raises(ExplainError, match="4 names, and no output has as many columns"):
         finder(list("abcd"))((SCORES, WIDE))
     with pytest.raises(ExplainError, match="Several tensors"):
-        finder(list("abcde"))({"out": SCORES, "aux": OTHER})
+        finder(list("abcde"))({"out": SCORES, "side": OTHER})
     with pytest.raises(ExplainError, match=r"There are 4 names for 5 classes .*background"):
         finder(list("abcd"))(SCORES)
 

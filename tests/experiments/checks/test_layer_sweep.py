@@ -22,7 +22,10 @@ KINDS = {
     "torchvision: vit_b_16": ("encoder.layers.encoder_layer_11.ln_1", "14×14 tokens after 1 other"),
     "timm: test_vit": ("blocks.5.norm1", "10×10 tokens after 1 other"),
     "timm: pit_ti_distilled_224": ("transformers.2.blocks.3.norm1", "7×7 tokens after 2 others"),
-    "timm: coat_tiny": ("parallel_blocks.3.norm22", "28×28 tokens after 1 other"),  # the block's own output goes nowhere
+    "timm: coat_tiny": (
+        "parallel_blocks.3.norm22",
+        "28×28 tokens after 1 other",
+    ),  # the block's own output goes nowhere
     "timm: resmlp_12_224": ("blocks.11", "14×14 tokens"),
     "timm: test_mambaout": ("stages", "a map, channels last"),
     "timm: botnet26t_256": ("stages", "a map"),  # attention over a map: heads that look like tokens are passed over
