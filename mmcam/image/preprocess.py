@@ -42,17 +42,7 @@ class Preprocess:
     resample: Image.Resampling = Image.Resampling.BILINEAR
 
     def __post_init__(self) -> None:
-        """Raise ExplainError for a size, a mode or a normalisation that makes no picture."""
-        sides = [*self.size] if isinstance(self.size, (tuple, list)) else []
-        sides += [] if self.resize is None else [self.resize]
-        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
-        if not whole or len(sides) < 2 or len(self.size) != 2:
-            raise ExplainError(
-                f"A Preprocess needs size=(height, width) and resize= in whole pixels; size={self.size!r}, "
-                f"resize={self.resize!r} are none."
-            )
-        if self.mode not in ("squash", "crop", "pad"):
-            raise ExplainError(f"A Preprocess knows mode='squash', 'crop' or 'pad'; {self.mode!r} is none.")
+        """Raise PictureError for a mean and std of different lengths."""
         if not self.mean or len(self.mean) != len(self.std):
             raise PictureError(
                 f"A Preprocess has a mean and a std for each channel, not {len(self.mean)} and {len(self.std)} of them."
@@ -134,9 +124,10 @@ def preprocess_of(transform: Any) -> Preprocess:
     """The `Preprocess` that equals a torchvision ``weights.transforms()`` preset (or is one already).
 
     Raises:
-        ExplainError: `transform` is a transform whose geometry cannot be read.
+        ExplainError: `transform` is a transform whose geometry cannot be read; its size or mode makes no picture.
     """
     if isinstance(transform, Preprocess):
+        _check(transform)
         return transform
     fields = ("crop_size", "resize_size", "mean", "std", "interpolation")
     if not all(hasattr(transform, name) for name in fields):
@@ -154,6 +145,20 @@ def preprocess_of(transform: Any) -> Preprocess:
         std=tuple(transform.std),
         resample=Image.Resampling(filters[transform.interpolation.value]),
     )
+
+
+def _check(made: Preprocess) -> None:
+    """Raise ExplainError for a size or a mode that makes no picture."""
+    sides = [*made.size] if isinstance(made.size, (tuple, list)) else []
+    sides += [] if made.resize is None else [made.resize]
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    if not whole or len(sides) < 2 or len(made.size) != 2:
+        raise ExplainError(
+            f"A Preprocess needs size=(height, width) and resize= in whole pixels; size={made.size!r}, "
+            f"resize={made.resize!r} are none."
+        )
+    if made.mode not in ("squash", "crop", "pad"):
+        raise ExplainError(f"A Preprocess knows mode='squash', 'crop' or 'pad'; {made.mode!r} is none.")
 
 
 def _centre(full: int, part: int) -> int:
