@@ -107,7 +107,7 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
     def place(given: str | None) -> Layer:
-        if not surveyed(c.model, c.x):
+        if len(c.rows()) == 1 and not surveyed(c.model, c.x):  # of a batch, the graph would take too much memory
             _check_targets(c)
         found = find_layer(c.model, c.alone, c.x, c) if given is None else given
         return layer_at(c.model, c.alone, c.x, found, how.call)

@@ -158,7 +158,7 @@ def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: st
     known, run = survey(model, forward, x), (name, call or 0)
     if run not in {c.key for c in known.calls}:
         # Another forward than the remembered one, or a module that came since.
-        _surveys[model].pop(tuple(x.shape[1:]))
+        _surveys[model].pop(tuple(x.shape[1:]), None)
         known = survey(model, forward, x)
     call_of = next((c for c in known.calls if c.key == run), None)
     if call_of is not None and call_of.axes is None:
