@@ -99,10 +99,11 @@ def _put_in_together(q: Question, change: Change, rows: Rows) -> Any:
     n = rows.pictures
 
     def versions_of(tensor: Tensor, grid: Grid) -> Tensor:
-        if len(tensor) == n:
-            return rows.per_text(change(grid.read(tensor)).flatten(0, 1))
+        maps = grid.read(tensor)
+        if len(maps) == n:
+            return rows.per_text(change(maps).flatten(0, 1))
         # rows from the beginning: each text of a picture has activations of its own
-        each = torch.unflatten(grid.read(tensor), 0, (rows.texts, rows.repeats, n))[:, 0]
+        each = torch.unflatten(maps, 0, (rows.texts, rows.repeats, n))[:, 0]
         return torch.cat([change(activations).flatten(0, 1) for activations in each])
 
     with _put_in(q, versions_of):
