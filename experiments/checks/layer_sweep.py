@@ -32,6 +32,7 @@ import signal
 import time
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,13 +41,19 @@ import typer
 from rich.console import Console
 
 from experiments.lib.architectures import chosen, random_network
-from experiments.lib.layer_checks import Row, check
+from experiments.lib.layer_checks import Row, check, unchanged
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 
 
-def judged(name: str, limit: int) -> Row:
-    """One network, built, checked and freed; what goes wrong is its verdict."""
+def judged(name: str, limit: int, known: Mapping[str, Any] | None = None) -> Row:
+    """One network, built, checked and freed; what goes wrong is its verdict.
+
+    Args:
+        name: of the network.
+        limit: seconds it may take.
+        known: its row in an earlier table, whose verdict stands if the layer is the same and read alike.
+    """
     begun = time.perf_counter()
 
     def stop(*_: Any) -> None:
@@ -56,7 +63,8 @@ def judged(name: str, limit: int) -> Row:
     signal.alarm(limit)
     try:
         model, size = random_network(name)
-        return check(name, model, size)
+        same = None if known is None else unchanged(model, size, known)
+        return same or check(name, model, size)
     except TimeoutError:
         return Row(name, verdict="too slow", note=f"more than {limit} s", seconds=time.perf_counter() - begun)
     except Exception as error:  # the verdict of one network must not end the others
@@ -74,6 +82,10 @@ def main(
     memory: Annotated[int, typer.Option(help="GiB a network may take.")] = 24,
     only: Annotated[str, typer.Option(help="Only names that match this expression; no table is written.")] = "",
     retry: Annotated[bool, typer.Option(help="Check again what was not right.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(help="A verdict of the table stands where layer and map are the same; only cells are looked at."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     runs: Annotated[Path, typer.Option(help="Folder for what is kept between runs.")] = Path("runs/layer-sweep"),
 ) -> None:
@@ -83,11 +95,13 @@ def main(
     names = [name for name in chosen(runs, count) if re.search(only, name)]
     path = runs / "rows.jsonl"
     rows = {row["model"]: row for row in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
+    table = json.loads((out / "layer-sweep.json").read_text())["rows"] if keep else []
+    before = {row["model"]: row for row in table if row["verdict"] == "right"}
     with path.open("a") as file:
         for name in names:
             if name in rows and not (retry and rows[name]["verdict"] != "right") and not only:
                 continue
-            row = asdict(judged(name, limit))
+            row = asdict(judged(name, limit, before.get(name)))
             rows[name] = row
             file.write(json.dumps(row) + "\n")
             file.flush()
@@ -95,7 +109,8 @@ def main(
                 f"{row['verdict']:8} {name:50} {row['layer']:36} {row['form']} {row['map']} {row['note']}", flush=True
             )
     if not only:
-        report([rows[name] for name in names], out, f"python -m experiments.checks.layer_sweep --count {count}")
+        command = f"python -m experiments.checks.layer_sweep --count {count}" + (" --keep" if keep else "")
+        report([rows[name] for name in names], out, command)
 
 
 def report(rows: list[dict[str, Any]], out: Path, command: str) -> None:
