@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import mmcam
 from experiments.lib.architectures import clouds
 from mmcam.places.find import find_layer
-from mmcam.places.survey import Spot, look, spots
+from mmcam.places.survey import Spot, look, spot_at
 
 EARLY: Final = 0.5
 """Share of the modules behind which the layer must stand; of all others, VGG has most behind its layer."""
@@ -104,7 +104,7 @@ def unchanged(model: nn.Module, size: tuple[int, int], known: Mapping[str, Any])
     try:
         layer = find_layer(model, model, x)
         spot = spot_of(model, layer, x)
-    except (mmcam.ExplainError, StopIteration):
+    except mmcam.ExplainError:
         return None
     if (layer, spot.form, list(spot.map)) != (known["layer"], known["form"], list(known["map"])):
         return None
@@ -205,7 +205,9 @@ def span(cell: int, count: int, cells: int, pixels: int) -> slice:
 
 def spot_of(model: nn.Module, layer: str, x: Tensor) -> Spot:
     """What is known of where a layer's cells lie."""
-    return next(spot for spot in spots(model, look(model, model, x, layer)) if spot.call.name == layer)
+    spot = spot_at(model, look(model, model, x, layer), (layer, 0))
+    assert spot is not None
+    return spot
 
 
 def depth(model: nn.Module, layer: str) -> float:

@@ -22,7 +22,7 @@ from mmcam.engine.run import run
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.image import Batch, PictureLike
 from mmcam.places.find import find_layer, find_layer_of
-from mmcam.places.survey import Spot, layer_at, look, spots
+from mmcam.places.survey import Spot, layer_at, look, spot_at
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, classification, similarity, vqa
 from mmcam.tasks.anything import TEXT, has_forward
@@ -135,7 +135,7 @@ def _findings(module: Any, batch: Batch, layer: Any, target: Any, call: int | No
     how = "the last one that shows a map and has a say" if layer is None else "as it was named"
     found.append(Finding("layer", place.name, how))
     known = look(c.model, c.alone, c.x, place.name, call)
-    spot = next((s for s in spots(c.model, known, passing=True) if s.run == (place.name, call or 0)), None)
+    spot = spot_at(c.model, known, (place.name, call or 0))
     found.append(_cells(spot, place.reason))
     if spot is not None:
         found += [_rows(c), _one_pass(c, place)]

@@ -18,7 +18,7 @@ from mmcam.engine.outputs import Target, picture_of
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.places.survey import Spot, Survey, layer_at, measure, spots, survey, to_measure
+from mmcam.places.survey import Spot, Survey, layer_at, measure, spot_at, spots, survey, to_measure
 from mmcam.places.trace import Call, Run, trace
 
 
@@ -55,12 +55,14 @@ def spatial(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> li
     return _spatial(model, known, _answers(known))
 
 
-def _spatial(model: nn.Module, known: Survey, scores: frozenset[int] = frozenset()) -> list[Spot]:
+def _spatial(
+    model: nn.Module, known: Survey, scores: frozenset[int] = frozenset(), measured: bool = True
+) -> list[Spot]:
     """The same of what is known without another measurement, without maps of as many channels as `scores` names."""
     often = {call.name for call in known.calls if call.run}
     return [
         spot
-        for spot in spots(model, known)
+        for spot in spots(model, known, measured)
         if min(spot.map[1:]) > 1 and spot.map[0] not in scores and not spot.call.pooled and spot.call.name not in often
     ]
 
@@ -114,7 +116,7 @@ def find_layer(
 def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _Default:
     """See `find_layer`."""
     known = survey(model, forward, x)
-    every = [spot for spot in _spatial(model, known) if spot.layer.cells == "convolutional"]
+    every = _spatial(model, known, measured=False)
     # A captioner or VQA model reads its encoder's map region by region: what comes then is its language side, unless
     # the one map there is comes from a patch embedding, a lone convolution.
     encoder_is_convolutional = known.reads and bool(every) and every[-1].call.kind != "Conv2d"
@@ -142,7 +144,9 @@ def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _
     if not answers:
         raise _no_layer(model, known)
     if say.calls:
-        reasons = [place.reason for call in say.calls if (place := known.places.get(call.key)) and place.reason]
+        reasons = [
+            found.place.reason for call in say.calls if (found := known.places.get(call.key)) and (found.place.reason)
+        ]
         raise ExplainError(
             f"Of no layer that has a say in the output of {type(model).__name__} is it known where its cells lie in "
             f"the picture: of {say.calls[0].name!r}, {reasons[0] if reasons else 'nothing was measured'}; name a layer."
@@ -174,7 +178,7 @@ def _no_layer(model: nn.Module, known: Survey) -> ExplainError:
         )
     problem = f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1"
     # Of those that were looked at the last one of more than one row tells most.
-    reasons = [place.reason for place in known.places.values() if place.reason]
+    reasons = [found.place.reason for found in known.places.values() if found.place.reason]
     why = f", or tokens whose place in the picture is known: {reasons[-1]}" if reasons else ""
     return ExplainError(f"{problem}{why}.")
 
@@ -253,10 +257,14 @@ class _Say:
         for start in range(0, min(len(self.calls), MOST), CHUNK):
             chunk = self.calls[start : start + CHUNK]
             measure(self.model, forward, x, self.known, chunk)
-            by_run = {spot.run: spot for spot in _spatial(self.model, self.known)}
             for call in chunk:
-                spot = by_run.get(call.key)
-                if spot is not None and wanted(spot) and self._at_its_cells(spot, picture_of(x)):
+                spot = spot_at(self.model, self.known, call.key)
+                if (
+                    spot is not None
+                    and min(spot.map[1:]) > 1
+                    and wanted(spot)
+                    and self._at_its_cells(spot, picture_of(x))
+                ):
                     return spot
         return None
 

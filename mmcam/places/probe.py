@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,18 @@ class _Layer:
     eps: float = 0.0
 
 
+class Measurement:
+    """What one run of a layer answered to the probes; the verdict is found when it is asked for."""
+
+    def __init__(self, run: Run, layer: _Layer, picture: Size, problem: str) -> None:
+        self._run, self._layer, self._picture, self._problem = run, layer, picture, problem
+
+    @cached_property
+    def place(self) -> Place:
+        """The verdict."""
+        return _place(self._run, self._layer, self._picture, self._problem)
+
+
 def probe(
     model: nn.Module,
     forward: Callable[[Tensor], Any],
@@ -102,6 +114,18 @@ def probe(
     runs: Collection[Run],
     declared: Declared | None = None,
 ) -> dict[Run, Place]:
+    """Where the cells of some layers lie in the picture: the verdict of each of `measurements`."""
+    found = measurements(model, forward, x, runs, declared)
+    return {run: measurement.place for run, measurement in found.items()}
+
+
+def measurements(
+    model: nn.Module,
+    forward: Callable[[Tensor], Any],
+    x: Tensor,
+    runs: Collection[Run],
+    declared: Declared | None = None,
+) -> dict[Run, Measurement]:
     """Measure where the cells of some layers lie in the picture.
 
     Args:
@@ -113,7 +137,7 @@ def probe(
             is then verified instead of searched for.
 
     Returns:
-        A `Place` for each run, refused with a reason where nothing could be measured.
+        A `Measurement` for each run, whose `Place` is refused with a reason where nothing could be measured.
 
     Raises:
         ExplainError: there is no such layer.
@@ -133,7 +157,7 @@ def probe(
             raise
         except Exception as error:  # whatever a foreign forward raises at rows it cannot take
             problem = f"the model does not run on several pictures at once ({type(error).__name__})"
-    return {run: _place(run, layer, picture, problem) for run, layer in layers.items()}
+    return {run: Measurement(run, layer, picture, problem) for run, layer in layers.items()}
 
 
 def _bands(layers: dict[Run, _Layer]) -> int:

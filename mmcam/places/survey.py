@@ -20,7 +20,7 @@ from mmcam.engine.outputs import map_tensors
 from mmcam.errors import ExplainError
 from mmcam.places.grids import channels_last, declared, plain
 from mmcam.places.path import Axes
-from mmcam.places.probe import Place, probe
+from mmcam.places.probe import Measurement, measurements
 from mmcam.places.trace import Call, Run, trace
 
 _LANGUAGE = ("token_log_probs", "answer_scores", "similarity")
@@ -67,15 +67,15 @@ class Survey:
         reads: the model reads words, too.
         device: of the input.
         places: what a measurement said of those runs that were not seen to be convolutional.
-        refused: the state of the model's weights when a run was refused.
+        weights: the state of the model's weights when a run was measured.
     """
 
     calls: list[Call]
     widths: frozenset[int]
     reads: bool
     device: torch.device
-    places: dict[Run, Place] = field(default_factory=dict)
-    refused: dict[Run, int] = field(default_factory=dict)
+    places: dict[Run, Measurement] = field(default_factory=dict)
+    weights: dict[Run, int] = field(default_factory=dict)
 
 
 _surveys: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Survey]] = weakref.WeakKeyDictionary()
@@ -110,15 +110,18 @@ def measure(
     """
     weights = sum(p._version for p in model.parameters() if not p.is_inference())
     wanted = [c.key for c in calls if c.axes is None and _may_hold_cells(c) and c.run < MOST_RUNS]
-    missing = [run for run in wanted if run not in known.places or known.refused.get(run, weights) != weights]
+    missing = [
+        run
+        for run in wanted
+        if run not in known.places or (known.weights[run] != weights and known.places[run].place.grid is None)
+    ]
     if missing:
 
         def own(name: str, tensor: Tensor, picture: Size) -> Grid | None:
             return declared(model, name, tensor, picture)
 
-        found = probe(model, forward, x[:1], missing, own)
-        known.places |= found
-        known.refused |= {run: weights for run, place in found.items() if place.grid is None}
+        known.places |= measurements(model, forward, x[:1], missing, own)
+        known.weights |= dict.fromkeys(missing, weights)
 
 
 def layer_at(
@@ -140,12 +143,12 @@ def layer_at(
     if call is not None and (isinstance(call, bool) or not isinstance(call, int) or call < 0):
         raise ExplainError(f"call= counts the runs of a layer from 0, and {reprlib.repr(call)} is none; pass call=0.")
     known = look(model, forward, x, name, call)
-    spot = next((s for s in spots(model, known, passing=True) if s.run == (name, call or 0)), None)
+    spot = spot_at(model, known, (name, call or 0))
     if spot is not None:
         return replace(spot.layer, call=call)
-    place = known.places.get((name, call or 0))
+    measured = known.places.get((name, call or 0))
     # One that does not run at all is the engine's to refuse.
-    return Layer(name, lambda tensor, picture: None, call, reason=place.reason if place else "")
+    return Layer(name, lambda tensor, picture: None, call, reason=measured.place.reason if measured else "")
 
 
 def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: str, call: int | None = None) -> Survey:
@@ -166,10 +169,21 @@ def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: st
     return known
 
 
-def spots(model: nn.Module, known: Survey, passing: bool = False) -> list[Spot]:
-    """All runs of which it is known where their cells lie, in the order they ended; those that hand on if `passing`."""
-    found = (_spot(model, known, call) for call in known.calls if passing or not call.passing)
-    return [spot for spot in found if spot is not None]
+def spots(model: nn.Module, known: Survey, measured: bool = True) -> list[Spot]:
+    """All runs of which it is known where their cells lie, in the order they ended, but those that only hand on.
+
+    Args:
+        model, known: whose they are.
+        measured: those of which a measurement told, too.
+    """
+    calls = (call for call in known.calls if not call.passing and (measured or call.axes is not None))
+    return [spot for call in calls if (spot := _spot(model, known, call)) is not None]
+
+
+def spot_at(model: nn.Module, known: Survey, run: Run) -> Spot | None:
+    """One run, if it is known where its cells lie."""
+    call = next((call for call in known.calls if call.key == run), None)
+    return None if call is None else _spot(model, known, call)
 
 
 def to_measure(known: Survey) -> list[Call]:
@@ -192,22 +206,23 @@ def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:
         return Spot(
             call, (call.shape[1], 1, 1), Layer(call.name, lambda t, p: one, call.run, "convolutional"), one.form
         )
-    place = known.places.get(call.key)
-    if place is None or place.grid is None:
+    found = known.places.get(call.key)
+    if found is None or found.place.grid is None:
         return None
-    _, channels, h, w = place.grid.read(torch.zeros(call.shape, device=known.device)).shape
+    place, at = found.place, found.place.grid
+    _, channels, h, w = at.read(torch.zeros(call.shape, device=known.device)).shape
     if call.declared:
 
         def own(tensor: Tensor, picture: Size) -> Grid | None:
             return declared(model, call.name, tensor, picture)
 
-        return Spot(call, (channels, h, w), Layer(call.name, own, call.run, "declared"), place.grid.form, place.bits)
+        return Spot(call, (channels, h, w), Layer(call.name, own, call.run, "declared"), at.form, place.bits)
 
     def measured(tensor: Tensor, picture: Size) -> Grid | None:
         sides = [side for axis, side in enumerate(tensor.shape) if axis != place.batch]
-        return place.grid if tuple(sides) == place.shape else None
+        return at if tuple(sides) == place.shape else None
 
-    return Spot(call, (channels, h, w), Layer(call.name, measured, call.run, "measured"), place.grid.form, place.bits)
+    return Spot(call, (channels, h, w), Layer(call.name, measured, call.run, "measured"), at.form, place.bits)
 
 
 def _may_hold_cells(call: Call) -> bool:
