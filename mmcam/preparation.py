@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcam.adapters.timm import timm_preprocess
 from mmcam.engine.as_found import as_found
@@ -36,8 +36,13 @@ def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     every = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
     if preprocess is None and not all(map(prepared, every)):
         made = _by_channels(module, made)
-    parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return prepare(images, made, parameter.device, parameter.dtype)
+    like = _like(module)
+    return prepare(images, made, like.device, like.dtype)
+
+
+def _like(module: nn.Module) -> Tensor:
+    """A tensor on the device and of the type that a model computes with."""
+    return next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
 
 
 def _by_channels(module: nn.Module, preprocess: Preprocess) -> Preprocess:
@@ -65,10 +70,9 @@ def _takes(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether a model runs on inputs (C,H,W); tried once."""
     known = _taken.setdefault(module, {})
     if shape not in known:
-        parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
         try:
             with as_found(module):
-                forward_of(module)(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+                forward_of(module)(torch.zeros(1, *shape).to(_like(module)))
             known[shape] = True
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError):
             known[shape] = False

@@ -42,9 +42,8 @@ def as_found(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def _as_found(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
-    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     with contextlib.ExitStack() as stack:
-        stack.enter_context(random_state_kept(devices))
+        stack.enter_context(random_state_kept(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         if "torch._dynamo" in sys.modules:  # importing it takes seconds, and without it nothing is compiled

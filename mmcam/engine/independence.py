@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.outputs import is_plain, map_tensors, score_of, with_parts
+from mmcam.engine.outputs import any_scalar, is_plain, score_of, tensors_in, with_parts
 from mmcam.engine.random_state import random_state_kept
 from mmcam.engine.rows import Rows
 from mmcam.engine.tap import Tap
@@ -107,7 +107,7 @@ def _alone(c: Computation, x: Tensor, entry: int) -> Any:
 
 def drawn_again(c: Computation) -> contextlib.AbstractContextManager[Any]:
     """Draw in a pass what the next one will draw: a model that draws at random shall do so alike for every row."""
-    return random_state_kept(sorted({p.device.index for p in c.model.parameters() if p.is_cuda}))
+    return random_state_kept(c.model)
 
 
 def as_alone(alone: Ends, among: Any, rows: int) -> bool:
@@ -125,8 +125,7 @@ def has_own_gradient(output: Any, rows: int, leaf: Tensor) -> bool:
     if not tensors:
         return True
     with torch.enable_grad():
-        # Any direction but a constant one, whose gradient a normalisation at the end would swallow.
-        first = torch.stack([(row := t[0]).flatten().mul(_direction(row)).sum().float() for t in tensors]).sum()
+        first = torch.stack([any_scalar(tensor[0]).float() for tensor in tensors]).sum()
         (gradient,) = torch.autograd.grad(first, leaf, retain_graph=True, allow_unused=True)
     return gradient is None or not gradient[1:].nan_to_num().any()
 
@@ -194,15 +193,7 @@ def joined(outputs: Sequence[Any]) -> Any:
 
 
 def _tensors(output: Any, rows: int) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        if tensor.is_floating_point() and tensor.ndim and len(tensor) == rows:
-            found.append(tensor)
-        return tensor
-
-    map_tensors(output, keep)
-    return found
+    return [t for t in tensors_in(output) if t.is_floating_point() and t.ndim and len(t) == rows]
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
@@ -210,7 +201,3 @@ def _close(one: Tensor, other: Tensor) -> bool:
     most = one[one.isfinite()].abs().amax() if one.isfinite().any() else one.new_zeros(())
     apart = (one - other).abs().nan_to_num(0, 0, 0)  # infinities at the same place are alike
     return bool((apart <= _CLOSE.get(one.dtype, 0.05) * most + 1e-12).all())
-
-
-def _direction(row: Tensor) -> Tensor:
-    return torch.linspace(-1, 1, row.numel(), device=row.device).cos().to(row.dtype)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mmcam.errors import ExplainError
@@ -20,15 +21,22 @@ def picture_of(x: Tensor) -> tuple[int, int]:
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The first tensor of a layer's or model's output: itself, or in a tuple, list or mapping."""
+    """The first tensor of a layer's or model's output: itself, or in a tuple, list, mapping or plain object."""
+    return next(tensors_in(output), None)
+
+
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """All tensors of a layer's or model's output, in the order it holds them."""
     if isinstance(output, Tensor):
-        return output
+        yield output
+        return
     values: Iterable[Any] = output if isinstance(output, (tuple, list)) else ()
     if hasattr(output, "values"):
         values = output.values()
     elif is_plain(output):
         values = vars(output).values()
-    return next((t for value in values if (t := first_tensor(value)) is not None), None)
+    for value in values:
+        yield from tensors_in(value)
 
 
 def rows_of(output: Any) -> int | None:
@@ -57,6 +65,13 @@ def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if is_plain(output):
         return with_parts(output, {key: map_tensors(value, change) for key, value in vars(output).items()})
     return output
+
+
+def any_scalar(tensor: Tensor) -> Tensor:
+    """Its values in an arbitrary direction, recorded; a constant one's gradient a normalisation would swallow."""
+    direction = torch.linspace(-1, 1, tensor.numel(), device=tensor.device).cos().view_as(tensor).to(tensor.dtype)
+    with torch.enable_grad():
+        return (tensor * direction).sum()
 
 
 def is_plain(output: Any) -> bool:

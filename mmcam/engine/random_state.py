@@ -13,19 +13,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @contextlib.contextmanager
-def random_state_kept(devices: Sequence[int]) -> Iterator[None]:
+def random_state_kept(model: nn.Module) -> Iterator[None]:
     """The default generators as they were found, if this thread moved them.
 
     With no other thread at work every change is this one's. With others, the operations that draw are watched.
 
     Args:
-        devices: indices of the CUDA devices that may be drawn on.
+        model: what runs inside; the CUDA devices of its weights may be drawn on.
     """
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     found = _states(devices)
     alone = threading.active_count() == 1
     watch = _Draws(devices)

@@ -139,7 +139,9 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
 
 def _some_without_gradient(maps: Maps) -> bool:
     """Whether all weights of a target are zero beside others that have some: it may hang on another layer."""
-    return maps.weights is not None and not bool(maps.weights.flatten(1).any(1).all())
+    if maps.weights is None or len(maps.weights) == 1:
+        return False
+    return not bool(maps.weights.flatten(1).any(1).all())
 
 
 def _check_targets(c: Computation) -> None:

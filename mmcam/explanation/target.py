@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from mmcam.drawing.overlay import draw_overlay, draw_signed
 from mmcam.drawing.png import png_bytes
 from mmcam.errors import ExplainError
 from mmcam.explanation.saving import picture_writers, save_as
+from mmcam.files import json_text
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
@@ -175,7 +175,7 @@ class Explanation:
         arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
         if self.weights is not None:
             arrays["weights"] = self.weights.float().cpu().numpy()
-        arrays["meta"] = np.array(json.dumps(self.summary(), ensure_ascii=False))
+        arrays["meta"] = np.array(json_text(self.summary()))
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def summary(self) -> dict[str, object]:

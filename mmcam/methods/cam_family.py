@@ -47,10 +47,6 @@ def collect(
     return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
 
 
-def _is_channel(unit: Any, channels: int) -> bool:
-    return hasattr(unit, "__index__") and not isinstance(unit, bool) and 0 <= operator.index(unit) < channels
-
-
 def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tensor:
     """1 at the neurons that count, 0 at the others, in a shape that multiplies activations (N,K,h,w).
 
@@ -69,7 +65,7 @@ def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tenso
         listed = list(given) if isinstance(given, Iterable) else [None]
         if not all(hasattr(unit, "__index__") for unit in listed):
             raise ExplainError(f"units={units!r} is no list of channels; pass for example units=[0, 3].")
-        wrong = [unit for unit in listed if not _is_channel(unit, channels)]
+        wrong = [unit for unit in listed if isinstance(unit, bool) or not 0 <= operator.index(unit) < channels]
         if wrong or not listed:
             problem = f"There is no unit {wrong[0]}" if wrong else "The list of units is empty"
             raise ExplainError(f"{problem}; the layer has units 0…{channels - 1}.")

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer, Size
 from mmcam.engine.modules import check_recordable, find_module
-from mmcam.engine.outputs import Target, picture_of
+from mmcam.engine.outputs import Target, any_scalar, picture_of
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.places.survey import Spot, Survey, layer_at, measure, spot_at, spots, survey, to_measure
+from mmcam.places.survey import Spot, Survey, layer_at, measure, spot_of, spots, survey, to_measure
 from mmcam.places.trace import Call, Run, trace
 
 
@@ -59,12 +59,15 @@ def _spatial(
     model: nn.Module, known: Survey, scores: frozenset[int] = frozenset(), measured: bool = True
 ) -> list[Spot]:
     """The same of what is known without another measurement, without maps of as many channels as `scores` names."""
+    calls = [call for call in _once(known) if measured or call.axes is not None]
+    found = (spot for call in calls if (spot := spot_of(model, known, call)) is not None)
+    return [spot for spot in found if min(spot.map[1:]) > 1 and spot.map[0] not in scores]
+
+
+def _once(known: Survey) -> list[Call]:
+    """The runs of modules that ran once and compute something other than a pooling."""
     often = {call.name for call in known.calls if call.run}
-    return [
-        spot
-        for spot in spots(model, known, measured)
-        if min(spot.map[1:]) > 1 and spot.map[0] not in scores and not spot.call.pooled and spot.call.name not in often
-    ]
+    return [call for call in known.calls if not (call.passing or call.pooled or call.name in often)]
 
 
 def _answers(known: Survey) -> frozenset[int]:
@@ -133,7 +136,7 @@ def _default(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> _
     check_recordable(model)
     outputs: dict[Run | None, Tensor] = {}
     trace(model, forward, x[:1], outputs)
-    say = _Say(model, known, outputs, [_any_scalar(outputs[None])] if None in outputs else [])
+    say = _Say(model, known, outputs, [any_scalar(outputs[None])] if None in outputs else [])
     for scores in (_answers(known) if known.reads else known.widths, _answers(known)):
         spot = say.last(forward, x, lambda spot, scores=scores: _is_no_answer(spot, known, scores))  # type: ignore[misc]
         if spot is not None:
@@ -177,7 +180,6 @@ def _no_layer(model: nn.Module, known: Survey) -> ExplainError:
             f"when: layer={name!r} with call=0…{runs[name] - 1}."
         )
     problem = f"No layer of {type(model).__name__} gives a spatial map (N,K,h,w) larger than 1×1"
-    # Of those that were looked at the last one of more than one row tells most.
     reasons = [found.place.reason for found in known.places.values() if found.place.reason]
     why = f", or tokens whose place in the picture is known: {reasons[-1]}" if reasons else ""
     return ExplainError(f"{problem}{why}.")
@@ -229,16 +231,8 @@ class _Say:
         self, model: nn.Module, known: Survey, outputs: dict[Run | None, Tensor], scores: Sequence[Tensor]
     ) -> None:
         self.model, self.known = model, known
-        often = {call.name for call in known.calls if call.run}
         calls = [
-            call
-            for call in known.calls
-            if not call.passing
-            and not call.pooled
-            and call.name not in often
-            and _is_block(call)
-            and call.key in outputs
-            and outputs[call.key].requires_grad
+            call for call in _once(known) if _is_block(call) and call.key in outputs and outputs[call.key].requires_grad
         ]
         recorded = [outputs[call.key] for call in calls]
         scores = [score for score in scores if score.requires_grad]
@@ -258,7 +252,7 @@ class _Say:
             chunk = self.calls[start : start + CHUNK]
             measure(self.model, forward, x, self.known, chunk)
             for call in chunk:
-                spot = spot_at(self.model, self.known, call.key)
+                spot = spot_of(self.model, self.known, call)
                 if (
                     spot is not None
                     and min(spot.map[1:]) > 1
@@ -275,13 +269,6 @@ class _Say:
             if grid is None or not grid.read(gradient).any():
                 return False
         return True
-
-
-def _any_scalar(tensor: Tensor) -> Tensor:
-    """Its values in an arbitrary direction, recorded."""
-    direction = torch.linspace(-1, 1, tensor.numel(), device=tensor.device).cos().view_as(tensor).to(tensor.dtype)
-    with torch.enable_grad():
-        return (tensor * direction).sum()
 
 
 def _is_block(call: Call) -> bool:

@@ -29,10 +29,8 @@ from mmcam.engine.tap import Reached
 from mmcam.places.grids import channels_last, plain, tokens
 from mmcam.places.layouts import Layout, arranged, layouts
 from mmcam.places.stripes import energies, halved, level, shares, striped
+from mmcam.places.trace import Run
 from mmcam.places.verdict import BITS, NO_PLACE, Claim, Measured, Verdict, contradicted, follows, judge
-
-Run = tuple[str, int]
-"""A layer's dotted name, and which of its runs in one forward, from 0."""
 
 Declared = Callable[[str, Tensor, Size], Grid | None]
 

@@ -9,6 +9,7 @@ import reprlib
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from mmcam.engine.layer import Grid, Layer, Size
 from mmcam.engine.modules import layer_name
-from mmcam.engine.outputs import map_tensors
+from mmcam.engine.outputs import tensors_in
 from mmcam.errors import ExplainError
 from mmcam.places.grids import channels_last, declared, plain
 from mmcam.places.path import Axes
@@ -116,11 +117,7 @@ def measure(
         if run not in known.places or (known.weights[run] != weights and known.places[run].place.grid is None)
     ]
     if missing:
-
-        def own(name: str, tensor: Tensor, picture: Size) -> Grid | None:
-            return declared(model, name, tensor, picture)
-
-        known.places |= measurements(model, forward, x[:1], missing, own)
+        known.places |= measurements(model, forward, x[:1], missing, partial(declared, model))
         known.weights |= dict.fromkeys(missing, weights)
 
 
@@ -169,21 +166,16 @@ def look(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, name: st
     return known
 
 
-def spots(model: nn.Module, known: Survey, measured: bool = True) -> list[Spot]:
-    """All runs of which it is known where their cells lie, in the order they ended, but those that only hand on.
-
-    Args:
-        model, known: whose they are.
-        measured: those of which a measurement told, too.
-    """
-    calls = (call for call in known.calls if not call.passing and (measured or call.axes is not None))
-    return [spot for call in calls if (spot := _spot(model, known, call)) is not None]
+def spots(model: nn.Module, known: Survey) -> list[Spot]:
+    """All runs of which it is known where their cells lie, in the order they ended, but those that only hand on."""
+    calls = (call for call in known.calls if not call.passing)
+    return [spot for call in calls if (spot := spot_of(model, known, call)) is not None]
 
 
 def spot_at(model: nn.Module, known: Survey, run: Run) -> Spot | None:
     """One run, if it is known where its cells lie."""
     call = next((call for call in known.calls if call.key == run), None)
-    return None if call is None else _spot(model, known, call)
+    return None if call is None else spot_of(model, known, call)
 
 
 def to_measure(known: Survey) -> list[Call]:
@@ -191,7 +183,7 @@ def to_measure(known: Survey) -> list[Call]:
     return [call for call in known.calls if call.axes is None and not call.passing and _may_hold_cells(call)]
 
 
-def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:
+def spot_of(model: nn.Module, known: Survey, call: Call) -> Spot | None:
     """A run whose place is known, None if it is not."""
     if call.axes is not None:
         layout = _LAYOUTS.get(call.axes) if len(call.shape) == 4 and call.floating else None
@@ -212,11 +204,8 @@ def _spot(model: nn.Module, known: Survey, call: Call) -> Spot | None:
     place, at = found.place, found.place.grid
     _, channels, h, w = at.read(torch.zeros(call.shape, device=known.device)).shape
     if call.declared:
-
-        def own(tensor: Tensor, picture: Size) -> Grid | None:
-            return declared(model, call.name, tensor, picture)
-
-        return Spot(call, (channels, h, w), Layer(call.name, own, call.run, "declared"), at.form, place.bits)
+        own = Layer(call.name, partial(declared, model, call.name), call.run, "declared")
+        return Spot(call, (channels, h, w), own, at.form, place.bits)
 
     def measured(tensor: Tensor, picture: Size) -> Grid | None:
         sides = [side for axis, side in enumerate(tensor.shape) if axis != place.batch]
@@ -232,12 +221,4 @@ def _may_hold_cells(call: Call) -> bool:
 
 def _widths(output: Any) -> frozenset[int]:
     """The numbers of channels of an output's tensors (N,C) and (N,C,H,W)."""
-    widths: set[int] = set()
-
-    def note(tensor: Tensor) -> Tensor:
-        if tensor.ndim in (2, 4):
-            widths.add(tensor.shape[1])
-        return tensor
-
-    map_tensors(output, note)
-    return frozenset(widths)
+    return frozenset(tensor.shape[1] for tensor in tensors_in(output) if tensor.ndim in (2, 4))

@@ -8,21 +8,9 @@ from typing import Any
 from torch import Tensor
 
 MOVING = (
-    *(
-        "View",
-        "UnsafeView",
-        "ReshapeAlias",
-        "Alias",
-        "Select",
-        "Slice",
-        "Split",
-        "Clone",
-        "Unflatten",
-        "Squeeze",
-        "Index",
-    ),
-    *("Unsqueeze", "ToCopy", "Expand", "Permute", "Transpose", "T", "Gather", "Unbind"),
-)
+    "View", "UnsafeView", "ReshapeAlias", "Alias", "Select", "Slice", "Split", "Clone", "Unflatten", "Squeeze", "Index",
+    "Unsqueeze", "ToCopy", "Expand", "Permute", "Transpose", "T", "Gather", "Unbind",
+)  # fmt: skip
 """Operations, by their names in autograd, that move or choose values and do not change them."""
 
 
