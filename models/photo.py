@@ -11,6 +11,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Preprocess
 from mmcam.models.state import fill, read_state
 
+from .efficientnet_lite import PUBLISHED, convolutions, efficientnet_lite, preprocess_of
 from .encoder import Features
 
 SIDES = {"mobilenet_v2": 225, "squeezenet1_0": 227}
@@ -18,15 +19,21 @@ SIDES = {"mobilenet_v2": 225, "squeezenet1_0": 227}
 
 
 def photo_features(name: str, weights: str | PathLike[str] | None = None) -> Features:
-    """The convolutions of a torchvision network with ``features``, e.g. "mobilenet_v2": squashed photographs → a map.
+    """The convolutions of a CNN for photographs, squashed: "efficientnet_lite0", or torchvision's with ``features``.
 
     Args:
         name: of the network.
-        weights: a file with its state dict, read without running code; default random weights.
+        weights: a file with the state dict of torchvision's network, read without running code; default random
+            weights. EfficientNet-Lite has those of its package.
 
     Raises:
         ValueError: torchvision has no such network, or it has no ``features`` that give a map.
+        ExplainError: the weights of EfficientNet-Lite are not installed.
     """
+    if name in PUBLISHED:
+        network, preprocess = efficientnet_lite(name), preprocess_of(name)
+        side = -(-preprocess.size[0] // 32)
+        return Features(*convolutions(network), units=network.num_features, side=side, preprocess=preprocess)
     from torchvision import models as zoo  # the bundled models need none
 
     if name not in zoo.list_models(module=zoo):
