@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from nltk.translate.bleu_score import corpus_bleu
 from torch import Tensor
 
+from experiments.lib.caption_scores import BLEU, bleu, bleu_counts, cider
 from experiments.lib.captioned import CAPTIONS, Split
 from experiments.lib.precision import HALVES, autocast
 from mmcam.datasets.vignettes import captions
@@ -88,13 +88,10 @@ def measure(said: Sequence[str], split: Split) -> dict[str, Any]:
 
 
 def language_scores(said: Sequence[str], references: Sequence[Sequence[Sequence[str]]]) -> dict[str, float]:
-    """BLEU-1..4 of NLTK over the whole set, and CIDEr-D, of captions of pictures with their references."""
-    from pycocoevalcap.cider.cider import Cider
-
-    bleu = corpus_bleu(references, [text.split() for text in said], weights=[(1 / n,) * n for n in (1, 2, 3, 4)])
-    written = {i: [" ".join(words) for words in own] for i, own in enumerate(references)}
-    cider, _ = Cider().compute_score(written, {i: [text] for i, text in enumerate(said)})
-    return {**{f"BLEU-{n}": float(score) for n, score in enumerate(bleu, start=1)}, "CIDEr": float(cider)}
+    """COCO's BLEU-1..4 of the whole set, and CIDEr-D, of captions of pictures with their references."""
+    words = [text.split() for text in said]
+    found = dict(zip(BLEU, bleu(bleu_counts(words, references)), strict=True))
+    return {**found, "CIDEr": float(cider(words, references).mean())}
 
 
 def truth_scores(said: Sequence[str], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
