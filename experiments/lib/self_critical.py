@@ -58,4 +58,4 @@ def self_critical(
     gains = (own - baseline).flatten()
     counts = torch.arange(tokens.shape[1]) <= tokens.ne(END).sum(1, keepdim=True)  # the words and one END
     log_probs = model.decode(looked, tokens[:, :-1]).float().log_softmax(2).gather(2, tokens[:, :, None])[:, :, 0]
-    return -(gains[:, None] * log_probs * counts).sum() / counts.sum(), scores.mean()
+    return -(gains * (log_probs * counts).sum(1)).mean(), scores.mean()
