@@ -1,4 +1,4 @@
-"""How an explained class is told: by its name, rather than which other, and what else the model makes of the picture."""
+"""How an explained class is told: by its name, rather than which other, and what else the model makes of a picture."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def column_target(
             return torch.stack([values[wanted][n] for n, wanted in enumerate(column)])
         found = find(output)
         scores = sides(found, names)
-        if first.scores is None and not all(map(_settled, [*ours, contrast])):
+        if first.scores is None and not all(map(_settled, ours)):
             _check_side(found, names)
         decided = first.of(found, scores)
         own = chosen(ours, decided)
