@@ -36,7 +36,7 @@ def main(
     out: Path = Path("experiments/results"),
     card: Path = models.WEIGHTS / f"{NAME}.json",
 ) -> None:
-    """Top-1 and top-5 accuracy, of all and by the probability of the best class; write photo-classifier.json and .md."""
+    """Accuracies, of all and by the probability of the best class; write photo-classifier.json and .md, and the card."""
     with (data / "imagenet_val" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[:pictures]
     labels = torch.tensor([int(row["class_index"]) for row in rows])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcam.errors import ExplainError
+from mmcam.tasks.asked import both_are
 from mmcam.tasks.graph import operation
 from mmcam.tasks.names import Group, short
 
@@ -49,7 +50,12 @@ def apart(target: Any, contrast: Any, classes: int) -> tuple[Any, Any]:
     Args:
         target, contrast: an index, a `Group`, or anything else, which stays.
         classes: how many there are.
+
+    Raises:
+        ExplainError: both are groups of the same classes.
     """
+    if isinstance(target, Group) and isinstance(contrast, Group) and set(target.classes) == set(contrast.classes):
+        raise both_are("class", target.name)
     return _without(target, _held(contrast, classes)), _without(contrast, _held(target, classes))
 
 
