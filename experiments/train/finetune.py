@@ -70,7 +70,6 @@ def main(
     work = work / name
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    before = json.loads((run / f"{run.name}.json").read_text())
     speaker: Speaker = load(run.name, folder=run)
     speaker.dropout.p = dropout
     splits = photo_splits("flickr8k", root, None, speaker.convolutions.preprocess)
@@ -114,6 +113,7 @@ def main(
         "data": {"set": "flickr8k", "split": "train", "pictures": used, "captions": CAPTIONS * used},
         "seconds": round(time.monotonic() - begun),
     }  # fmt: skip
+    before = json.loads((run / f"{run.name}.json").read_text())
     card: dict[str, Any] = {**before, "name": name, "stages": [*stages_of(before), stage]}
     publish(speaker, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
