@@ -162,7 +162,8 @@ def stages_of(card: dict[str, Any]) -> list[dict[str, Any]]:
     """How the captioner of a card was trained, stage by stage, with what it scored after each."""
     told = {key: card[key] for key in ("command", "hyperparameters", "data", "seconds") if key in card}
     stages = card.get("stages", [told])
-    return [*stages[:-1], {**stages[-1], "scores": card["scores"], "beam": card["beam"]}]
+    found = {key: card[key] for key in ("scores", "beam") if key in card}
+    return [*stages[:-1], {**stages[-1], **found}]
 
 
 if __name__ == "__main__":
