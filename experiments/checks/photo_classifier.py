@@ -36,7 +36,7 @@ def main(
     out: Path = Path("experiments/results"),
     card: Path = models.WEIGHTS / f"{NAME}.json",
 ) -> None:
-    """Accuracies, of all and by the probability of the best class; write photo-classifier.json and .md, and the card."""
+    """Accuracies, of all and by the probability of the best class; write photo-classifier.json, .md and the card."""
     with (data / "imagenet_val" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[:pictures]
     labels = torch.tensor([int(row["class_index"]) for row in rows])
