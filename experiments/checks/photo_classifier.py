@@ -50,7 +50,7 @@ def main(
         for row in figures
     ]
     above = ["# `photo-classifier` on real photographs", "", f"`{command}`"]
-    below = ["±: standard error over the photographs, which are an easier subset of ILSVRC's validation set."]
+    below = ["", "±: standard error over the photographs, which are an easier subset of ILSVRC's validation set."]
     show(out / NAME, report, head, cells, above, below)
     told: dict[str, Any] = json.loads(card.read_text())
     told["scores"] = {"ILSVRC validation, a subset": {"command": command, "rows": figures}}
