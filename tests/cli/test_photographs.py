@@ -16,7 +16,7 @@ ORIENTATION = 0x0112
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _loaded_once():
+def loaded():
     """One copy of the model for all commands."""
     model = models.load("photo-classifier")
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def best(report: dict) -> list[tuple[int, float]]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, _loaded_once):
+def plain(tmp_path_factory, loaded):
     path = tmp_path_factory.mktemp("plain") / "plain.png"
     scene().save(path)
     return explained(path)
@@ -103,12 +103,12 @@ def as_16_bit(picture: Image.Image) -> Image.Image:
         ("photo.webp", lambda picture: picture, scene()),
     ],
 )
-def test_kinds_of_files(tmp_path, _loaded_once, name, change, alike):
+def test_kinds_of_files(tmp_path, loaded, name, change, alike):
     """The same as the picture that they show, but for what the kind itself loses."""
     path = tmp_path / name
     change(scene()).save(path, **({"quality": 95} if path.suffix in (".jpg", ".webp") else {}))
     report = explained(path, "--class", "281")
-    expected = mmcam.explain_class(_loaded_once, alike.convert("RGB"), 281)
+    expected = mmcam.explain_class(loaded, alike.convert("RGB"), 281)
     assert report["size"] == [120, 80]
     assert report["score"] == pytest.approx(expected.score, abs=0.4)
 
