@@ -15,6 +15,7 @@ from .encoder import Seeing
 
 LONGEST = 18  # tokens of a generated caption
 BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
+WIDE = 32  # … and at least while the best ones are listed: what ends best may begin badly
 END = 0
 UNKNOWN = "unk"  # stands for rare words in captions that are learned from; it is read, never said
 
@@ -80,21 +81,26 @@ class Speaker(Seeing):
         logits: Tensor = self(x, tokens[:, :-1])
         return logits
 
+    @torch.no_grad()
     def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:
         """A caption for each of the pictures (N, 3, H, W): tokens, END left out, at most `LONGEST`.
 
         Beam search: of all captions begun, the `beam` likeliest are carried on, and the one of the highest summed
         log-probability, END included, is returned. `beam=1` takes the likeliest word each time.
         """
-        return [found[0][0] for found in self.beams(x, beam)]
+        return [found[0][0] for found in self.search(self.look(self.see(x)), beam)]
 
     @torch.no_grad()
     def beams(self, x: Tensor, beam: int = BEAM) -> list[list[tuple[list[int], float]]]:
-        """Up to `beam` captions for each of the pictures (N, 3, H, W), with their log-probabilities, the best first."""
-        return self.search(self.look(self.see(x)), beam)
+        """The `beam` likeliest captions that are found for each of the pictures (N, 3, H, W), the likeliest first.
 
-    def search(self, looked: Parts, beam: int = BEAM) -> list[list[tuple[list[int], float]]]:
-        """`beams` from what `look` gave (N rows) on, all pictures together.
+        With their log-probabilities. The search is `WIDE`, or four times as wide as captions are asked for: one that
+        carries on only as many as are to be listed finds others (`python -m experiments.words.beam_widths`).
+        """
+        return [found[:beam] for found in self.search(self.look(self.see(x)), max(WIDE, 4 * beam))]
+
+    def search(self, looked: Parts, beam: int) -> list[list[tuple[list[int], float]]]:
+        """A beam search from what `look` gave (N rows) on, all pictures together: up to `beam` captions for each.
 
         A log-probability is that of all words and of END. Where none of the captions comes to an end within `LONGEST`
         tokens, the likeliest unfinished one is given.
