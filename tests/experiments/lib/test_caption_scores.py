@@ -8,7 +8,7 @@ from nltk.translate.bleu_score import corpus_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 
 from experiments.lib.caption_scores import BLEU, bleu, bleu_counts, scores
-from experiments.train.captioner import language_scores
+from experiments.lib.caption_training import language_scores
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=7)
 DOG = ["a", "dog", "runs", "on", "grass"]
