@@ -1,7 +1,7 @@
 """How wide must a beam search be to find the n best captions? How often a narrower one finds those of a far wider.
 
-A search that keeps n captions at each word need not find the n best: what ends best may begin badly. Here the first n of
-searches of growing width stand beside the first n of the widest.
+A search that keeps n captions at each word need not find the n best: what ends best may begin badly. Here the first n
+of searches of growing width stand beside the first n of the widest.
 
     python -m experiments.words.beam_widths
     MMCAM_REAL_DATA=… python -m experiments.words.beam_widths runs/flickr8k-show-attend-tell    # photographs, too
@@ -24,13 +24,14 @@ from experiments.lib.tables import binomial, show, with_error
 from mmcam.datasets import captioned, vignettes
 
 LISTED: Final = (1, 3, 5)
-WIDTHS: Final = (8, 16, 32, 64)
-WIDEST: Final = 128
+WIDTHS: Final = (8, 16, 32)
+WIDEST: Final = 64
+SEARCHES: Final = ("n wide", *(f"{width} wide" for width in WIDTHS))
 
 
 def main(
     folders: Annotated[list[str] | None, typer.Argument(help="Captioners of photographs: names or folders.")] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="The first of each test split.")] = 100,
+    pictures: Annotated[int, typer.Option(min=1, help="The first of each test split.")] = 25,
     root: Annotated[Path | None, typer.Option(envvar="MMCAM_REAL_DATA", help="Holds flickr8k/.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
 ) -> None:
@@ -47,11 +48,10 @@ def main(
             rows += rows_of(folder, f"{Path(folder).name}, Flickr8k's test photographs", photographs)
     command = f"python -m experiments.words.beam_widths {' '.join(folders or ())}".strip()
     command = f"{'MMCAM_REAL_DATA=… ' if folders else ''}{command} --pictures {pictures}"
-    head = ("captioner", "n", "n wide", *(f"{width} wide" for width in WIDTHS))
+    head = ("captioner", "n", *SEARCHES)
     cells = [
-        [row["of"], str(row["n"]), *(with_error(binomial(row["same"][width], row["pictures"]), 100) for width in widths)]
+        [row["of"], str(row["n"]), *(with_error(binomial(row[width], row["pictures"]), 100) for width in SEARCHES)]
         for row in rows
-        for widths in [("n", *map(str, WIDTHS))]
     ]
     below = [
         "",
@@ -64,23 +64,23 @@ def main(
 def rows_of(name: str, label: str, images: list[Image.Image]) -> list[dict[str, Any]]:
     """A captioner's shares, a row for each number of captions that are listed."""
     model = mmcam.models.load(name)
-    same = {(n, str(width)): 0 for n in LISTED for width in ("n", *WIDTHS)}
+    same = {n: dict.fromkeys(SEARCHES, 0) for n in LISTED}
     for image in track(images, label):
         with torch.no_grad():
             looked = model.look(model.see(model.preprocess(image)[0][None]))
             best = {width: first(model, looked, width) for width in {*LISTED, *WIDTHS, WIDEST}}
-        for n, width in same:
-            same[n, width] += best[n if width == "n" else int(width)][:n] == best[WIDEST][:n]
-    shares = {key: count / len(images) for key, count in same.items()}
+        for n, counts in same.items():
+            for search, width in zip(SEARCHES, (n, *WIDTHS), strict=True):
+                counts[search] += best[width][:n] == best[WIDEST][:n]
     return [
-        {"of": label, "n": n, "pictures": len(images), "same": {width: shares[n, width] for width in ("n", *map(str, WIDTHS))}}
-        for n in LISTED
+        {"of": label, "n": n, "pictures": len(images)} | {key: count / len(images) for key, count in counts.items()}
+        for n, counts in same.items()
     ]
 
 
 def first(model: Any, looked: Any, width: int) -> list[list[int]]:
     """The captions of a search so wide, the likeliest first."""
-    (found,) = model.search(looked, width)
+    (found,) = model.search(looked, width, min(width, max(LISTED)))
     return [tokens for tokens, _ in found]
 
 
