@@ -1,6 +1,6 @@
 """The pictures with which the pages begin: what the demo writes, one that fails, and the contact sheet of photographs.
 
-MMCAM_REAL_DATA=… python -m experiments.pages.photo_pictures     # all of docs/images/photo-*.webp, and the demo's others
+MMCAM_REAL_DATA=… python -m experiments.pages.photo_pictures    # docs/images/photo-*.webp and the vignette's
 """
 
 from __future__ import annotations

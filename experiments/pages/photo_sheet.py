@@ -32,10 +32,10 @@ from mmcam.evaluation.pointing import inside
 from mmcam.models import default
 
 PHOTOGRAPHS, WORDS, SEED, SIDE = 20, 3, 0, 160
-GRAMMAR: Final = frozenset(
-    ("a", "an", "the", "is", "are", "in", "on", "at", "of", "with", "and", "to", "by", "from", "his", "her", "its")
-    + ("their", "he", "she", "it", "they", "while", "through", "down", "up", "over", "near", "next", "front", "into")
-    + ("out", "for", "that", "other")
+GRAMMAR: Final = (
+    *("a", "an", "the", "is", "are", "in", "on", "at", "of", "with", "and", "to", "by", "from", "his", "her", "its"),
+    *("their", "he", "she", "it", "they", "while", "through", "down", "up", "over", "near", "next", "front", "into"),
+    *("out", "for", "that", "other"),
 )
 
 
@@ -90,8 +90,8 @@ def main(
     below = [
         "",
         f"{Path(name).name}, {method}; {PHOTOGRAPHS} of {len(free)} photographs that may be shown, drawn with seed "
-        f"{SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has marked; too few for a "
-        "figure, which stands in [photo-words.md](photo-words.md).",
+        f"{SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has marked; too few "
+        "for a figure, which stands in [photo-words.md](photo-words.md).",
     ]
     show(out / "photo-sheet", {**stamp(command, seed=SEED), "rows": rows}, head, cells, [f"`{command}`"], below)
 
