@@ -39,20 +39,14 @@ def surprise(model: Speaker, seen: Tensor, tokens: Tensor, smoothing: float = 0.
     `smoothing` is the share of the probability that is owed to all words alike.
     """
     text = tokens.flatten(0, 1).long()
-    lengths = text.ne(END).sum(1)
-    total = torch.zeros(())
+    lengths, order = text.ne(END).sum(1).sort(descending=True, stable=True)
+    text, owners = text[order], order // tokens.shape[1]
+    running = torch.arange(int(lengths[0]) + 1)[:, None] <= lengths  # every word and one END, in the order of `hidden`
     with autocast():
         looked = model.look(seen.bfloat16() if HALVES else seen)  # halves here, or every step would convert them anew
-    for rows in lengths.argsort().chunk(4):  # captions of about one length together: little is computed in vain
-        part = text[rows, : int(lengths[rows].max()) + 1]
-        owners = rows // tokens.shape[1]
-        with autocast():
-            logits = model.decode(tuple(p[owners] for p in looked), part[:, :-1])
-        counts = torch.arange(part.shape[1]) <= lengths[rows, None]  # the words and one END
-        total = total + F.cross_entropy(
-            logits.float()[counts], part[counts], reduction="sum", label_smoothing=smoothing
-        )
-    return total / (lengths + 1).sum()
+        hidden = model.hidden(tuple(part[owners] for part in looked), text, lengths)
+        logits = model.output(model.dropout(hidden))
+    return F.cross_entropy(logits.float(), text.T[: len(running)][running], label_smoothing=smoothing)
 
 
 def captions_of(model: Speaker, split: Split) -> np.ndarray:
