@@ -21,7 +21,7 @@ from mmcam.demo.photograph import METHOD
 from mmcam.models import default
 
 SEED = 20_000_123
-FAILS = "000000168974.jpg"  # of COCO, CC BY 2.0, Flickr photo 2063838083
+FAILS = "000000403385.jpg"  # of COCO, CC BY 2.0
 
 
 def main(

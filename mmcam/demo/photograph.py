@@ -28,32 +28,38 @@ def explain_photograph(
         PictureError: the photograph cannot be read.
     """
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False)
-
     if photo is None:
         own = shipped()
-        picture = write_whole(out / "photo.jpg", lambda file: file.write(own.path.read_bytes()))
-        asked, whose = question or own.question, f" ({own.credit})"
+        picture, asked, whose = own.path, question or own.question, f", which comes with mmcam ({own.credit})"
     else:
         picture, asked, whose = photo, question or ANY, ""
     image = mmcam.load_image(picture)
-    say(f"\n[bold]A photograph[/], {escape(f'{picture}{whose}')}")
     classifier, captioner, vqa = (load(default(task)) for task in ("class", "caption", "answer"))
-
     seen = mmcam.explain_class(classifier, image)
-    files = {"the photograph's class": write_panel(out / "photo-class.png", [seen])}
-    say(f"\n[bold]1. A class.[/] The classifier takes it for “{escape(seen.target)}”, most because of {seen.peak()}.")
-
     caption = mmcam.explain_caption(captioner, image, method=METHOD)
-    files["its caption"] = caption.save(out / "photo-caption.png")
-    say(f"\n[bold]2. A caption.[/] The captioner says “{caption.caption}”. One map a word, in one pass.")
-
     answer = mmcam.explain_answer(vqa, image, asked, method=METHOD)
-    files["its answer"] = write_panel(out / "photo-answer.png", [answer])
-    say(f"\n[bold]3. An answer.[/] “{escape(asked)}?” — “{answer.target}”, most because of {answer.peak()}.")
-    say("   Whether these maps are right nobody has marked in this photograph. In the next picture it is known.")
 
-    likeliest = max(caption, key=lambda word: len(word.target)).target
+    if photo is None:
+        picture = write_whole(out / "photo.jpg", lambda file: file.write(own.path.read_bytes()))
+    files = {
+        "the photograph's class": write_panel(out / "photo-class.png", [seen]),
+        "the photograph's caption": caption.save(out / "photo-caption.png"),
+        "the photograph's answer": write_panel(out / "photo-answer.png", [answer]),
+    }
+    for line in (
+        f"\n[bold]A photograph[/], {escape(f'{picture}{whose}')}",
+        f"\n[bold]1. A class.[/] The classifier takes it for “{escape(seen.target)}” ({escape(_likeliest(seen))}).",
+        f"\n[bold]2. A caption.[/] The captioner says “{escape(caption.caption)}”. One map a word, in one pass.",
+        f"\n[bold]3. An answer.[/] “{escape(asked)}?” — “{escape(answer.target)}”.",
+        "   Nobody has marked what is where in this photograph, so look for yourself. In the next picture it is known.",
+    ):
+        console.print(line, highlight=False)
+    longest = max(caption, key=lambda word: len(word.target)).target
     command = f"mmcam explain {shlex.quote(str(picture))}"
-    return files, [f"{command} --word {likeliest}", f'{command} --question "{asked}" --by-word']
+    return files, [f"{command} --word {longest}", f'{command} --question "{asked}" --by-word']
+
+
+def _likeliest(seen: mmcam.Explanation) -> str:
+    """The classes that the classifier holds for likeliest, where it tells probabilities."""
+    best = [] if seen.prediction is None else seen.prediction.best[:3]
+    return ", ".join(f"{one.name} {one.probability:.2f}" for one in best if one.probability is not None)
