@@ -116,7 +116,8 @@ class Speaker(Seeing):
         """The `beam` likeliest captions that are found for each of the pictures (N, 3, H, W), the likeliest first.
 
         With their log-probabilities. The search is `WIDE`, or four times as wide as captions are asked for: one that
-        carries on only as many as are to be listed finds others (`python -m experiments.words.beam_widths`).
+        carries on only as many as are listed hardly ever finds them, and a wider one may still find likelier ones
+        (`python -m experiments.words.beam_widths`).
         """
         return self.search(self.look(self.see(x)), max(WIDE, 4 * beam), beam)
 

@@ -36,13 +36,13 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
 ) -> None:
     """Write beam-widths.json and .md."""
+    if folders and root is None:
+        raise typer.BadParameter("Captioners of photographs need MMCAM_REAL_DATA, or --root.")
     drawn = [vignettes.draw(vignettes.seed("test", i)).image for i in range(pictures)]
     rows: list[dict[str, Any]] = []
     for name in KINDS["caption"]:
         rows += rows_of(name, f"{name}, test vignettes", drawn)
-    if folders:
-        if root is None:
-            raise typer.BadParameter("Captioners of photographs need MMCAM_REAL_DATA, or --root.")
+    if folders and root is not None:
         photographs = [mmcam.load_image(item.path) for item in captioned.flickr8k(root / "flickr8k")["test"][:pictures]]
         for folder in folders:
             rows += rows_of(folder, f"{Path(folder).name}, Flickr8k's test photographs", photographs)
