@@ -21,9 +21,8 @@ COMMANDS = [
     line.partition("#")[0].replace("--n 1000", "--n 4").replace("vignettes:300", "vignettes:8")
     for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     for line in block.splitlines()
-    # Networks of the user's are theirs, as is a photograph with a dog in it; the hub is not here.
-    if line.startswith("mmcam ")
-    and not ("photo.jpg" in line and ("--model" in line or ("--word" in line and "--text" not in line)))
+    # Networks for photographs are the user's, and the hub is not here.
+    if line.startswith("mmcam ") and not ("photo.jpg" in line and "--model" in line)
 ]
 
 ALONE = """

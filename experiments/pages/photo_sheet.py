@@ -2,8 +2,8 @@
 
 Of COCO's photographs that may be shown with credit (CC BY 2.0), twenty are drawn. Each stands beside the maps of three
 words of the caption that the captioner gave it: first those that name a thing whose mask COCO has, whose maximum is
-judged, then what else is more than grammar. The table beside the sheet gives whole captions and whose the photographs
-are.
+judged, then what else is more than grammar, from the end. The table beside the sheet gives
+whole captions and whose the photographs are.
 
     MMCAM_REAL_DATA=… python -m experiments.pages.photo_sheet
 """
@@ -97,10 +97,10 @@ def main(
 
 
 def chosen(caption: mmcam.CaptionExplanation, coco: Any, entry: dict[str, Any]) -> Iterator[Word]:
-    """At most `WORDS` words in the caption's order: those that can be judged before the others."""
+    """At most `WORDS` words in order: those that can be judged, then the last ones, since captions begin alike."""
     masks = {position: mask for position, _, mask in named(caption.caption, coco, entry, caption.whole.image.size)}
     others = [i for i, word in enumerate(caption) if i not in masks and word.target not in GRAMMAR]
-    for position in sorted([*masks, *others][:WORDS]):
+    for position in sorted([*masks, *reversed(others)][:WORDS]):
         exp, mask = caption[position], masks.get(position)
         yield Word(exp.target, exp.overlay(), None if mask is None else not exp.empty and inside(exp.peak(), mask))
 

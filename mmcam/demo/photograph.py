@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -27,28 +28,29 @@ def explain_photograph(
         ExplainError: the models are not there, or do not know a word of the question.
         PictureError: the photograph cannot be read.
     """
-
     if photo is None:
         own = shipped()
         picture, asked, whose = own.path, question or own.question, f", which comes with mmcam ({own.credit})"
+        classes: list[str] | None = list(own.classes)
     else:
-        picture, asked, whose = photo, question or ANY, ""
+        picture, asked, whose, classes = photo, question or ANY, "", None
     image = mmcam.load_image(picture)
     classifier, captioner, vqa = (load(default(task)) for task in ("class", "caption", "answer"))
-    seen = mmcam.explain_class(classifier, image)
+    found = mmcam.explain_class(classifier, image, classes)
+    seen = found if isinstance(found, list) else [found]
     caption = mmcam.explain_caption(captioner, image, method=METHOD)
     answer = mmcam.explain_answer(vqa, image, asked, method=METHOD)
 
     if photo is None:
-        picture = write_whole(out / "photo.jpg", lambda file: file.write(own.path.read_bytes()))
+        picture = write_whole(out / f"photo{own.path.suffix}", lambda file: file.write(own.path.read_bytes()))
     files = {
-        "the photograph's class": write_panel(out / "photo-class.png", [seen]),
+        "the photograph's class": write_panel(out / "photo-class.png", seen),
         "the photograph's caption": caption.save(out / "photo-caption.png"),
         "the photograph's answer": write_panel(out / "photo-answer.png", [answer]),
     }
     for line in (
         f"\n[bold]A photograph[/], {escape(f'{picture}{whose}')}",
-        f"\n[bold]1. A class.[/] The classifier takes it for “{escape(seen.target)}” ({escape(_likeliest(seen))}).",
+        f"\n[bold]1. A class.[/] {escape(_classes(seen))}",
         f"\n[bold]2. A caption.[/] The captioner says “{escape(caption.caption)}”. One map a word, in one pass.",
         f"\n[bold]3. An answer.[/] “{escape(asked)}?” — “{escape(answer.target)}”.",
         "   Nobody has marked what is where in this photograph, so look for yourself. In the next picture it is known.",
@@ -59,7 +61,9 @@ def explain_photograph(
     return files, [f"{command} --word {longest}", f'{command} --question "{asked}" --by-word']
 
 
-def _likeliest(seen: mmcam.Explanation) -> str:
-    """The classes that the classifier holds for likeliest, where it tells probabilities."""
-    best = [] if seen.prediction is None else seen.prediction.best[:3]
-    return ", ".join(f"{one.name} {one.probability:.2f}" for one in best if one.probability is not None)
+def _classes(seen: Sequence[mmcam.Explanation]) -> str:
+    """What the classifier holds for likeliest, and what is explained."""
+    prediction = seen[0].prediction
+    best = [] if prediction is None else prediction.best[:3]
+    told = ", ".join(f"{one.name} {one.probability:.2f}" for one in best if one.probability is not None)
+    return f"The classifier's likeliest: {told}. Explained: {', '.join(exp.target for exp in seen)}."

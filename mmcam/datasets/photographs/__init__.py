@@ -16,15 +16,17 @@ class Photograph:
     Attributes:
         path: of the file.
         credit: whose it is, its licence, and what was done to it, as one line.
+        classes: what can be seen in it.
         question: one that can be answered by looking at it.
     """
 
     path: Path
     credit: str
+    classes: tuple[str, ...]
     question: str
 
 
 def shipped() -> Photograph:
     """The photograph of the demo."""
     (name, entry), *_ = json.loads((FOLDER / "credits.json").read_text(encoding="utf-8")).items()
-    return Photograph(FOLDER / name, entry["credit"], entry["question"])
+    return Photograph(FOLDER / name, entry["credit"], tuple(entry["classes"]), entry["question"])
