@@ -138,7 +138,7 @@ for command in {commands!r}:
     (tmp_path / "photo.jpg").write_bytes(shipped().path.read_bytes())
     commands = code.format(commands=[shlex.split(command) for command in COMMANDS])
     python(ALONE.format(installed=str(installed)) + commands, tmp_path, installed)
-    assert (tmp_path / "out" / "picture-caption.png").is_file()
+    assert (tmp_path / "out" / "photo-caption-layercam.png").is_file()
     assert (tmp_path / "out" / "atlas.html").is_file()
 
 
