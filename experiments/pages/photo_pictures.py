@@ -32,7 +32,7 @@ def main(
     """Run the demo and keep its pictures as WebP; draw photo-fails.webp; draw the sheet and write its table."""
     with tempfile.TemporaryDirectory() as folder:
         run_demo(None, None, SEED, Path(folder), Console())
-        for name in ("photo-class", "photo-caption", "photo-answer", "class", "caption", "answer", "why"):
+        for name in ("photo-class", "photo-caption", "photo-answer", "caption", "why"):
             with Image.open(Path(folder) / f"{name}.png") as picture:
                 print(keep_sheet(out / f"{name}.webp", picture))
     captioner = mmcam.models.load(default("caption"))
