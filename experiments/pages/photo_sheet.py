@@ -27,11 +27,11 @@ from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.demo.photograph import METHOD
-from mmcam.drawing.strip import draw_strip
+from mmcam.drawing.strip import draw_strip, stack
 from mmcam.evaluation.pointing import inside
 from mmcam.models import default
 
-PHOTOGRAPHS, WORDS, SEED, SIDE = 20, 3, 0, 160
+PHOTOGRAPHS, WORDS, SEED, SIDE = 20, 3, 0, 180
 GRAMMAR: Final = (
     *("a", "an", "the", "is", "are", "in", "on", "at", "of", "with", "and", "to", "by", "from", "his", "her", "its"),
     *("their", "he", "she", "it", "they", "while", "through", "down", "up", "over", "near", "next", "front", "into"),
@@ -81,7 +81,12 @@ def main(
             "photograph": number, "caption": caption.caption, "judged": len(judged), "hit": sum(judged),
             "COCO id": entry["id"], "source": entry["flickr_url"], "licence": "CC BY 2.0",
         })  # fmt: skip
-    keep_sheet(images / "photo-sheet.webp", draw_strip(panels, notes, columns=2 * (1 + WORDS), side=SIDE))
+    across = 2 * (1 + WORDS)  # two photographs beside each other
+    strips = [
+        draw_strip(panels[i : i + across], notes[i : i + across], columns=across, side=SIDE)
+        for i in range(0, len(panels), across)
+    ]
+    keep_sheet(images / "photo-sheet.webp", stack(strips))
     asked = "" if captioner is None else f" --captioner {captioner}"
     command = f"MMCAM_REAL_DATA=… python -m experiments.pages.photo_sheet{asked} --method {method}"
     head = ("", "caption", "words judged", "hit", "COCO id", "photograph, CC BY 2.0, made smaller")
