@@ -89,7 +89,7 @@ def test_what_the_wheel_holds(wheel):
     rooms = {name.partition("/")[0] for name in files if ".dist-info/" not in name}
     assert rooms == {"mmcam", "mmcam_models"}
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
-    for kind in ("*.py", "weights/*", "dissections/*", "foreign/*.py"):
+    for kind in ("*.py", "imagenet.*", "weights/*", "dissections/*", "foreign/*.py"):
         for file in (ROOT / "models").glob(kind):
             assert files[f"mmcam_models/{file.relative_to(ROOT / 'models')}"] == file.read_bytes()
 

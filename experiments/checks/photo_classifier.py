@@ -36,7 +36,7 @@ def main(
     out: Path = Path("experiments/results"),
     card: Path = models.WEIGHTS / f"{NAME}.json",
 ) -> None:
-    """Accuracies, of all and by the probability of the best class; write photo-classifier.json and .md, and the card."""
+    """Accuracies, of all and by the probability of the best class; write photo-classifier.json, .md and the card."""
     with (data / "imagenet_val" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[:pictures]
     labels = torch.tensor([int(row["class_index"]) for row in rows])
@@ -50,7 +50,7 @@ def main(
         for row in figures
     ]
     above = ["# `photo-classifier` on real photographs", "", f"`{command}`"]
-    below = ["±: standard error over the photographs, which are an easier subset of ILSVRC's validation set."]
+    below = ["", "±: standard error over the photographs, which are an easier subset of ILSVRC's validation set."]
     show(out / NAME, report, head, cells, above, below)
     told: dict[str, Any] = json.loads(card.read_text())
     told["scores"] = {"ILSVRC validation, a subset": {"command": command, "rows": figures}}

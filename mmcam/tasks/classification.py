@@ -184,7 +184,8 @@ def column_target(
     find = find or finder(names, what)
     pairs = [apart(wanted, contrast, len(names or ())) for wanted in column]
     ours, theirs = [own for own, _ in pairs], [other for _, other in pairs]
-    functions = list(dict.fromkeys(filter(callable, column)))  # what several pictures share is computed once
+    # What several pictures share is computed once.
+    functions: list[Target] = list(dict.fromkeys(wanted for wanted in column if callable(wanted)))
     alone = contrast is None and all(map(callable, column))
     if alone and len(functions) == 1:
         return functions[0]

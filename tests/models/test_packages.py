@@ -168,7 +168,7 @@ def test_a_folder_that_holds_a_package_called_models(tmp_path):
     )
     vignettes.draw(20_000_123).image.save(tmp_path / "picture.png")
     for arguments in (
-        ("explain", "picture.png", "--class", "house"),
+        ("explain", "picture.png", "--class", "house", "--model", "vignette-classifier"),
         ("explain", "picture.png", "--class", "3", "--model", "models:make"),
     ):
         done = command(tmp_path, *arguments)

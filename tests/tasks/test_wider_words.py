@@ -14,12 +14,12 @@ class Colours(nn.Module):
     """Logits that are known: how much there is of a colour, on average, and teal is half of green and blue each."""
 
     classes = ("red", "green", "blue", "teal")
-    synonyms = {"crimson": (RED,), "Scarlet": (RED,), "leaf": (GREEN,), "cool": (BLUE, TEAL)}
-    hypernyms = {"warm": (RED,), "cold": (GREEN, BLUE, TEAL), "leaf": (RED,), "any": (0, 1, 2, 3)}
     preprocess = Preprocess(size=(8, 8), mode="squash", mean=(0.0,) * 3, std=(1.0,) * 3)
 
     def __init__(self) -> None:
         super().__init__()
+        self.synonyms = {"crimson": (RED,), "Scarlet": (RED,), "leaf": (GREEN,), "cool": (BLUE, TEAL)}
+        self.hypernyms = {"warm": (RED,), "cold": (GREEN, BLUE, TEAL), "leaf": (RED,), "any": (0, 1, 2, 3)}
         self.features = nn.Conv2d(3, 3, 1, bias=False)
         self.features.weight.data = torch.eye(3)[:, :, None, None]
 
@@ -91,7 +91,7 @@ def test_a_contrast_is_found_in_each_picture():
 
 @pytest.mark.parametrize("both", [("cold", "cold"), ("warm", "red"), ("warm", "crimson"), ("any", "any")])
 def test_the_same_on_both_sides(both):
-    with pytest.raises(ExplainError, match="The class and its contrast are both '(cold|any|red)'; choose two"):
+    with pytest.raises(ExplainError, match=r"The class and its contrast are both '(cold|any|red)'; choose two"):
         found(GRASS, both[0], contrast=both[1])
 
 
