@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEED   ?= 20000123
+PHOTO  ?=
 BIN    := $(VENV)/bin
 
 .PHONY: demo test test-fast test-long lint clean
@@ -21,7 +22,7 @@ $(VENV)/.dev: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core
-	$(BIN)/mmcam demo --seed $(SEED) --out out
+	$(BIN)/mmcam demo $(if $(PHOTO),--photo "$(PHOTO)") --seed $(SEED) --out out
 
 # All but the long ones, and of those always the same tenth.
 test: $(VENV)/.dev

@@ -15,6 +15,7 @@ from .encoder import Seeing
 
 LONGEST = 18  # tokens of a generated caption
 BEAM = 2  # captions kept while one is generated, as neuraltalk2 does when it is evaluated
+WIDE = 32  # … and at least while the best ones are listed: what ends best may begin badly
 END = 0
 UNKNOWN = "unk"  # stands for rare words in captions that are learned from; it is read, never said
 
@@ -101,31 +102,38 @@ class Speaker(Seeing):
         logits: Tensor = self(x, tokens[:, :-1])
         return logits
 
+    @torch.no_grad()
     def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:
         """A caption for each of the pictures (N, 3, H, W): tokens, END left out, at most `LONGEST`.
 
         Beam search: of all captions begun, the `beam` likeliest are carried on, and the one of the highest summed
         log-probability, END included, is returned. `beam=1` takes the likeliest word each time.
         """
-        return [found[0][0] for found in self.beams(x, beam)]
+        return [found[0][0] for found in self.search(self.look(self.see(x)), beam, 1)]
 
     @torch.no_grad()
     def beams(self, x: Tensor, beam: int = BEAM) -> list[list[tuple[list[int], float]]]:
-        """Up to `beam` captions for each of the pictures (N, 3, H, W), with their log-probabilities, the best first."""
-        return self.search(self.look(self.see(x)), beam)
+        """The `beam` likeliest captions that are found for each of the pictures (N, 3, H, W), the likeliest first.
 
-    def search(self, looked: Parts, beam: int = BEAM) -> list[list[tuple[list[int], float]]]:
-        """`beams` from what `look` gave (N rows) on, all pictures together.
+        With their log-probabilities. The search is `WIDE`, or four times as wide as captions are asked for: one that
+        carries on only as many as are listed hardly ever finds them, and a wider one may still find likelier ones
+        (`python -m experiments.words.beam_widths`).
+        """
+        return self.search(self.look(self.see(x)), max(WIDE, 4 * beam), beam)
 
+    def search(self, looked: Parts, beam: int, listed: int | None = None) -> list[list[tuple[list[int], float]]]:
+        """A beam search from what `look` gave (N rows) on, all pictures together.
+
+        Up to `listed` captions for each, default `beam`; the fewer, the sooner it may end.
         A log-probability is that of all words and of END. Where none of the captions comes to an end within `LONGEST`
         tokens, the likeliest unfinished one is given.
         """
-        n, words = len(looked[0]), len(self.vocabulary) + 1
+        n, words, listed = len(looked[0]), len(self.vocabulary) + 1, beam if listed is None else listed
         rows, state = looked, self.begin(looked)
         captions = looked[0].new_zeros(n, 1, 1, dtype=torch.long)  # (N, beam, tokens so far), START first
         scores = looked[0].new_zeros(n, 1, dtype=torch.float32)  # -inf where a caption has ended
         found: list[list[tuple[list[int], float]]] = [[] for _ in range(n)]
-        worst = scores.new_full((n,), -torch.inf)  # of the `beam` best finished captions, once there are as many
+        worst = scores.new_full((n,), -torch.inf)  # of the `listed` best finished captions, once there are as many
         for _ in range(LONGEST):
             if len(rows[0]) != n * captions.shape[1]:  # the first step reads one row a picture
                 rows = tuple(part.repeat_interleave(captions.shape[1], 0) for part in looked)
@@ -141,8 +149,8 @@ class Speaker(Seeing):
             ended = tokens == END
             for i, place in (ended & scores.isfinite()).nonzero().tolist():
                 found[i].append((captions[i, place, 1:-1].tolist(), float(scores[i, place])))
-                found[i] = sorted(found[i], key=lambda item: -item[1])[:beam]
-                worst[i] = found[i][-1][1] if len(found[i]) == beam else -torch.inf
+                found[i] = sorted(found[i], key=lambda item: -item[1])[:listed]
+                worst[i] = found[i][-1][1] if len(found[i]) == listed else -torch.inf
             scores = scores.masked_fill(ended, -torch.inf)
             if (scores.amax(1) <= worst).all():  # they only fall from here
                 break

@@ -125,6 +125,21 @@ print([name for name in {HEAVY!r} if name in sys.modules and name not in before]
     assert done.stdout.strip() == "[]"
 
 
+def test_an_explanation_loads_no_compiler():
+    """torch's takes seconds to import, and nothing is compiled."""
+    code = """
+import sys
+from PIL import Image
+from torch import nn
+import mmcam
+net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+mmcam.explain_class(net, Image.new("RGB", (40, 30), "red"), 1)
+print([name for name in ("torch._dynamo", "torchvision", "timm", "transformers") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
 def test_imports_are_read_wherever_they_stand(tmp_path):
     """What the tests above rest on."""
     source = """

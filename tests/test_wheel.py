@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmcam.datasets.photographs import shipped
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
@@ -19,8 +21,8 @@ COMMANDS = [
     line.partition("#")[0].replace("--n 1000", "--n 4").replace("vignettes:300", "vignettes:8")
     for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     for line in block.splitlines()
-    # Photographs are the user's, and the hub is not here.
-    if line.startswith("mmcam ") and "photo.jpg" not in line
+    # Networks for photographs are the user's, and the hub is not here.
+    if line.startswith("mmcam ") and not ("photo.jpg" in line and "--model" in line)
 ]
 
 ALONE = """
@@ -105,7 +107,10 @@ def test_the_demo_of_the_wheel(installed, tmp_path):
     start = 'sys.argv = ["mmcam", "demo", "--out", "out"]; runpy.run_module("mmcam", run_name="__main__")'
     said = python(ALONE.format(installed=str(installed)) + start, tmp_path, installed)
     assert "because it sees" in said
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"picture", "class", "caption", "answer", "why"}
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {
+        *("photo", "photo-class", "photo-caption", "photo-answer"),
+        *("picture", "class", "caption", "answer", "why"),
+    }
 
 
 @pytest.mark.slow
@@ -130,9 +135,10 @@ from mmcam.cli import app
 for command in {commands!r}:
     assert not app(command[1:], standalone_mode=False), command
 """
+    (tmp_path / "photo.jpg").write_bytes(shipped().path.read_bytes())
     commands = code.format(commands=[shlex.split(command) for command in COMMANDS])
     python(ALONE.format(installed=str(installed)) + commands, tmp_path, installed)
-    assert (tmp_path / "out" / "picture-caption.png").is_file()
+    assert (tmp_path / "out" / "photo-caption-layercam.png").is_file()
     assert (tmp_path / "out" / "atlas.html").is_file()
 
 

@@ -13,14 +13,18 @@ from mmcam.files import write_whole
 
 @app.command()
 def demo(
+    photo: Annotated[
+        Path | None, typer.Option(help="A photograph of yours; default the one that comes with mmcam.")
+    ] = None,
+    question: Annotated[str | None, typer.Option(help="About the photograph.")] = None,
     seed: Annotated[int, typer.Option(help="Which vignette to draw; test ones begin at 20000000.")] = 20000123,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
 ) -> None:
-    """Draw a vignette and explain it by all three bundled models: a class, a caption, an answer."""
+    """Explain a photograph by class, caption and answer, then a drawn scene where it is known what is where."""
     from mmcam.demo import run_demo
 
     with one_sentence():
-        run_demo(seed, out, console)
+        run_demo(photo, question, seed, out, console)
 
 
 @app.command()

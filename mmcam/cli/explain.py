@@ -58,7 +58,7 @@ def explain(
     similar_to: SimilarTo = None,
     contrast: Contrast = None,
     position: Position = None,
-    beam: Annotated[int | None, typer.Option(help="Every word of the best so many captions.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Every word of the likeliest so many captions found.")] = None,
     by_word: ByWord = False,
     grounding: Annotated[
         bool, typer.Option("--grounding", help="How much each word of the caption owes to the picture.")

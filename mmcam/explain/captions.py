@@ -167,7 +167,8 @@ def explain_caption(
         contrast: a word or phrase the model might have said there instead; the score becomes the difference of both.
         position: which occurrence of `word`; or where to score a word that the caption does not hold, in place of the
             word standing there.
-        beam: explain the best so many captions of a beam search, all words of each; needs a captioner with `beams`.
+        beam: explain the likeliest so many captions that the model's own search finds, all words of each; needs a
+            captioner with `beams`, which says how wide it searches.
         score: what of a word is explained: "log_prob", "logit", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; all but the first need a captioner with `token_logits`.
         layer, method, call, options: as in `attribute`.

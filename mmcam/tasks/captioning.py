@@ -27,7 +27,8 @@ class Captioner(Protocol):
     """What a captioner offers, besides being an ``nn.Module``. Tokens are ints; the end token is never among them.
 
     Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
-    picture the best captions with their log-probabilities, [(tokens, log-probability), …], the best first;
+    picture the `beam` likeliest captions it finds with their log-probabilities, [(tokens, log-probability), …], the
+    likeliest first (a beam search has to be wider than that: one that carries on only three misses some of the three);
     ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s;
     ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)};
     ``token_logits(x, tokens)`` the scores (R,L,V) of all V tokens, before the softmax, at the place of each token, for

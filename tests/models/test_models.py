@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmcam.datasets import vignettes
 from models import VQA, WEIGHTS, Answerer, Captioner, Classifier, Speaker, build, load, names
 from models.encoder import Features
-from models.speaker import END, LONGEST
+from models.speaker import END, LONGEST, WIDE
 
 CARDS = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in names()}
 NAMES = tuple(name for name, card in CARDS.items() if "sha256" in card)  # the weights of others come from a package
@@ -174,7 +174,7 @@ def test_log_probs_are_those_of_generation_step_by_step(pictures: Tensor) -> Non
 def test_a_beam_tells_the_log_prob_of_each_caption(captioner: Speaker, pictures: Tensor) -> None:
     with torch.no_grad():
         for picture, found in zip(pictures.split(1), captioner.beams(pictures, beam=3), strict=True):
-            assert found[0][0] == captioner.generate(picture, beam=3)[0]
+            assert found[0][0] == captioner.generate(picture, beam=WIDE)[0]
             scores = [score for _, score in found]
             assert scores == sorted(scores, reverse=True)
             for tokens, score in found:

@@ -271,11 +271,32 @@ def test_beams_are_those_of_a_beam_search_with_lists(name: str, seed: int, beam:
     model, x = ending(lively(KINDS[name], FEW, seed), share), some_pictures(2, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speaker_module, "LONGEST", 6)
-        found = model.beams(x, beam)
+        looked = model.look(model.see(x))
+        found, first = model.search(looked, beam), model.search(looked, beam, 1)
+    assert [own[0] for own in found] == [own[0] for own in first], "that it may end sooner changes nothing"
     for picture, own in zip(x.split(1), found, strict=True):
         expected = beam_search(model, picture, beam, 6)
         assert [tokens for tokens, _ in own] == [tokens for tokens, _ in expected]
         assert [score for _, score in own] == pytest.approx([score for _, score in expected], abs=1e-3)
+
+
+@EACH
+def test_the_three_best_are_the_three_best_of_all_captions_where_a_beam_of_three_misses_some(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three words, three places, so at most 27 captions begun, which a wide search carries on all."""
+    monkeypatch.setattr(speaker_module, "LONGEST", 4)
+    captions = [list(words) for n in range(4) for words in itertools.product((1, 2, 3), repeat=n)]
+    missed = 0
+    for seed in range(3):
+        model, x = ending(lively(build, FEW, seed), 0.1), some_pictures(2, seed)
+        narrow = model.search(model.look(model.see(x)), 3)
+        for picture, found, few in zip(x.split(1), model.beams(x, 3), narrow, strict=True):
+            expected = sorted(((log_prob(model, picture, c), c) for c in captions), reverse=True)[:3]
+            assert [tokens for tokens, _ in found] == [tokens for _, tokens in expected]
+            assert [score for _, score in found] == pytest.approx([score for score, _ in expected], abs=1e-4)
+            missed += [tokens for tokens, _ in few] != [tokens for tokens, _ in found]
+    assert missed, "as wide as what is listed is not wide enough"
 
 
 @EACH
@@ -608,7 +629,7 @@ def test_a_captioner_of_photographs_is_explained() -> None:
 def test_a_word_that_stands_for_rare_ones_is_read_but_never_said(build: Build) -> None:
     model, x = lively(build), some_pictures(2)
     with torch.no_grad():
-        model.output.bias[END] -= 100  # it has to say something
+        model.output.bias[END] = -torch.inf  # it has to say something
     favourite = model.beams(x, 3)[0][0][0][0]
     model._token = {**model._token, UNKNOWN: favourite}
     said = [tokens for found in model.beams(x, 3) for tokens, _ in found]
