@@ -71,8 +71,14 @@ class Why:
         assert exp.activations is not None
         own = exp.geometry.to_original(exp.activations[reason.unit]).cpu().numpy()
         sign = "+" if reason.speaks == "for" else "-"
-        fit = "" if reason.fit is None or not self.measure else f", {self.measure} {short(reason.fit)}"
-        return draw_overlay(exp.image, own), f"{sign} {reason.name}", f"unit {reason.unit}{fit}"
+        measure = "selectivity" if reason.seen_in == "photographs" else self.measure
+        fit = "" if reason.fit is None or not measure else f", {measure} {short(reason.fit)}"
+        name = f"photographs of {reason.name}" if reason.seen_in == "photographs" else reason.name
+        return (
+            draw_overlay(exp.image, own),
+            f"{sign} {'perhaps ' * reason.perhaps}{name}",
+            f"unit {reason.unit}{fit}",
+        )
 
     def _patches(self, data: ConceptData, reasons: Sequence[Reason], width: int, columns: int) -> Image.Image:
         """A row of patches, three below each unit's panel."""

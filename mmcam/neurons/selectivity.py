@@ -1,0 +1,190 @@
+"""Which class's photographs drive each unit? Names from labels of whole photographs, where no mask says more.
+
+Morcos et al., On the importance of single directions for generalization, arXiv 1803.06959, section 2.3: the class
+selectivity index (μ_class - μ_others)/(μ_class + μ_others) of a unit's mean activity. It is another kind of evidence
+than a mask: the unit answers to such photographs, and nobody knows to what in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmcam.datasets.concepts import Concept, ConceptData
+from mmcam.engine.modules import unwrap
+from mmcam.engine.record import activations
+from mmcam.errors import ExplainError, PictureError
+from mmcam.image import Batch
+from mmcam.neurons.fingerprint import fingerprint
+from mmcam.neurons.names import ALPHA, UnitName, as_word
+from mmcam.neurons.shuffled import orders
+from mmcam.places.survey import layer_at
+from mmcam.preparation import batch_of
+from mmcam.progress import with_progress
+from mmcam.tasks.anything import forward_of
+
+SELECTIVE: Final = 0.5
+"""A unit is called after a class above this index: its photographs drive it three times as much as others."""
+
+LEAST: Final = 5
+"""A class is tried if so many photographs, at least, are of it, and as many are not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selectivity:
+    """The class that each unit of a layer answers to most.
+
+    Attributes:
+        concept: (K) the number of the class in `concepts`, from 0.
+        index: (K) the class selectivity index, -1 … 1; 0 where the unit is silent.
+        p: (K) how often chance gives a class that stands out as much.
+        concepts: all classes that were tried.
+        data: what the photographs come from.
+        photographs: how many there were.
+        fingerprint: of the weights (see `mmcam.neurons.fingerprint`).
+    """
+
+    concept: Tensor
+    index: Tensor
+    p: Tensor
+    concepts: tuple[Concept, ...]
+    data: str
+    photographs: int
+    fingerprint: str
+
+    def names(self, threshold: float = SELECTIVE) -> dict[int, UnitName]:
+        """The units whose index is above a threshold, with the class."""
+        named = {}
+        for unit in (self.index > threshold).nonzero()[:, 0].tolist():
+            of = self.concepts[int(self.concept[unit])]
+            index, p = float(self.index[unit]), float(self.p[unit])
+            named[unit] = UnitName(as_word(of.name, of.category), of.category, index, p, "photographs")
+        return named
+
+
+@torch.inference_mode(False)
+def selectivity(
+    model: nn.Module,
+    photographs: ConceptData,
+    layer: str | nn.Module,
+    *,
+    shuffles: int = 199,
+    batch: int = 32,
+    preprocess: Any = None,
+    call: int | None = None,
+) -> Selectivity:
+    """Find the class of photographs that each unit answers to most.
+
+    A photograph is of every class that it carries a label of, wherever in it; classes may hold one another, as animals
+    hold dogs. See `most_selective` for the choice.
+
+    Args:
+        model: of any task; only its encoder up to the layer is run.
+        photographs: what is labelled.
+        layer: dotted name, or the module itself; its values may not be below 0, as after a ReLU.
+        shuffles: how often the labels are dealt out anew among the photographs.
+        batch: photographs at a time.
+        preprocess: as in `mmcam.explain_class`.
+        call: as in `mmcam.attribute`.
+
+    Raises:
+        ExplainError: the layer has values below 0, or is unknown; no class has enough photographs.
+    """
+    module: Any = unwrap(model)
+    forward = forward_of(module)
+    means, members, name = [], [], ""
+    for made, labels in _batches(module, photographs, batch, preprocess):
+        place = layer_at(module, forward, made.x, layer, call)
+        maps = activations(module, forward, made.x, [place])[0].float()
+        if bool((maps < 0).any()):
+            raise ExplainError(
+                f"{place.name} has values below 0, and class selectivity is an index of activity: take a layer after a "
+                "ReLU."
+            )
+        means.append(maps.mean(dim=(2, 3)).cpu())
+        members.append(labels)
+        name = place.name
+    if not means:
+        raise ExplainError(f"No photograph of {photographs.name} can be read, so nothing drives a unit.")
+    member = torch.cat(members)
+    sizes = member.sum(0)
+    tried = ((sizes >= LEAST) & (len(member) - sizes >= LEAST)).nonzero()[:, 0]
+    if not len(tried):
+        raise ExplainError(f"No class of {photographs.name} has {LEAST} photographs and as many that are of others.")
+    concept, index, p = most_selective(torch.cat(means), member[:, tried], shuffles)
+    concepts = tuple(photographs.concepts[number] for number in tried.tolist())
+    return Selectivity(concept, index, p, concepts, photographs.name, len(member), fingerprint(module, name))
+
+
+def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The most selective class of each unit, its index and its p.
+
+    An index of few photographs is large by chance, one of many is not. So each is measured in standard deviations of
+    its own over all shuffles, and p says how often a shuffle's greatest among all classes reaches it (the step-down's
+    first step of Westfall & Young 1993). Of the classes with p ≤ 0.05, that with the greatest index is the unit's; if
+    there are none, that which stands out most.
+
+    Args:
+        means: (N,K) mean activity, not below 0.
+        member: (N,G) bool: who is of which class.
+        shuffles: how often the labels are dealt out anew.
+        seed: of the shuffles.
+
+    Returns:
+        (K) the class, (K) its index, (K) its p.
+    """
+    dealt = orders(len(member), shuffles, seed)
+    first = second = torch.zeros(1)
+    for order in dealt:
+        index = class_selectivity(means, member[order])
+        first, second = first + index, second + index**2
+    mean = first / len(dealt)
+    spread = (second / len(dealt) - mean**2).clamp(min=0).sqrt()
+
+    def outstanding(order: Tensor) -> Tensor:
+        """(K,G) in standard deviations; where nothing varies, a unit is silent."""
+        far = (class_selectivity(means, member[order]) - mean) / spread.clamp(min=1e-12)
+        return far.where(spread > 1e-12, 0.0)
+
+    real = outstanding(dealt[0])
+    # Row 0 is among the rows: rounding must not lose it.
+    reached = torch.ones_like(real)
+    for order in dealt[1:]:
+        reached += outstanding(order).amax(dim=1, keepdim=True) >= real - 1e-9
+    p = reached / len(dealt)
+    index = class_selectivity(means, member)
+    sure = p <= ALPHA
+    best = torch.where(sure.any(1), index.masked_fill(~sure, -torch.inf).argmax(1), real.argmax(1))[:, None]
+    return best[:, 0], index.gather(1, best)[:, 0].float(), p.gather(1, best)[:, 0].float()
+
+
+def class_selectivity(means: Tensor, member: Tensor) -> Tensor:
+    """(K,G) float64: (μ_class - μ_others)/(μ_class + μ_others), the others being all that are not of the class."""
+    values, of = means.double(), member.double()
+    sums, sizes = values.T @ of, of.sum(0)
+    own = sums / sizes
+    others = (values.sum(0)[:, None] - sums) / (len(member) - sizes)
+    return (own - others) / (own + others).clamp(min=1e-12)
+
+
+def _batches(module: nn.Module, data: ConceptData, size: int, preprocess: Any) -> Iterator[tuple[Batch, Tensor]]:
+    """Photographs with their classes (n,G), `size` at a time; those that cannot be read are left out."""
+    for begin in with_progress(range(0, len(data), size), "Reading photographs"):
+        pictures, members = [], []
+        for index in range(begin, min(begin + size, len(data))):
+            try:
+                picture, labels = data.picture(index), data.labels(index)
+            except PictureError:
+                continue
+            carried = np.unique(np.concatenate([np.ravel(label) for label in labels] or [np.zeros(0, int)]))
+            member = torch.zeros(len(data.concepts), dtype=torch.bool)
+            member[torch.from_numpy(carried[carried > 0].astype(np.int64)) - 1] = True
+            pictures.append(picture)
+            members.append(member)
+        if pictures:
+            yield batch_of(module, pictures, preprocess), torch.stack(members)
