@@ -111,7 +111,8 @@ def dissect(
     )
     about = {
         "fingerprint": whose, "layer": place.name, "data": data.name, "pictures": len(data), "quantile": quantile,
-        "counted": counted, "exemplars": exemplars, "shuffles": shuffles, "memory": memory, "batch": batch, "call": call,
+        "counted": counted, "exemplars": exemplars, "shuffles": shuffles, "memory": memory, "batch": batch,
+        "call": call,
         "preprocess": str(preprocess or getattr(module, "preprocess", None)),
         "concepts": [(concept.category, concept.name) for concept in data.concepts], "version": __version__,
     }  # fmt: skip

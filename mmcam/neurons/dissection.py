@@ -85,8 +85,8 @@ class Dissection:
         """
         if self.selectivity is not None and self.selectivity.fingerprint != self.fingerprint:
             raise ExplainError(
-                f"The selectivity belongs to other weights or another layer than {self.layer} of {self.model}; look for "
-                "it anew with this model at this layer."
+                f"The selectivity belongs to other weights or another layer than {self.layer} of {self.model}; look "
+                "for it anew with this model at this layer."
             )
 
     @property
@@ -209,7 +209,18 @@ class Dissection:
     def _split(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors, as small as their values allow, and what JSON can hold."""
         held = {name: getattr(self, name) for name in (*dissection_file.ALWAYS, "reached")}
-        names = ("shape", "layer", "model", "data", "pictures", "quantile", "sampled", "skipped", "fingerprint", "casts")
+        names = (
+            "shape",
+            "layer",
+            "model",
+            "data",
+            "pictures",
+            "quantile",
+            "sampled",
+            "skipped",
+            "fingerprint",
+            "casts",
+        )
         rest: dict[str, object] = {name: getattr(self, name) for name in (*names, "shuffles", "version")}
         rest["concepts"] = [asdict(concept) for concept in self.concepts]
         if (found := self.selectivity) is not None:

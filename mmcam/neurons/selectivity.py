@@ -67,33 +67,50 @@ class Selectivity:
         return named
 
 
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """How active each unit of a layer is in photographs whose classes are known.
+
+    Attributes:
+        means: (N,K) mean over the layer's cells.
+        member: (N,G) bool: of which classes a photograph is.
+        concepts: G of them.
+        data: what the photographs come from.
+        fingerprint: of the weights.
+    """
+
+    means: Tensor
+    member: Tensor
+    concepts: tuple[Concept, ...]
+    data: str
+    fingerprint: str
+
+
 @torch.inference_mode(False)
-def selectivity(
+def activity(
     model: nn.Module,
     photographs: ConceptData,
     layer: str | nn.Module,
     *,
-    shuffles: int = 199,
     batch: int = 32,
     preprocess: Any = None,
     call: int | None = None,
-) -> Selectivity:
-    """Find the class of photographs that each unit answers to most.
+) -> Activity:
+    """Look at labelled photographs; those that cannot be read are left out.
 
     A photograph is of every class that it carries a label of, wherever in it; classes may hold one another, as animals
-    hold dogs. See `most_selective` for the choice.
+    hold dogs.
 
     Args:
         model: of any task; only its encoder up to the layer is run.
         photographs: what is labelled.
         layer: dotted name, or the module itself; its values may not be below 0, as after a ReLU.
-        shuffles: how often the labels are dealt out anew among the photographs.
         batch: photographs at a time.
         preprocess: as in `mmcam.explain_class`.
         call: as in `mmcam.attribute`.
 
     Raises:
-        ExplainError: the layer has values below 0, or is unknown; no class has enough photographs.
+        ExplainError: the layer has values below 0, or is unknown; no photograph can be read.
     """
     module: Any = unwrap(model)
     forward = forward_of(module)
@@ -111,14 +128,27 @@ def selectivity(
         name = place.name
     if not means:
         raise ExplainError(f"No photograph of {photographs.name} can be read, so nothing drives a unit.")
-    member = torch.cat(members)
-    sizes = member.sum(0)
-    tried = ((sizes >= LEAST) & (len(member) - sizes >= LEAST)).nonzero()[:, 0]
+    concepts = tuple(photographs.concepts)
+    return Activity(torch.cat(means), torch.cat(members), concepts, photographs.name, fingerprint(module, name))
+
+
+def selectivity(seen: Activity, shuffles: int = 199) -> Selectivity:
+    """Find the class of photographs that each unit answers to most; see `most_selective` for the choice.
+
+    Args:
+        seen: of a layer.
+        shuffles: how often the labels are dealt out anew among the photographs.
+
+    Raises:
+        ExplainError: no class has enough photographs.
+    """
+    sizes = seen.member.sum(0)
+    tried = ((sizes >= LEAST) & (len(seen.member) - sizes >= LEAST)).nonzero()[:, 0]
     if not len(tried):
-        raise ExplainError(f"No class of {photographs.name} has {LEAST} photographs and as many that are of others.")
-    concept, index, p = most_selective(torch.cat(means), member[:, tried], shuffles)
-    concepts = tuple(photographs.concepts[number] for number in tried.tolist())
-    return Selectivity(concept, index, p, concepts, photographs.name, len(member), fingerprint(module, name))
+        raise ExplainError(f"No class of {seen.data} has {LEAST} photographs and as many that are of others.")
+    concept, index, p = most_selective(seen.means, seen.member[:, tried], shuffles)
+    concepts = tuple(seen.concepts[number] for number in tried.tolist())
+    return Selectivity(concept, index, p, concepts, seen.data, len(seen.member), seen.fingerprint)
 
 
 def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,7 +169,7 @@ def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) 
         (K) the class, (K) its index, (K) its p.
     """
     dealt = orders(len(member), shuffles, seed)
-    first = second = torch.zeros(1)
+    first = second = torch.zeros(1, dtype=torch.float64)
     for order in dealt:
         index = class_selectivity(means, member[order])
         first, second = first + index, second + index**2
@@ -165,10 +195,10 @@ def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) 
 
 def class_selectivity(means: Tensor, member: Tensor) -> Tensor:
     """(K,G) float64: (μ_class - μ_others)/(μ_class + μ_others), the others being all that are not of the class."""
-    values, of = means.double(), member.double()
-    sums, sizes = values.T @ of, of.sum(0)
+    sums = (means.T @ member.to(means.dtype)).double()
+    sizes = member.sum(0)
     own = sums / sizes
-    others = (values.sum(0)[:, None] - sums) / (len(member) - sizes)
+    others = ((means.double().sum(0)[:, None] - sums) / (len(member) - sizes)).clamp(min=0)  # rounding goes below 0
     return (own - others) / (own + others).clamp(min=1e-12)
 
 

@@ -54,9 +54,8 @@ def sentence(
     despite = _told([r for r in negative if _phrase(r) not in both or sums[_phrase(r)] < 0], measure)
     # "It" is the model if the claim is of what it does; a score or a word of a question sees nothing.
     sees = "it sees" if claim.startswith("It ") else "the model sees"
-    seen, answering = because
-    reasons = _and(part for part in (seen and f"{sees} {seen}", answering and f"units speak for it {answering}") if part)
-    but = ", and ".join(part for part in (despite[0], despite[1] and f"units {despite[1]}") if part)
+    reasons = _joined(f"{sees} {because[0]}", f"units speak for it {because[1]}", because)
+    but = _joined(despite[0], f"units {despite[1]}", despite)
     if reasons and but:
         return f"{claim} because {reasons}; despite {but}."
     if reasons:
@@ -64,6 +63,11 @@ def sentence(
     if but:
         return f"{claim} despite {but}; {_nothing_for(positive)}."
     return f"{claim}; none of the units that matter most to it has a name."
+
+
+def _joined(seen: str, answering: str, told: tuple[str, str]) -> str:
+    """What is seen and which units answer, as far as either is told."""
+    return ", and ".join(text for text, what in zip((seen, answering), told, strict=True) if what)
 
 
 def _nothing_for(positive: Sequence[Reason]) -> str:

@@ -135,9 +135,7 @@ class _Block:
     orders: Tensor
 
     @classmethod
-    def of(
-        cls, data: ConceptData, number: int, shuffles: int, skipped: dict[int, str], device: torch.device
-    ) -> _Block:
+    def of(cls, data: ConceptData, number: int, shuffles: int, skipped: dict[int, str], device: torch.device) -> _Block:
         places: dict[int, int] = {}
         parts: list[_Part] = []
         columns: list[Tensor] = []

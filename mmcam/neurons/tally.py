@@ -114,7 +114,9 @@ def checked_labels(data: ConceptData, index: int) -> Sequence[Labels]:
     """
     labels = data.labels(index)
     if (most := max((int(np.max(label)) for label in labels), default=0)) > len(data.concepts):
-        raise ExplainError(f"Picture {index} of {data.name} has label {most}, and there are {len(data.concepts)} concepts.")
+        raise ExplainError(
+            f"Picture {index} of {data.name} has label {most}, and there are {len(data.concepts)} concepts."
+        )
     return labels
 
 

@@ -247,9 +247,10 @@ def test_a_unit_that_is_a_concept_is_told_from_one_that_is_not():
     """The corner fits perfectly, and does so with every picture's mask: nothing shows that it means the cat."""
     found = dissect(Channels().eval(), Painted(40), "features", quantile=0.3)
     red, green, blue = (found.names(0).units[unit] for unit in range(3))
-    assert (red.name, red.score, red.p) == ("dog", 1, 1 / 200)
+    near = pytest.approx(1, abs=0.03)  # at threshold 0 the rounding of a resize counts along the edges
+    assert (red.name, red.score, red.p) == ("dog", near, 1 / 200)
     assert green.p > 0.05
-    assert (blue.name, blue.score, blue.p) == ("cat", 1, 1)
+    assert (blue.name, blue.score, blue.p) == ("cat", near, 1)
     assert [unit.doubtful("IoU") for unit in (red, green, blue)] == [False, True, True]
     assert torch.equal(found.p, (1 + found.reached).double() / 200)
 
