@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,8 @@ from rich.progress import track
 from torch import nn
 
 import mmcam
+from experiments.lib.stamp import stamp
+from experiments.lib.tables import Part, show_parts, with_error
 from mmcam import Names
 from mmcam.datasets.concepts import ConceptData
 from mmcam.evaluation import mean
@@ -52,46 +55,90 @@ def judged(data: ConceptData, index: int, explanation: mmcam.Explanation, names:
     return Judged(told, {key: _share([name.name for name in of], true) for key, of in every.items()})
 
 
-def rows(
-    model: nn.Module, data: ConceptData, parts: Sequence[tuple[Sequence[int], Mapping[str, Names]]]
-) -> list[dict[str, Any]]:
-    """A row for each kind of names and key of `TOLD`.
+def rows(model: nn.Module, data: ConceptData, parts: Sequence[tuple[Sequence[int], Names]]) -> list[dict[str, Any]]:
+    """A row for each key of `TOLD`.
 
     Args:
         model: of classes.
         data: photographs with concepts.
         parts: photographs to explain, and the names that were found without them.
     """
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    texts = sum(len(indices) for indices, _ in parts)
-    for indices, kinds in parts:
-        for index in track(indices, data.name):
-            explanation = mmcam.explain_class(model, data.picture(index))
-            for kind, names in kinds.items():
-                text = judged(data, index, explanation, names)
-                for key in TOLD:
-                    own = found.setdefault((kind, key), [])
-                    if (told := text.told[key]) is not None:
-                        own.append((told, text.chance[key] or 0.0))
-    return [
-        {"names": kind, "told": key, "texts": texts, "naming": len(pairs)}
-        | {
-            "true": asdict(mean([told for told, _ in pairs])),
-            "chance": asdict(mean([chance for _, chance in pairs])),
-            "gain": asdict(mean([told - chance for told, chance in pairs])),
-        }
-        for (kind, key), pairs in found.items()
+    texts = [
+        judged(data, index, mmcam.explain_class(model, data.picture(index)), names)
+        for indices, names in parts
+        for index in track(indices, data.name)
     ]
+    found = []
+    for key in TOLD:
+        pairs = [
+            (told, chance)
+            for text in texts
+            if (told := text.told[key]) is not None and (chance := text.chance[key]) is not None
+        ]
+        columns = {
+            "true": [told for told, _ in pairs],
+            "chance": [chance for _, chance in pairs],
+            "gain": [told - chance for told, chance in pairs],
+        }
+        found.append(
+            {"told": key, "texts": len(texts), "naming": len(pairs)}
+            | {name: asdict(mean(column)) for name, column in columns.items()}
+        )
+    return found
+
+
+def counted(names: Names) -> dict[str, int]:
+    """How many units have a name, and how many a name that is told plainly."""
+    plainly = sum(not name.doubtful(names.measure) for name in names.units.values())
+    return {"units": names.count, "named": len(names.units), "plainly": plainly}
+
+
+def show_rows(
+    path: Path,
+    judged_rows: Sequence[dict[str, Any]],
+    counts: Sequence[dict[str, Any]],
+    what: str,
+    command: str,
+    pictures: int,
+) -> None:
+    """Print and write both tables: what texts name, and how many units have names.
+
+    Args:
+        path: without an ending.
+        judged_rows: of `rows`.
+        counts: of `counted`, with the half, its photographs and whose labels they had.
+        what: was looked at.
+        command: that makes the table again.
+        pictures: that were explained.
+    """
+    told = [
+        [row["told"], str(row["texts"]), str(row["naming"])]
+        + [with_error(row[key], 100, sign="+" if key == "gain" else "") for key in ("true", "chance", "gain")]
+        for row in judged_rows
+    ]
+    named = [
+        [row["half"], str(row["photographs"]), row["labels"], f"{row['named']} of {row['units']}", str(row["plainly"])]
+        for row in counts
+    ]
+    above = [
+        f"{what} Each half of the photographs is explained with names from the other. Mean over the texts that name "
+        "something so ± standard error; 5 units either side are looked at, what speaks for the class is judged. By "
+        "chance: the names dealt out anew among the units that are told so. Told plainly: p ≤ 0.05 by 199 shuffles.",
+        "",
+        f"    {command}",
+    ]
+    parts = [
+        Part("What texts name", ["names", "texts", "name something so", "of it is in the picture %", "by chance %",
+                                 "more than by chance"], told),
+        Part("Units with a name", ["half", "photographs", "labels", "units with a name", "told plainly"], named),
+    ]  # fmt: skip
+    report = stamp(command, pictures=pictures, seed=0, libraries=("timm",))
+    show_parts(path, {**report, "rows": judged_rows, "units": counts}, parts, above)
 
 
 def present(data: ConceptData, index: int) -> set[int]:
     """The numbers of the concepts that a picture shows."""
     return {int(number) for label in data.labels(index) for number in np.unique(label) if number}
-
-
-def only(names: Names, seen_in: str) -> Names:
-    """The names of one kind of evidence."""
-    return replace(names, units={unit: name for unit, name in names.units.items() if name.seen_in == seen_in})
 
 
 def _share(named: Sequence[str] | set[str], true: set[str]) -> float | None:
