@@ -35,6 +35,11 @@ class Reason:
     seen_in: Literal["places", "photographs"] = "places"
     perhaps: bool = False
 
+    @property
+    def told(self) -> str:
+        """The name as a table or a figure has it: with its "perhaps", and as photographs where no place is known."""
+        return f"{'perhaps ' * self.perhaps}{'photographs of ' * (self.seen_in == 'photographs')}{self.name}"
+
 
 def sentence(
     claim: str,

@@ -73,12 +73,7 @@ class Why:
         sign = "+" if reason.speaks == "for" else "-"
         measure = "selectivity" if reason.seen_in == "photographs" else self.measure
         fit = "" if reason.fit is None or not measure else f", {measure} {short(reason.fit)}"
-        name = f"photographs of {reason.name}" if reason.seen_in == "photographs" else reason.name
-        return (
-            draw_overlay(exp.image, own),
-            f"{sign} {'perhaps ' * reason.perhaps}{name}",
-            f"unit {reason.unit}{fit}",
-        )
+        return draw_overlay(exp.image, own), f"{sign} {reason.told}", f"unit {reason.unit}{fit}"
 
     def _patches(self, data: ConceptData, reasons: Sequence[Reason], width: int, columns: int) -> Image.Image:
         """A row of patches, three below each unit's panel."""
@@ -97,7 +92,7 @@ class Why:
         fit = f" {self.measure} |" if self.measure else ""
         head = f"| | unit | name |{fit} weight | contribution |\n|---|---|---|{'---|' if fit else ''}---|---|"
         rows = [
-            f"| {r.speaks} | {r.unit} | {r.name or '—'} |"
+            f"| {r.speaks} | {r.unit} | {r.told or '—'} |"
             + (f" {'' if r.fit is None else f'{r.fit:.2f}'} |" if fit else "")
             + f" {r.weight:.3g} | {r.contribution:.3g} |"
             for r in self.table
