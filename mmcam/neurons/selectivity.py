@@ -114,9 +114,9 @@ def activity(
     """
     module: Any = unwrap(model)
     forward = forward_of(module)
-    means, members, name = [], [], ""
+    means, members, place = [], [], None
     for made, labels in _batches(module, photographs, batch, preprocess):
-        place = layer_at(module, forward, made.x, layer, call)
+        place = place or layer_at(module, forward, made.x, layer, call)
         maps = activations(module, forward, made.x, [place])[0].float()
         if bool((maps < 0).any()):
             raise ExplainError(
@@ -125,11 +125,10 @@ def activity(
             )
         means.append(maps.mean(dim=(2, 3)).cpu())
         members.append(labels)
-        name = place.name
-    if not means:
+    if place is None:
         raise ExplainError(f"No photograph of {photographs.name} can be read, so nothing drives a unit.")
     concepts = tuple(photographs.concepts)
-    return Activity(torch.cat(means), torch.cat(members), concepts, photographs.name, fingerprint(module, name))
+    return Activity(torch.cat(means), torch.cat(members), concepts, photographs.name, fingerprint(module, place.name))
 
 
 def selectivity(seen: Activity, shuffles: int = 199) -> Selectivity:

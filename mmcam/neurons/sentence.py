@@ -93,7 +93,8 @@ def _told(reasons: Iterable[Reason], measure: str) -> tuple[str, str]:
     for reason in reasons:
         if reason.name:
             groups.setdefault(_phrase(reason), []).append(reason)
-    seen, answering = [], []
+    seen: list[str] = []
+    answering: list[str] = []
     for phrase, of in groups.items():
         units = "units " if len(of) > 1 else "unit "
         by_class = of[0].seen_in == "photographs"
