@@ -2,8 +2,7 @@
 
     python -m experiments.paper.neuron_photographs --root DATA
 
-Each half of the photographs is explained with names from the other. How many names would chance give? The same is
-counted with every photograph's masks dealt to another.
+Each half of the photographs is explained with names from the other.
 """
 
 from __future__ import annotations
@@ -19,16 +18,7 @@ import models
 from experiments.lib.neurons.photo_texts import counted, rows, show_rows
 from experiments.lib.neurons.photographs import Some
 from mmcam import Names
-from mmcam.datasets.concepts import Labels
 from mmcam.datasets.concepts.coco import CocoConcepts
-
-
-class Dealt(Some):
-    """The pictures of a part, each with the labels of the one that comes half the part later."""
-
-    def labels(self, index: int) -> Sequence[Labels]:
-        """Of another picture."""
-        return super().labels((index + len(self) // 2) % len(self))
 
 
 def main(
@@ -44,9 +34,7 @@ def main(
     for first, half in enumerate(("even", "odd")):
         chosen, rest = range(first, len(coco), 2), range(1 - first, len(coco), 2)
         found = mmcam.dissect(model, Some(coco, chosen, half), quantile=quantile)
-        chance = mmcam.dissect(model, Dealt(coco, chosen, half), quantile=quantile)
-        for masks, each in (("its own", found), ("another's", chance)):
-            counts.append({"half": half, "photographs": len(chosen), "labels": masks} | counted(each.names()))
+        counts.append({"half": half, "photographs": len(chosen), "labels": "its own"} | counted(found.names()))
         parts.append((rest, found.names()))
     command = f"python -m experiments.paper.neuron_photographs --root DATA --quantile {quantile:g}"
     what = (

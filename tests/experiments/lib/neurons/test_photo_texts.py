@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tiny import Gap, seeded
 
@@ -76,13 +75,3 @@ def test_photographs_are_of_their_class_and_of_wider_words(tmp_path):
     assert data.picture(0).size == (5, 4)
     part = Some(data, [1], "a part")
     assert (len(part), part.labels(0), part.name) == (1, data.labels(1), "photographs of some, a part")
-
-
-def test_labels_are_dealt_to_others():
-    from experiments.paper.neuron_photographs import Dealt
-
-    part = Dealt(Rooms(), [1, 0, 3, 2], "dealt")
-    assert [present(part, index) for index in range(4)] == [{1, 2}, {3}, {1, 2}, {3}]
-    part = Dealt(Rooms(), [0, 1], "dealt")
-    assert [present(part, index) for index in range(2)] == [{1, 2}, {3}]
-    assert torch.equal(torch.tensor(np.asarray(part.picture(0))), torch.tensor(np.asarray(Rooms().picture(0))))
