@@ -21,7 +21,7 @@ from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
 from mmcam.image import Batch
 from mmcam.neurons.fingerprint import fingerprint
-from mmcam.neurons.names import ALPHA, UnitName, as_word
+from mmcam.neurons.names import UnitName, as_word
 from mmcam.neurons.shuffled import orders
 from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
@@ -31,7 +31,7 @@ from mmcam.tasks.anything import forward_of
 SELECTIVE: Final = 0.5
 """A unit is called after a class above this index: its photographs drive it three times as much as others."""
 
-LEAST: Final = 5
+LEAST: Final = 10
 """A class is tried if so many photographs, at least, are of it, and as many are not."""
 
 
@@ -151,12 +151,11 @@ def selectivity(seen: Activity, shuffles: int = 199) -> Selectivity:
 
 
 def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """The most selective class of each unit, its index and its p.
+    """The class that each unit answers to, its class selectivity index, and its p.
 
-    An index of few photographs is large by chance, one of many is not. So each is measured in standard deviations of
-    its own over all shuffles, and p says how often a shuffle's greatest among all classes reaches it (the step-down's
-    first step of Westfall & Young 1993). Of the classes with p ≤ 0.05, that with the greatest index is the unit's; if
-    there are none, that which stands out most.
+    The index says how much more a class drives a unit, and is large for few photographs by chance. So the class is the
+    one that `outstanding` finds, and p says how often the greatest of all classes stands out as much once the labels
+    are dealt out anew (Westfall & Young 1993).
 
     Args:
         means: (N,K) mean activity, not below 0.
@@ -168,28 +167,26 @@ def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) 
         (K) the class, (K) its index, (K) its p.
     """
     dealt = orders(len(member), shuffles, seed)
-    first = second = torch.zeros(1, dtype=torch.float64)
-    for order in dealt:
-        index = class_selectivity(means, member[order])
-        first, second = first + index, second + index**2
-    mean = first / len(dealt)
-    spread = (second / len(dealt) - mean**2).clamp(min=0).sqrt()
-
-    def outstanding(order: Tensor) -> Tensor:
-        """(K,G) in standard deviations; where nothing varies, a unit is silent."""
-        far = (class_selectivity(means, member[order]) - mean) / spread.clamp(min=1e-12)
-        return far.where(spread > 1e-12, 0.0)
-
-    real = outstanding(dealt[0])
-    # Row 0 is among the rows: rounding must not lose it.
-    reached = torch.ones_like(real)
+    most, best = outstanding(means, member).max(dim=1)
+    reached = torch.ones_like(most)  # row 0 itself
     for order in dealt[1:]:
-        reached += outstanding(order).amax(dim=1, keepdim=True) >= real - 1e-9
-    p = reached / len(dealt)
-    index = class_selectivity(means, member)
-    sure = p <= ALPHA
-    best = torch.where(sure.any(1), index.masked_fill(~sure, -torch.inf).argmax(1), real.argmax(1))[:, None]
-    return best[:, 0], index.gather(1, best)[:, 0].float(), p.gather(1, best)[:, 0].float()
+        reached += outstanding(means, member[order]).amax(dim=1) >= most - 1e-6  # what rounding may lose
+    index = class_selectivity(means, member).gather(1, best[:, None])[:, 0]
+    return best, index.float(), (reached / len(dealt)).float()
+
+
+def outstanding(means: Tensor, member: Tensor) -> Tensor:
+    """(K,G) float64: by how many standard deviations a class's mean activity lies above that of all photographs.
+
+    Those of the mean of as many photographs drawn without replacement, σ·√((N - n)/(n·(N - 1))); 0 for a unit that is the same in all.
+    """
+    values, sizes = means.double(), member.sum(0).double()
+    of_class = (means.T @ member.to(means.dtype)).double() / sizes
+    spread = values.std(dim=0, correction=0)[:, None]
+    drawn = ((len(member) - sizes) / (sizes * (len(member) - 1))).sqrt()
+    mean = values.mean(0)[:, None]
+    far = (of_class - mean) / (spread * drawn).clamp(min=1e-12)
+    return far.where(spread > 1e-6 * mean, 0.0)  # of a constant only rounding is left
 
 
 def class_selectivity(means: Tensor, member: Tensor) -> Tensor:

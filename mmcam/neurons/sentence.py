@@ -37,7 +37,7 @@ class Reason:
 
     @property
     def told(self) -> str:
-        """The name as a table or a figure has it: with its "perhaps", and as photographs where no place is known."""
+        """The name as a table has it: with its "perhaps", and as photographs where no place is known."""
         return f"{'perhaps ' * self.perhaps}{'photographs of ' * (self.seen_in == 'photographs')}{self.name}"
 
 

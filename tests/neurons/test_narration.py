@@ -1015,7 +1015,7 @@ def test_unnamed_units_are_not_shown(dog, drawn):
     figure = dog.why(NAMES).figure()
     assert drawn == [
         (
-            ["", "dog", "+ ear", "+ ear", "+ perhaps fur"],
+            ["", "dog", "+ ear", "+ ear", "+ fur?"],
             ["", "6.00", "unit 2, IoU .22", "unit 0, IoU .31", "unit 1, IoU .06"],
         ),
         (["", "", "- red", "- beach", ""], ["", "", "unit 5, IoU .12", "unit 3, IoU .50", ""]),

@@ -12,7 +12,7 @@ from mmcam import ExplainError, Preprocess
 from mmcam.datasets.concepts import Concept
 from mmcam.errors import PictureError
 from mmcam.neurons.fingerprint import fingerprint
-from mmcam.neurons.selectivity import activity, class_selectivity, most_selective, selectivity
+from mmcam.neurons.selectivity import activity, class_selectivity, most_selective, outstanding, selectivity
 from mmcam.neurons.shuffled import orders
 
 
@@ -67,15 +67,24 @@ def test_p_is_that_of_loops():
     means, member = planted(3)
     means, member = means[:12, 1:4], member[:12, :3]
     concept, index, p = most_selective(means, member, 25, seed=5)
-    every = np.stack([class_selectivity(means, member[order]).numpy() for order in orders(12, 25, 5)])
-    far = (every - every.mean(0)) / every.std(0)
+    shuffled = [member[order].numpy() for order in orders(12, 25, 5)]
     for unit in range(3):
-        own = [np.mean([far[row, unit].max() >= far[0, unit, group] - 1e-9 for row in range(26)]) for group in range(3)]
-        sure = [group for group in range(3) if own[group] <= 0.05]
-        best = max(sure, key=lambda g: every[0, unit, g]) if sure else int(far[0, unit].argmax())
+        x = means[:, unit].numpy().astype(float)
+        error = [x.std() * np.sqrt((12 - n) / (n * 11)) for n in member.sum(0).tolist()]  # without replacement
+        far = [[(x[of[:, g]].mean() - x.mean()) / error[g] for g in range(3)] for of in shuffled]
+        best = int(np.argmax(far[0]))
         assert concept[unit] == best
-        assert p[unit].item() == pytest.approx(own[best])
-        assert index[unit].item() == pytest.approx(every[0, unit, best], rel=1e-5)
+        assert p[unit].item() == pytest.approx(np.mean([max(row) >= far[0][best] - 1e-6 for row in far]))
+        expected = class_selectivity(means, member)[unit, best].item()
+        assert index[unit].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_class_stands_out_by_what_chance_spreads():
+    """Over all shuffles, the mean is 0 and the standard deviation 1, within what 4,000 of them show."""
+    means, member = planted(2)
+    rows = torch.stack([outstanding(means, member[order])[:4] for order in orders(80, 4000, 0)[1:]])
+    torch.testing.assert_close(rows.mean(0), torch.zeros(4, 5, dtype=torch.float64), atol=0.07, rtol=0)
+    torch.testing.assert_close(rows.std(0), torch.ones(4, 5, dtype=torch.float64), atol=0.06, rtol=0)
 
 
 def test_units_of_noise_are_named_as_rarely_as_promised():
@@ -155,7 +164,7 @@ def test_too_few_photographs_and_none():
         def picture(self, index):
             raise PictureError("broken")
 
-    with pytest.raises(ExplainError, match="No class of walls has 5 photographs and as many that are of others"):
+    with pytest.raises(ExplainError, match="No class of walls has 10 photographs and as many that are of others"):
         selectivity(activity(Reds().eval(), Few(), "layer"))
     with pytest.raises(ExplainError, match="No photograph of walls can be read"):
         activity(Reds().eval(), Broken(), "layer")
