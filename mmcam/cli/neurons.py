@@ -49,7 +49,7 @@ from mmcam.files import json_text
 from mmcam.models import default, dissection
 from mmcam.models.specification import load_model
 from mmcam.neurons.dissection import DETECTOR, Dissection
-from mmcam.neurons.names import Names
+from mmcam.neurons.names import ALPHA, Names
 from mmcam.neurons.narration import Why
 from mmcam.progress import with_progress
 
@@ -107,9 +107,11 @@ def dissect(
                   "files": [str(file) for file in files]}  # fmt: skip
         typer.echo(json_text(report, indent=2))
         return
+    beyond = sum(not name.doubtful(names.measure) for name in names.units.values())
     console.print(
         f"[bold]{len(names.units)} of {found.units} units[/] of {escape(found.layer)} have a name (IoU above "
-        f"{threshold:g}, {found.pictures} pictures of {escape(found.data)})",
+        f"{threshold:g}, {found.pictures} pictures of {escape(found.data)}), {beyond} of them beyond chance (p ≤ "
+        f"{ALPHA:g} of {found.shuffles} shuffles)",
         highlight=False,
     )
     table = Table("category", "units", "best")
@@ -218,7 +220,7 @@ def tell(why: Why) -> None:
     for reason in why.table:
         fit = "" if reason.fit is None else f"{reason.fit:.2f}"
         numbers = f"{reason.weight:.3g}", f"{reason.contribution:.3g}"
-        name = rich.text.Text(reason.name) if reason.name else "[dim]no name[/]"
+        name = rich.text.Text(reason.told) if reason.name else "[dim]no name[/]"
         table.add_row(reason.speaks, str(reason.unit), name, fit, *numbers)
     console.print(table)
 

@@ -2,7 +2,7 @@
 
 Two passes over labelled pictures. The first finds each unit's threshold T_k with P(a_k > T_k) = 0.005 over all places
 of all pictures; the second brings every unit's map to the labels' resolution, cuts it at T_k, and counts the pixels it
-shares with each concept.
+shares with each concept, and the points that it would share with it by chance.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import cast_fingerprints, fingerprint
 from mmcam.neurons.quantile import TopQuantile
 from mmcam.neurons.same_pictures import SamePictures
+from mmcam.neurons.shuffled import COUNTS, Shuffled
 from mmcam.neurons.tally import TALLIES, Tally
 from mmcam.places.find import find_layer
 from mmcam.places.survey import layer_at
@@ -46,6 +47,7 @@ def dissect(
     quantile: float = 0.005,
     counted: Literal["carrying", "touched"] = "carrying",
     exemplars: int = 8,
+    shuffles: int = 199,
     batch: int = 32,
     memory: int = 2**30,
     resume: str | os.PathLike[str] | None = None,
@@ -67,6 +69,9 @@ def dissect(
             (the paper; github.com/CSAILVision/NetDissect), or only those where the unit's active pixels touch one of
             them (github.com/CSAILVision/NetDissect-Lite), which gives larger IoUs.
         exemplars: how many of its strongest pictures to note for each unit.
+        shuffles: how often the labels are dealt out anew among the pictures (each block of 256 for itself) to see which
+            IoU chance gives; the smallest p that can be found is 1/(shuffles + 1), and 0 leaves the test out. It takes
+            ``4·K·L·(shuffles + 1)`` bytes, and reads the labels once more.
         batch: pictures at a time.
         memory: bytes for finding the thresholds. They are exact if this holds ``16·K·quantile`` bytes a place: 0.5 GB
             for 512 units of 14×14 over 63,000 pictures. With less, from as many places as fit, drawn at random.
@@ -84,7 +89,7 @@ def dissect(
             belongs to another dissection, or to other pictures.
     """
     module: Any = unwrap(model)
-    _check(data, quantile, counted, exemplars, batch)
+    _check(data, quantile, counted, exemplars, shuffles, batch)
     forward = forward_of(module)
     read_once = None if resume is None else SamePictures(data)
     data = data if read_once is None else read_once
@@ -100,12 +105,14 @@ def dissect(
     state = _State(
         TopQuantile(quantile, units, len(data) * shape[0] * shape[1], memory, seen.device),
         Tally(data, units, exemplars, counted == "touched", seen.device),
+        Shuffled(data, units, shuffles, counted == "touched", seen.device) if shuffles else None,
         skipped,
         read_once,
     )
     about = {
         "fingerprint": whose, "layer": place.name, "data": data.name, "pictures": len(data), "quantile": quantile,
-        "counted": counted, "exemplars": exemplars, "memory": memory, "batch": batch, "call": call,
+        "counted": counted, "exemplars": exemplars, "shuffles": shuffles, "memory": memory, "batch": batch,
+        "call": call,
         "preprocess": str(preprocess or getattr(module, "preprocess", None)),
         "concepts": [(concept.category, concept.name) for concept in data.concepts], "version": __version__,
     }  # fmt: skip
@@ -144,10 +151,12 @@ def dissect(
         skipped=tuple(sorted(skipped.items())),
         fingerprint=whose,
         casts=cast_fingerprints(module, place.name),
+        reached=None if state.shuffled is None else state.shuffled.reached().cpu(),
+        shuffles=shuffles,
     )
 
 
-def _check(data: ConceptData, quantile: float, counted: str, exemplars: int, batch: int) -> None:
+def _check(data: ConceptData, quantile: float, counted: str, exemplars: int, shuffles: int, batch: int) -> None:
     """Refuse settings with which nothing would be found."""
     if not 0 < quantile < 1:
         raise ExplainError(f"quantile={quantile} is no share of the places; choose one between 0 and 1, as 0.005.")
@@ -157,6 +166,8 @@ def _check(data: ConceptData, quantile: float, counted: str, exemplars: int, bat
         raise ExplainError(f"With batch={batch} no picture is read; pass at least 1.")
     if exemplars < 0:
         raise ExplainError(f"exemplars={exemplars} pictures cannot be noted for a unit; pass 0 or more.")
+    if shuffles < 0:
+        raise ExplainError(f"shuffles={shuffles} tell nothing of chance; pass 0 for no test, or 199.")
     if not len(data) or not data.concepts:
         raise ExplainError(f"{data.name} holds no pictures or no concepts, so there is nothing to dissect with.")
 
@@ -189,6 +200,8 @@ def _two_passes(
                 state.quantile.add(maps)
             else:
                 state.tally.add(maps, thresholds, where, made.geometries, state.skipped)
+                if state.shuffled is not None:
+                    state.shuffled.add(maps, thresholds, where, made.geometries, state.skipped)
         if (step + 1) % SAVE_EVERY == 0:
             keep(step + 1)
     assert thresholds is not None
@@ -226,14 +239,25 @@ class _State:
     """All that a dissection has found so far."""
 
     def __init__(
-        self, quantile: TopQuantile, tally: Tally, skipped: dict[int, str], read_once: SamePictures | None
+        self,
+        quantile: TopQuantile,
+        tally: Tally,
+        shuffled: Shuffled | None,
+        skipped: dict[int, str],
+        read_once: SamePictures | None,
     ) -> None:
-        self.quantile, self.tally, self.skipped, self.read_once = quantile, tally, skipped, read_once
+        self.quantile, self.tally, self.shuffled = quantile, tally, shuffled
+        self.skipped, self.read_once = skipped, read_once
+
+    def owners(self) -> dict[str, Tally | Shuffled]:
+        """By the name of each count of the second pass: whose it is."""
+        owners: dict[str, Tally | Shuffled] = dict.fromkeys(TALLIES, self.tally)
+        return owners if self.shuffled is None else owners | dict.fromkeys(COUNTS, self.shuffled)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that is counted, on the CPU."""
-        tally = {name: getattr(self.tally, name).cpu().contiguous() for name in TALLIES}
-        return {**tally, **self.quantile.state(), **(self.read_once.digests if self.read_once else {})}
+        counts = {name: getattr(of, name).cpu().contiguous() for name, of in self.owners().items()}
+        return {**counts, **self.quantile.state(), **(self.read_once.digests if self.read_once else {})}
 
     def save(self, path: Path, about: dict[str, Any], step: int) -> None:
         from safetensors.torch import save
@@ -262,7 +286,7 @@ class _State:
         assert self.read_once is not None
         self.read_once.go_on({kind: tensors[kind] for kind in self.read_once.digests})
         self.quantile.restore(tensors)
-        for name in TALLIES:
-            setattr(self.tally, name, tensors[name].to(self.tally.both.device))
+        for name, of in self.owners().items():
+            setattr(of, name, tensors[name].to(self.tally.both.device))
         self.skipped.update({int(index): why for index, why in json.loads(meta["skipped"]).items()})
         return int(meta["step"])

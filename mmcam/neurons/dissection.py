@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 from mmcam.neurons import dissection_file
 from mmcam.neurons.names import Names, UnitName, as_word
+from mmcam.neurons.selectivity import Selectivity
 from mmcam.version import __version__
 
 DETECTOR = 0.04
@@ -47,6 +48,10 @@ class Dissection:
         fingerprint: of the weights (see `mmcam.neurons.fingerprint`).
         casts: fingerprints of the same weights in half precision, whose units have the same names.
         version: of mmcam.
+        reached: (K,L) in how many shuffles of the labels among the pictures a unit's best IoU was at least its IoU with
+            this concept; None if nothing was shuffled.
+        shuffles: how many there were.
+        selectivity: the class of photographs that each unit answers to, from other pictures; None if nobody has looked.
     """
 
     concepts: Sequence[Concept]
@@ -68,6 +73,21 @@ class Dissection:
     fingerprint: str
     casts: tuple[str, ...] = ()
     version: str = field(default=__version__)
+    reached: Tensor | None = None
+    shuffles: int = 0
+    selectivity: Selectivity | None = None
+
+    def __post_init__(self) -> None:
+        """Names that belong to other weights are none.
+
+        Raises:
+            ExplainError: the selectivity is that of other weights, or of another layer.
+        """
+        if self.selectivity is not None and self.selectivity.fingerprint != self.fingerprint:
+            raise ExplainError(
+                f"The selectivity belongs to other weights or another layer than {self.layer} of {self.model}; look "
+                "for it anew with this model at this layer."
+            )
 
     @property
     def units(self) -> int:
@@ -85,6 +105,15 @@ class Dissection:
         both = self.both.double()
         union = self.active.double() + self.truth.double() - both
         return both / union.clamp(min=1)
+
+    @property
+    def p(self) -> Tensor | None:
+        """(K,L) how often chance gives a unit an IoU as good as this, with whichever concept; None without a test.
+
+        (1 + reached)/(1 + shuffles), so that it holds for all concepts of a unit together (Westfall & Young 1993): a
+        unit that has to do with none gets a name of p ≤ 0.05 in one dissection of twenty.
+        """
+        return None if self.reached is None else (1 + self.reached).double() / (1 + self.shuffles)
 
     def best(self, unit: int, category: str | None = None) -> tuple[Concept, float]:
         """The concept a unit detects best, of one category or of all, and its IoU.
@@ -107,9 +136,25 @@ class Dissection:
         units = {}
         for k in (value > threshold).nonzero()[:, 0].tolist():
             concept = self.concepts[int(best[k])]
-            units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]))
+            p = None if self.p is None else float(self.p[k, best[k]])
+            units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]), p)
         source = f"Network Dissection with {self.data}"
         return Names(units, self.units, "IoU", source, self.layer, self.fingerprint, self.casts, complete=True)
+
+    def known(self, threshold: float = DETECTOR) -> Names:
+        """All that is known of the units: their `names`, and of those without one the class they answer to.
+
+        A name that chance could have given gives way to a class that it could not.
+        """
+        names = self.names(threshold)
+        if self.selectivity is None:
+            return names
+        units = dict(names.units)
+        for unit, name in self.selectivity.names().items():
+            before = units.get(unit)
+            if before is None or (before.doubtful("IoU") and not name.doubtful("")):
+                units[unit] = name
+        return replace(names, units=units, source=f"{names.source}, class selectivity with {self.selectivity.data}")
 
     def detectors(self, threshold: float = DETECTOR) -> dict[str, int]:
         """How many units' best concept is of each category and above the threshold."""
@@ -163,11 +208,7 @@ class Dissection:
 
     def _split(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors, as small as their values allow, and what JSON can hold."""
-        tensors = {}
-        for name in ("thresholds", "both", "active", "truth", "exemplars", "spots", "peaks"):
-            tensor = getattr(self, name).cpu().contiguous()
-            small = not tensor.is_floating_point() and int(tensor.abs().amax() if tensor.numel() else 0) < 2**31
-            tensors[name] = tensor.int() if small else tensor
+        held = {name: getattr(self, name) for name in (*dissection_file.ALWAYS, "reached")}
         names = (
             "shape",
             "layer",
@@ -180,10 +221,22 @@ class Dissection:
             "fingerprint",
             "casts",
         )
-        rest: dict[str, object] = {name: getattr(self, name) for name in names}
-        concepts = [asdict(concept) for concept in self.concepts]
-        return tensors, {**rest, "version": self.version, "concepts": concepts}
+        rest: dict[str, object] = {name: getattr(self, name) for name in (*names, "shuffles", "version")}
+        rest["concepts"] = [asdict(concept) for concept in self.concepts]
+        if (found := self.selectivity) is not None:
+            held |= {f"selectivity.{name}": getattr(found, name) for name in ("concept", "index", "p")}
+            rest["selectivity"] = {name: getattr(found, name) for name in ("data", "photographs")} | {
+                "concepts": [asdict(concept) for concept in found.concepts]
+            }
+        return {name: _small(tensor.cpu().contiguous()) for name, tensor in held.items() if tensor is not None}, rest
 
     def __repr__(self) -> str:
         named = len(self.names().units)
         return f"Dissection({named} of {self.units} units of {self.layer} of {self.model} named with {self.data})"
+
+
+def _small(tensor: Tensor) -> Tensor:
+    """Whole numbers in 32 bits, if they fit."""
+    if tensor.is_floating_point() or int(tensor.abs().amax() if tensor.numel() else 0) >= 2**31:
+        return tensor
+    return tensor.int()

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmcam.datasets.concepts import Concept
 from mmcam.errors import ExplainError
 from mmcam.files import json_text, parsed, write_all
+from mmcam.neurons.selectivity import Selectivity
 
 _SHAPES = {
     "thresholds": "K",
@@ -25,7 +26,12 @@ _SHAPES = {
 }
 """Units, concepts and noted pictures: what the tensors' axes are."""
 
-_FLOATS = ("thresholds", "spots", "peaks")
+ALWAYS = tuple(_SHAPES)
+"""The tensors that every dissection has."""
+
+_SELECTIVITY = {"selectivity.concept": "K", "selectivity.index": "K", "selectivity.p": "K"}
+
+_FLOATS = ("thresholds", "spots", "peaks", "selectivity.index", "selectivity.p")
 
 
 def write(path: Path, tensors: dict[str, Tensor], rest: Mapping[str, object]) -> tuple[Path, Path]:
@@ -67,7 +73,15 @@ def read(base: str) -> dict[str, Any]:
                 "copy both from where they were made, or make them again with `mmcam dissect`."
             )
         tensors = load(arrays)
-        fields = _fields(rest) | _tensors(tensors, len(rest["concepts"]))
+        fields = _fields(rest)
+        shapes = _SHAPES | ({"reached": "KL"} if fields["shuffles"] else {})
+        if (found := rest.get("selectivity")) is not None:
+            shapes |= _SELECTIVITY
+        fields |= _tensors(tensors, shapes, len(fields["concepts"]))
+        if fields["shuffles"] and int(fields["reached"].max()) > fields["shuffles"]:
+            raise ValueError("more shuffles reached an IoU than there were")
+        if found is not None:
+            fields["selectivity"] = _selectivity(found, fields)
     except ExplainError:
         raise
     except FileNotFoundError as error:
@@ -95,19 +109,20 @@ def _fields(rest: Mapping[str, Any]) -> dict[str, Any]:
         TypeError, KeyError or ValueError: something is missing, or of another kind.
     """
     fields = dict(rest)
+    fields["shuffles"] = rest.get("shuffles", 0)  # older files have none, as below
     lists = (rest["concepts"], rest["skipped"], rest["shape"], rest.get("casts", []))
     if not all(isinstance(each, list) for each in lists):
         raise TypeError("a list is none")
     fields["concepts"] = tuple(Concept(**concept) for concept in rest["concepts"])
     fields["skipped"] = tuple((int(index), why) for index, why in rest["skipped"])
     fields["shape"] = height, width = tuple(rest["shape"])
-    fields["casts"] = tuple(rest.get("casts", ()))  # older files have none
+    fields["casts"] = tuple(rest.get("casts", ()))
     texts = [rest[name] for name in ("layer", "model", "data", "fingerprint", "version")]
     texts += [text for concept in fields["concepts"] for text in (concept.name, concept.category)]
     texts += [*fields["casts"], *(why for _, why in fields["skipped"])]
     if not fields["concepts"] or not all(isinstance(text, str) for text in texts):
         raise TypeError("a text is none, or there are no concepts")
-    if any(type(count) is not int or count < 0 for count in (rest["pictures"], height, width)):
+    if any(type(count) is not int or count < 0 for count in (rest["pictures"], height, width, fields["shuffles"])):
         raise TypeError("a count is none")
     shares = rest["quantile"], rest["sampled"]
     if any(type(share) not in (int, float) or not 0 < share <= 1 for share in shares):
@@ -115,16 +130,32 @@ def _fields(rest: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _tensors(tensors: Mapping[str, Tensor], concepts: int) -> dict[str, Tensor]:
+def _selectivity(found: Mapping[str, Any], fields: dict[str, Any]) -> Selectivity:
+    """What is known of photographs, checked; its tensors leave `fields`.
+
+    Raises:
+        TypeError, KeyError or ValueError: something is missing, or of another kind.
+    """
+    concept, index, p = (fields.pop(name) for name in _SELECTIVITY)
+    concepts, photographs = tuple(Concept(**each) for each in found["concepts"]), found["photographs"]
+    texts = [found["data"], *(text for each in concepts for text in (each.name, each.category))]
+    if not all(isinstance(text, str) for text in texts) or type(photographs) is not int or photographs < 0:
+        raise TypeError("a text or a count is none")
+    if int(concept.max()) >= len(concepts) or not bool(((p > 0) & (p <= 1) & (index.abs() <= 1)).all()):
+        raise ValueError("a class that is not listed, or no p or index")
+    return Selectivity(concept, index, p, concepts, found["data"], photographs, fields["fingerprint"])
+
+
+def _tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, str], concepts: int) -> dict[str, Tensor]:
     """The tensors, with whole numbers as int64 and others in float32, checked.
 
     Raises:
         KeyError or ValueError: one is missing, too many, or of another shape or kind.
     """
-    if tensors.keys() != _SHAPES.keys():
+    if tensors.keys() != shapes.keys():
         raise KeyError("not a dissection's tensors")
     sizes = {"L": concepts, "2": 2}
-    for name, axes in _SHAPES.items():
+    for name, axes in shapes.items():
         tensor = tensors[name]
         known = tuple(sizes.setdefault(axis, size) for axis, size in zip(axes, tensor.shape, strict=True))
         counts = name not in _FLOATS and name != "exemplars"  # which are -1 where there are fewer

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+ALPHA: Final = 0.05
+"""A name is told as a fact if chance gives as good a fit less often than this."""
+
+UNTESTED: Final = 0.1
+"""Where nobody has tested a name against chance, it is told as a fact above this IoU, which units of random networks
+hardly reach (experiments/results/neuron-detectors.md)."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +22,29 @@ class UnitName:
         name: a concept, a word or a description.
         category: of the concept; "" if the source has none.
         score: how well it fits, in what `Names.measure` says; None if the source does not say.
+        p: how often chance gives as good a fit with any of the concepts that were tried; None if nobody has tested it.
+        seen_in: "places": the unit's active places were compared with those of the concept; "photographs": it is known
+            only that the unit answers to photographs of such a class, and not to what in them. Then `score` is the
+            class selectivity index (see `mmcam.neurons.selectivity`).
     """
 
     name: str
     category: str = ""
     score: float | None = None
+    p: float | None = None
+    seen_in: Literal["places", "photographs"] = "places"
+
+    def doubtful(self, measure: str) -> bool:
+        """Chance could have given this name: its `p` is above 0.05, or it was never tested and its IoU is at most 0.1.
+
+        Names with another score than an IoU, or none, are taken as their source gives them.
+
+        Args:
+            measure: of the scores.
+        """
+        if self.p is not None:
+            return self.p > ALPHA
+        return measure == "IoU" and self.score is not None and self.score <= UNTESTED
 
 
 @dataclass(frozen=True)

@@ -48,18 +48,14 @@ class Tally:
         cuts = (thresholds + 1e-6 * thresholds.abs())[:, None, None]
         for i, (index, geometry) in enumerate(zip(where, geometries, strict=True)):
             try:
-                labels = self.data.labels(index)
+                labels = checked_labels(self.data, index)
             except PictureError as error:
                 skipped[index] = str(error)
                 continue
-            if (most := max((int(np.max(label)) for label in labels), default=0)) > len(self.truth):
-                raise ExplainError(
-                    f"Picture {index} of {self.data.name} has label {most}, and there are {len(self.truth)} concepts."
-                )
             # Bilinear sampling exceeds no maximum: the other units, nearly all, are active nowhere here.
             units = (maps[i].amax(dim=(1, 2)) > thresholds).nonzero()[:, 0]
             for size, layers in _by_size(labels, geometry).items():
-                at = _at_labels(geometry, size)
+                at = at_labels(geometry, size)
                 seen = at.to_original(torch.ones_like(maps[i, :1])) > 0
                 self._count(units, (at.to_original(maps[i, units]) > cuts[units]) & seen, layers)
             self._note(maps[i], geometry, index)
@@ -109,6 +105,21 @@ class Tally:
         self.spots = places.gather(1, order[:, :, None].expand(-1, -1, 2))
 
 
+def checked_labels(data: ConceptData, index: int) -> Sequence[Labels]:
+    """The labels of a picture.
+
+    Raises:
+        PictureError: they cannot be read.
+        ExplainError: one is of no concept.
+    """
+    labels = data.labels(index)
+    if (most := max((int(np.max(label)) for label in labels), default=0)) > len(data.concepts):
+        raise ExplainError(
+            f"Picture {index} of {data.name} has label {most}, and there are {len(data.concepts)} concepts."
+        )
+    return labels
+
+
 def _by_size(labels: Sequence[Labels], geometry: Geometry) -> dict[tuple[int, int], list[Labels]]:
     """Label maps by their resolution; labels of the whole picture go with the first, or half the picture's own."""
     sizes: dict[tuple[int, int], list[Labels]] = {}
@@ -122,7 +133,7 @@ def _by_size(labels: Sequence[Labels], geometry: Geometry) -> dict[tuple[int, in
     return sizes
 
 
-def _at_labels(geometry: Geometry, size: tuple[int, int]) -> Geometry:
+def at_labels(geometry: Geometry, size: tuple[int, int]) -> Geometry:
     """The geometry of the same picture, were its pixels those of a label map that spans it."""
     smaller = tuple(full / part for full, part in zip(geometry.original, size, strict=True))
     return replace(geometry, original=size, scale=(geometry.scale[0] * smaller[0], geometry.scale[1] * smaller[1]))

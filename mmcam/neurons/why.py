@@ -38,6 +38,9 @@ class Why:
     def figure(self, data: ConceptData | None = None) -> Image.Image:
         """The picture, its map, and the map of each named unit of the table.
 
+        A name that is told with a "perhaps" has a question mark, and "class" stands beside one that is known of whole
+        photographs only, with its selectivity.
+
         Args:
             data: what the layer was dissected with; then the places where each unit is strongest are shown below it.
 
@@ -71,8 +74,9 @@ class Why:
         assert exp.activations is not None
         own = exp.geometry.to_original(exp.activations[reason.unit]).cpu().numpy()
         sign = "+" if reason.speaks == "for" else "-"
-        fit = "" if reason.fit is None or not self.measure else f", {self.measure} {short(reason.fit)}"
-        return draw_overlay(exp.image, own), f"{sign} {reason.name}", f"unit {reason.unit}{fit}"
+        measure = "class" if reason.seen_in == "photographs" else self.measure  # short: it stands beside the name
+        fit = "" if reason.fit is None or not measure else f", {measure} {short(reason.fit)}"
+        return draw_overlay(exp.image, own), f"{sign} {reason.name}{'?' * reason.perhaps}", f"unit {reason.unit}{fit}"
 
     def _patches(self, data: ConceptData, reasons: Sequence[Reason], width: int, columns: int) -> Image.Image:
         """A row of patches, three below each unit's panel."""
@@ -91,7 +95,7 @@ class Why:
         fit = f" {self.measure} |" if self.measure else ""
         head = f"| | unit | name |{fit} weight | contribution |\n|---|---|---|{'---|' if fit else ''}---|---|"
         rows = [
-            f"| {r.speaks} | {r.unit} | {r.name or '—'} |"
+            f"| {r.speaks} | {r.unit} | {r.told or '—'} |"
             + (f" {'' if r.fit is None else f'{r.fit:.2f}'} |" if fit else "")
             + f" {r.weight:.3g} | {r.contribution:.3g} |"
             for r in self.table

@@ -47,7 +47,7 @@ UNITS = {
 NAMES = Names(UNITS, K, "IoU")
 
 EAR = "ear (units 2 and 0, IoU .22 and .31)"
-FUR, WHEEL, STRIPED = "fur (unit 1, IoU .06)", "wheel (unit 4, IoU .40)", "a striped pattern (unit 7, IoU .25)"
+FUR, WHEEL, STRIPED = "perhaps fur (unit 1, IoU .06)", "wheel (unit 4, IoU .40)", "a striped pattern (unit 7, IoU .25)"
 BEACH, RED = "a beach scene (unit 3, IoU .50)", "the colour red (unit 5, IoU .12)"
 WHY_DOG = f"because it sees {EAR} and {FUR}; despite {RED} and {BEACH}."  # 4.5, 4, 2; -3, -2
 WHY_NOT_CAT = f"because it sees {FUR} and {EAR}; despite {RED} and {BEACH}."  # 8, 4.5, 3; -6, -4
@@ -934,7 +934,7 @@ def test_a_dissection_gives_the_names(model, dog):
     assert why.dissection is found
     assert dog.why(found, threshold=0.01).table[3].name == "fur", "unit 6 has an IoU of .03"
     assert dog.why(found, threshold=0.02).text == dog.why(found.names(0.0), threshold=0.02).text
-    assert "fur (units 1 and 6, IoU .06 and .03)" in dog.why(found, threshold=0.02).text
+    assert "perhaps fur (units 1 and 6, IoU .06 and .03)" in dog.why(found, threshold=0.02).text
     assert dog.why(found, threshold=0.9).text == f"It says “dog”{NOTHING}"
     assert dog.why(found.names()).dissection is None
     assert found.names().complete
@@ -979,7 +979,7 @@ ROW = 168 + 32 + 8 + 8
 
 def test_the_figure_shows_each_named_units_own_map(drawn):
     model, exp = photographed()
-    everything = Names({k: UnitName(f"thing {k}", "", 0.1 + k / 100) for k in range(8)}, 8, "IoU")
+    everything = Names({k: UnitName(f"thing {k}", "", 0.2 + k / 100) for k in range(8)}, 8, "IoU")
     why = exp.why(everything, k=3)
     sides = [[reason for reason in why.table if reason.speaks == side] for side in ("for", "against")]
     assert len(sides[0]) == 3
@@ -1005,7 +1005,7 @@ def test_the_figure_shows_each_named_units_own_map(drawn):
     assert len(shown) >= 3, "the units' maps differ"
     for (titles, notes), side, sign in zip(drawn, sides, "+-", strict=True):
         assert titles[2 : 2 + len(side)] == [f"{sign} thing {reason.unit}" for reason in side]
-        assert notes[2 : 2 + len(side)] == [f"unit {reason.unit}, IoU .1{reason.unit}" for reason in side]
+        assert notes[2 : 2 + len(side)] == [f"unit {reason.unit}, IoU .2{reason.unit}" for reason in side]
     assert drawn[0][0][:2] == ["", exp.target]
     assert drawn[0][1][:2] == ["", f"{exp.score:.2f}"]
     assert drawn[1][0][:2] == ["", ""]
@@ -1014,7 +1014,10 @@ def test_the_figure_shows_each_named_units_own_map(drawn):
 def test_unnamed_units_are_not_shown(dog, drawn):
     figure = dog.why(NAMES).figure()
     assert drawn == [
-        (["", "dog", "+ ear", "+ ear", "+ fur"], ["", "6.00", "unit 2, IoU .22", "unit 0, IoU .31", "unit 1, IoU .06"]),
+        (
+            ["", "dog", "+ ear", "+ ear", "+ fur?"],
+            ["", "6.00", "unit 2, IoU .22", "unit 0, IoU .31", "unit 1, IoU .06"],
+        ),
         (["", "", "- red", "- beach", ""], ["", "", "unit 5, IoU .12", "unit 3, IoU .50", ""]),
     ]
     assert figure.size == (5 * 232 + 8, 2 * (224 + 32 + 8 + 8))
@@ -1096,7 +1099,7 @@ def test_markdown(dog):
         "|---|---|---|---|---|---|",
         "| for | 2 | ear | 0.22 | 0.375 | 0.281 |",
         "| for | 0 | ear | 0.31 | 0.25 | 0.25 |",
-        "| for | 1 | fur | 0.06 | 0.0625 | 0.125 |",
+        "| for | 1 | perhaps fur | 0.06 | 0.0625 | 0.125 |",
         "| for | 6 | — |  | 0.0312 | 0.0312 |",
         "| against | 5 | red | 0.12 | -0.0625 | -0.188 |",
         "| against | 3 | beach | 0.50 | -0.125 | -0.125 |",
