@@ -23,7 +23,9 @@ class ShowAttendTell(Speaker):
         state: width of the LSTM.
         word: width of the words' embedding.
         key: width of the space in which state and regions meet.
-        dropout: on words and before the output, while training.
+        region: numbers that each region is first turned into, by a linear layer and a ReLU; default as it comes. The
+            maps of encoders for photographs are wider than what a caption needs of them.
+        dropout: on regions, words and before the output, while training.
         encoder: from pictures to maps; default the bundled models' own.
     """
 
@@ -34,6 +36,7 @@ class ShowAttendTell(Speaker):
         state: int = 384,
         word: int = 192,
         key: int = 128,
+        region: int | None = None,
         dropout: float = 0.0,
         encoder: Features | None = None,
     ) -> None:
@@ -41,6 +44,8 @@ class ShowAttendTell(Speaker):
         self.features = features() if encoder is None else encoder
         self.preprocess = self.features.preprocess
         units, self.side = self.features.units, self.features.side
+        self.region = nn.Identity() if region is None else nn.Sequential(nn.Linear(units, region), nn.ReLU())
+        units = units if region is None else region
         self.key = nn.Linear(units, key)
         self.place = nn.Parameter(torch.zeros(self.side**2, key))
         self.query = nn.Linear(state, key, bias=False)
@@ -54,8 +59,8 @@ class ShowAttendTell(Speaker):
         self.output = nn.Linear(state, len(self.vocabulary) + 1)
 
     def look(self, seen: Tensor) -> Parts:
-        """The map → its regions (N, side², units) and their keys (N, side², key)."""
-        regions = seen.flatten(2).transpose(1, 2)
+        """The map → its regions (N, side², units or `region`) and their keys (N, side², key)."""
+        regions = self.dropout(self.region(seen.flatten(2).transpose(1, 2)))
         return regions, self.key(regions) + self.place
 
     def begin(self, looked: Parts) -> Parts:

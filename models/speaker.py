@@ -67,6 +67,27 @@ class Speaker(Seeing):
             hidden, state = self.step(looked, state, words)
             yield hidden, state
 
+    def hidden(self, looked: Parts, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """What `step` gives for START and all tokens of captions of different lengths, for training.
+
+        Args:
+            looked: what `look` gave, R rows.
+            tokens: (R, L) of the captions, the longest first.
+            lengths: (R,) their numbers of tokens.
+
+        Returns:
+            (R + tokens, …): for START of all captions, for the first token of those that have one, and so on. A caption
+            that has ended is read no further.
+        """
+        state, words, found = self.begin(looked), tokens.new_full((len(tokens),), END), []
+        for t in range(int(lengths[0]) + 1):
+            running = int((lengths >= t).sum())
+            looked, state = tuple(part[:running] for part in looked), tuple(part[:running] for part in state)
+            hidden, state = self.step(looked, state, words[:running])
+            found.append(hidden)
+            words = tokens[:, min(t, tokens.shape[1] - 1)]
+        return torch.cat(found)
+
     def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Log p(token_t | picture, tokens before t), (R, L), of the captions `tokens` (R, L) read beside `x`.
 

@@ -115,6 +115,16 @@ class TransformerCaptioner(Speaker):
         logits: Tensor = self.output(self.dropout(self.read(beside(looked, tokens), tokens)[0]))
         return logits
 
+    def hidden(self, looked: Parts, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """All words of a caption at once, captions of about one length together; see `Speaker.hidden`."""
+        found = []
+        for rows in torch.arange(len(tokens), device=tokens.device).chunk(4):
+            longest = int(lengths[rows[0]])
+            read = self.read(tuple(part[rows] for part in looked), tokens[rows, :longest])[0]
+            found.append(nn.functional.pad(read, (0, 0, 0, int(lengths[0]) - longest)))
+        running = torch.arange(int(lengths[0]) + 1, device=tokens.device)[:, None] <= lengths
+        return torch.cat(found).transpose(0, 1)[running]
+
     def begin(self, looked: Parts) -> Parts:
         """No token has been read: (R, 0)."""
         return (torch.zeros(len(looked[0]), 0, dtype=torch.long, device=looked[0].device),)

@@ -45,24 +45,50 @@ def photographs(paths: Sequence[Path], preprocess: Preprocess) -> Pictures:
     return Pictures(lambda rows: torch.stack([preprocess(load_image(path))[0] for path in paths[rows]]), len(paths))
 
 
-@torch.no_grad()
 def encoded(model: Speaker | Answerer, pictures: Pictures, folder: Path, name: str) -> np.ndarray:
-    """What `model.see` makes of every picture, halves in a file of `folder` that is read again if it is there.
-
-    The file's name tells the pictures' name and number, the shape of what is kept, and the encoder's weights.
-    """
+    """What `model.see` makes of every picture, halves in a file of `folder` that is read again if it is there."""
     was_training = model.training
     model.eval()
-    shape = model.see(pictures.load(slice(0, 1))).shape[1:]
-    path = folder / f"{name}-{len(pictures)}-{'x'.join(map(str, shape))}-{fingerprint(model.backbone)}.npy"
+    table = activations(model.backbone, pictures, folder, name, see=model.see)
+    model.train(was_training)
+    return table
+
+
+@torch.no_grad()
+def activations(
+    network: nn.Module,
+    pictures: Pictures,
+    folder: Path,
+    name: str,
+    *,
+    mirrored: bool = False,
+    see: Callable[[Tensor], Tensor] | None = None,
+) -> np.ndarray:
+    """What a network in eval mode makes of every picture, halves in a file of `folder` that is read again.
+
+    The file's name tells the pictures' name and number, the shape of what is kept, and the network's weights.
+
+    Args:
+        network: whose weights count.
+        pictures: what it sees.
+        folder: for the file.
+        name: of the pictures.
+        mirrored: whether it sees them mirrored, left for right.
+        see: what is kept of a batch; default what the network gives.
+    """
+    see = network if see is None else see
+    shape = see(pictures.load(slice(0, 1))).shape[1:]
+    name = f"{name}-mirrored" if mirrored else name
+    path = folder / f"{name}-{len(pictures)}-{'x'.join(map(str, shape))}-{fingerprint(network)}.npy"
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         table = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(pictures), *shape))
         for rows, x in pictures.batches():
             with autocast():
-                table[rows] = model.see(x.to(memory_format=torch.channels_last)).half().numpy()
+                seen = see((x.flip(3) if mirrored else x).to(memory_format=torch.channels_last))
+            table[rows] = seen.half().numpy()
         part.rename(path)
-    model.train(was_training)
     return np.load(path, mmap_mode="r")
 
 

@@ -63,13 +63,22 @@ def loaded(load: Callable[[int], Any], start: int, steps: int) -> Iterator[tuple
             yield step, now
 
 
-def optimiser_of(model: nn.Module, decay: float) -> torch.optim.Optimizer:
-    """AdamW of what is to be trained, that decays matrices and kernels, not biases and norms."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1]
-    others = [p for p in trained if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+def optimiser_of(
+    model: nn.Module, decay: float, *, slow: nn.Module | None = None, factor: float = 1.0
+) -> torch.optim.Optimizer:
+    """AdamW of what is to be trained, that decays matrices and kernels, not biases and norms.
+
+    What is in `slow` learns at `factor` times the rate.
+    """
+    slowed = set() if slow is None else {id(p) for p in slow.parameters()}
+    groups = []
+    for is_slow in (False, True):
+        trained = [p for p in model.parameters() if p.requires_grad and (id(p) in slowed) == is_slow]
+        for is_matrix in (True, False):
+            own = [p for p in trained if (p.ndim > 1) == is_matrix]
+            share = factor if is_slow else 1.0
+            groups.append({"params": own, "weight_decay": decay if is_matrix else 0.0, "factor": share})
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -83,7 +92,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 def descend(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
     """One step of the optimiser down `loss` at learning rate `rate`, the gradient clipped to length 1."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -3,7 +3,8 @@
     python -m experiments.train.captioner                                  # vignette-captioner, as neuraltalk2
     python -m experiments.train.captioner --model ShowAttendTell           # vignette-show-attend-tell
     python -m experiments.train.captioner --model TransformerCaptioner     # vignette-transformer-captioner
-    python -m experiments.train.captioner --data flickr8k --root FLICKR8K --encoder-weights mobilenet_v2.pth
+    python -m experiments.train.captioner --data flickr8k --root FLICKR8K --model ShowAttendTell --region 512 --mirror
+    python -m experiments.train.captioner --data flickr8k --root FLICKR8K --encoder mobilenet_v2 --encoder-weights FILE
     python -m experiments.train.captioner --data karpathy --root COCO/dataset_coco.json --pictures COCO …
 
 The encoder stays as it is, so every picture is encoded once; the language side learns on what it gave. A step reads the
@@ -13,29 +14,19 @@ five captions of each of its pictures. `--resume` goes on after an interruption.
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 import typer
-from nltk.translate.bleu_score import corpus_bleu
 from torch import Tensor
 
-from experiments.lib.captioned import (
-    CAPTIONS,
-    Data,
-    Split,
-    photo_splits,
-    vignette_split,
-    vocabulary_of,
-)
+from experiments.lib.caption_training import built, captions_of, measure, speak, surprise
+from experiments.lib.captioned import CAPTIONS, Data, photo_splits, vignette_split, vocabulary_of
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.pictures import encoded
-from experiments.lib.precision import HALVES, PRECISION, autocast
+from experiments.lib.mirrored import Encoded, name_sides
+from experiments.lib.pictures import activations, encoded
+from experiments.lib.precision import PRECISION
 from experiments.lib.tables import keep
 from experiments.lib.training import (
     Log,
@@ -49,19 +40,18 @@ from experiments.lib.training import (
     save_checkpoint,
 )
 from mmcam.datasets.vignettes import captions
-from mmcam.datasets.vignettes.truth import Truth
-from models import WEIGHTS, Captioner, Speaker, build, load
+from models import WEIGHTS, Captioner, load
+from models.efficientnet_lite import PUBLISHED
 from models.photo import SIDES, photo_features
-from models.speaker import BEAM, END, UNKNOWN
+from models.speaker import BEAM
 
 NAMES: Final = {
     "Captioner": "captioner",
     "ShowAttendTell": "show-attend-tell",
     "TransformerCaptioner": "transformer-captioner",
 }
-LONGEST_READ: Final = 24  # words of a caption that is learned from
 SEARCHES: Final = {"scores": BEAM, "scores of the likeliest word each time": 1}
-HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs the test split
+HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs val and test
 
 
 def main(
@@ -71,10 +61,10 @@ def main(
         "runs/vignettes"
     ),
     pictures: Annotated[Path | None, typer.Option(help="Pictures of Karpathy's file; default beside it.")] = None,
-    encoder: Annotated[str, typer.Option(help=f"torchvision network for photographs, e.g. {', '.join(SIDES)}.")] = (
-        "mobilenet_v2"
-    ),
-    encoder_weights: Annotated[Path | None, typer.Option(help="Its state dict; needed for photographs.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help=f"Of photographs: {', '.join((*PUBLISHED, *SIDES))}, or another of torchvision.")
+    ] = "efficientnet_lite0",
+    encoder_weights: Annotated[Path | None, typer.Option(help="The state dict of a torchvision network.")] = None,
     work: Path = Path("runs"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
@@ -84,6 +74,10 @@ def main(
     decay: float = 0.02,
     dropout: Annotated[float, typer.Option(help="On words and before the output, while training.")] = 0.0,
     width: Annotated[int | None, typer.Option(help="Of the language side; default the model's own.")] = None,
+    region: Annotated[int | None, typer.Option(help="Numbers a region, of ShowAttendTell; default as encoded.")] = None,
+    smoothing: Annotated[float, typer.Option(help="Share of a word's probability that is owed to all alike.")] = 0.0,
+    mirror: Annotated[bool, typer.Option(help="See half of the photographs mirrored.")] = False,
+    share: Annotated[float, typer.Option(help="Of the training photographs, for trials.")] = 1.0,
     seed: int = 0,
     save_every: int = 500,
     resume: bool = False,
@@ -99,6 +93,8 @@ def main(
     more: dict[str, Any] = {"dropout": dropout}
     if width is not None:
         more["width" if model == "TransformerCaptioner" else "state"] = width
+    if region is not None:
+        more["region"] = region
     card: dict[str, Any] = {"name": name, "model": model, "task": "captioning"}
     if data == "vignettes":
         splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
@@ -109,18 +105,22 @@ def main(
         speaker.backbone.load_state_dict(same.state_dict())
         card["initialised_from"] = "the encoder of vignette-vqa, which stays as it is"
     else:
-        if encoder_weights is None:
-            raise typer.BadParameter("Photographs need a trained encoder; pass its state dict with --encoder-weights.")
+        if encoder_weights is None and encoder not in PUBLISHED:
+            raise typer.BadParameter(f"{encoder} needs trained weights; pass its state dict with --encoder-weights.")
         convolutions = photo_features(encoder, encoder_weights)
         splits = photo_splits(data, root, pictures, convolutions.preprocess)
         card |= {"vocabulary": vocabulary_of(splits["train"].captions), "architecture": more, "encoder": encoder}
         speaker = built(card)
         speaker.convolutions.load_state_dict(convolutions.state_dict())
-        card["initialised_from"] = f"{encoder_weights.name}, which stays as it is"
+        source_name = encoder if encoder_weights is None else encoder_weights.name
+        card["initialised_from"] = f"{source_name}, which stays as it is"
     speaker.backbone.to(memory_format=torch.channels_last)
     train = splits["train"]
     tokens = captions_of(speaker, train)
-    seen = encoded(speaker, train.pictures, work.parent, f"{name.split('-')[0]}-train")
+    of = f"{name.split('-')[0]}-train"
+    turned = activations(speaker.backbone.eval(), train.pictures, work.parent, of, mirrored=True) if mirror else None
+    seen = Encoded(encoded(speaker, train.pictures, work.parent, of), turned, name_sides(train.captions))
+    pictures_used = max(batch, round(share * len(seen)))
 
     speaker.train()
     speaker.backbone.eval().requires_grad_(False)
@@ -129,119 +129,37 @@ def main(
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
 
     def batch_of(step: int) -> tuple[Tensor, Tensor]:
-        rows = rows_of(step, len(seen), batch, seed)
-        return torch.from_numpy(seen[rows]).float(), torch.from_numpy(tokens[rows])
+        rows = rows_of(step, pictures_used, batch, seed)
+        return seen.batch(rows, (seed, step)), torch.from_numpy(tokens[rows])
 
     for step, (x, text) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
-        loss = surprise(speaker, x, text)
+        loss = surprise(speaker, x, text, smoothing)
         descend(speaker, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss)
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_checkpoint(work / "checkpoint.pt", speaker, optimiser, step + 1, time.monotonic() - begun)
 
     card |= {
-        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "captions": CAPTIONS * len(tokens)},
+        "data": {"set": data, "split": "train", "pictures": pictures_used, "captions": CAPTIONS * pictures_used},
         "command": " ".join(["python -m experiments.train.captioner", *sys.argv[1:]]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "rate": rate, "decay": decay, "dropout": dropout, "seed": seed,
-            "precision": PRECISION,
+            "smoothing": smoothing, "mirror": mirror, "precision": PRECISION,
         },
         "seconds": round(time.monotonic() - begun),
         "beam": BEAM,
     }  # fmt: skip
     publish(speaker, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
-    held = {split: splits[split] for split in HELD.get(data, ("test",))}
-    for key, beam in SEARCHES.items():
-        said = {split: speak(rounded, pictures, beam) for split, pictures in held.items()}
-        card[key] = {split: measure(said[split], pictures) for split, pictures in held.items()}
-        whole = {split: {"said": said[split], "references": held[split].captions} for split in held}
+    held = {split: splits[split] for split in HELD.get(data, ("val", "test"))}
+    said = {split: speak(rounded, pictures, tuple(SEARCHES.values())) for split, pictures in held.items()}
+    for i, (key, beam) in enumerate(SEARCHES.items()):
+        card[key] = {split: measure(said[split][i], pictures) for split, pictures in held.items()}
+        whole = {split: {"said": said[split][i], "references": held[split].captions} for split in held}
         keep(work / f"said-{beam}.json", json.dumps(whole))
     publish(rounded, card, out if data == "vignettes" else work)
     print(json.dumps(card["scores"], indent=1))
-
-
-def built(card: dict[str, Any]) -> Speaker:
-    """The captioner of a card, with random weights."""
-    model = build(card)
-    assert isinstance(model, Speaker)
-    return model
-
-
-def surprise(model: Speaker, seen: Tensor, tokens: Tensor) -> Tensor:
-    """Mean -log p of every word and END of the captions (N, captions, L) of encoded pictures (N, …)."""
-    text = tokens.flatten(0, 1).long()
-    lengths = text.ne(END).sum(1)
-    total = torch.zeros(())
-    with autocast():
-        looked = model.look(seen.bfloat16() if HALVES else seen)  # halves here, or every step would convert them anew
-    for rows in lengths.argsort().chunk(4):  # captions of about one length together: little is computed in vain
-        part = text[rows, : int(lengths[rows].max()) + 1]
-        owners = rows // tokens.shape[1]
-        with autocast():
-            logits = model.decode(tuple(p[owners] for p in looked), part[:, :-1])
-        counts = torch.arange(part.shape[1]) <= lengths[rows, None]  # the words and one END
-        total = total + F.cross_entropy(logits.float()[counts], part[counts], reduction="sum")
-    return total / (lengths + 1).sum()
-
-
-def captions_of(model: Speaker, split: Split) -> np.ndarray:
-    """Tokens (pictures, captions, longest + 1) of a split, filled up with END; a rare word becomes UNKNOWN."""
-    known = set(model.vocabulary)
-    rows = [
-        [model.encode(" ".join(word if word in known else UNKNOWN for word in words)) for words in own]
-        for own in split.captions
-    ]
-    longest = min(max(len(caption) for row in rows for caption in row), LONGEST_READ)
-    table = np.full((len(rows), CAPTIONS, longest + 1), END, np.int16)
-    for i, row in enumerate(rows):
-        for j, caption in enumerate(row):
-            table[i, j, : min(len(caption), longest)] = caption[:longest]
-    return table
-
-
-def speak(model: Speaker, split: Split, beam: int = BEAM) -> list[str]:
-    """A caption of every picture."""
-    said: list[str] = []
-    with torch.no_grad():
-        for _, x in split.pictures.batches():
-            said += [model.spell(tokens) for tokens in model.generate(x, beam)]
-    return said
-
-
-def measure(said: Sequence[str], split: Split) -> dict[str, Any]:
-    """Captions against the five references of each picture and, where it is known, against what is true."""
-    scores = {"pictures": len(split.pictures), **language_scores(said, split.captions)}
-    return scores if split.records is None else {**scores, **truth_scores(said, split.records)}
-
-
-def language_scores(said: Sequence[str], references: Sequence[Sequence[Sequence[str]]]) -> dict[str, float]:
-    """BLEU-1..4 of NLTK over the whole set, and CIDEr-D, of captions of pictures with their references."""
-    from pycocoevalcap.cider.cider import Cider
-
-    bleu = corpus_bleu(references, [text.split() for text in said], weights=[(1 / n,) * n for n in (1, 2, 3, 4)])
-    written = {i: [" ".join(words) for words in own] for i, own in enumerate(references)}
-    cider, _ = Cider().compute_score(written, {i: [text] for i, text in enumerate(said)})
-    return {**{f"BLEU-{n}": float(score) for n, score in enumerate(bleu, start=1)}, "CIDEr": float(cider)}
-
-
-def truth_scores(said: Sequence[str], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Which words of captions are true of the vignettes they were generated for."""
-    right: Counter[str] = Counter()
-    checked: Counter[str] = Counter()
-    whole = []
-    for caption, record in zip(said, records, strict=True):
-        words = captions.check(caption, Truth.from_json(record["truth"]))
-        checked.update(word.category for word in words)
-        right.update(word.category for word in words if word.correct)
-        whole.append(all(word.correct for word in words))
-    return {
-        "content_words_correct": right.total()
-        / max(1, checked.total()),  # a captioner may say nothing that claims anything
-        "captions_without_error": float(np.mean(whole)),
-        "categories": {name: {"correct": right[name] / n, "words": n} for name, n in sorted(checked.items())},
-    }
 
 
 if __name__ == "__main__":

@@ -33,8 +33,13 @@ KINDS = {
 }
 
 
+LARGE = ("swin_t", "vit_b_16", "coat_tiny", "hiera_tiny_224")  # a quarter of a minute each, or more
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name.endswith(LARGE) else name for name in KINDS]
+)
 def test_the_layer_found(name):
     row = layer_sweep.judged(name, limit=600)
     assert (row.verdict, row.note) == ("right", "")
@@ -42,6 +47,7 @@ def test_the_layer_found(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_tokens_halved_with_a_remainder():
     """14 → 7 → 4 cells. LeViT draws its places from learned biases, so with random weights only the grid is checked."""
     row = layer_sweep.judged("timm: levit_128s", limit=600)

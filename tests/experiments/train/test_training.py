@@ -228,7 +228,7 @@ def test_committed_captioner_scores(scores: dict[str, dict], data: Path) -> None
     assert card["test"]["pictures"] >= 2000
     assert card["test"]["content_words_correct"] >= 0.90
     split = captioned.vignette_split(data, "test")
-    again = train_captioner.measure(train_captioner.speak(load("vignette-captioner"), split), split)
+    again = train_captioner.measure(train_captioner.speak(load("vignette-captioner"), split)[0], split)
     assert again["content_words_correct"] == pytest.approx(card["test"]["content_words_correct"], abs=0.03)
 
 
