@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 import mmcam
 import models
 from experiments.lib import coco_categories
+from experiments.lib.word_maps import READINGS, places_of
 from experiments.paper import photo_words
 from mmcam.datasets import vignettes
 
@@ -65,7 +66,10 @@ def test_rows_are_of_all_words_of_people_and_of_the_rest():
         {"picture": 3, "words": []},
     ]
     rows = {row["words"]: row for row in photo_words.rows_of("m", "gradcam", found)}
-    assert {name: row["n"] for name, row in rows.items()} == {"all": 3, "people": 1, "other": 2}
+    counts = {"all": 3, "people": 1, "other": 2, "even ids": 1, "odd ids": 2}
+    assert {name: row["n"] for name, row in rows.items()} == counts
+    assert rows["all"]["more than the prior"]["value"] == pytest.approx(0)
+    assert rows["other"]["more than the prior"]["value"] == pytest.approx(-1 / 2)
     assert rows["all"]["pointing"] == pytest.approx(2 / 3)
     assert rows["other"]["random"] == pytest.approx(0.2)
     # Residuals by picture: 1/3 − 2/3 = −1/3 and 1/3; √(2/1 · (1/9 + 1/9)) / 3.
@@ -100,7 +104,8 @@ def judged(root, captioner, written, path):
     coco = COCO(root / "coco" / "instances.json")
     usual, entries = coco_categories.usual_places(coco), coco.loadImgs([1, 2])
     folder = root / "coco" / "images"
-    return photo_words.judged(captioner, coco, entries, folder, ["gradcam", "attention"], written, usual, path)
+    readings = {name: READINGS[name] for name in ("gradcam", "attention", "layercam × finer")}
+    return photo_words.judged(captioner, coco, entries, folder, readings, written, usual, path)
 
 
 def test_records_are_those_of_the_public_functions_and_are_made_once(root, monkeypatch, tmp_path):
@@ -110,12 +115,15 @@ def test_records_are_those_of_the_public_functions_and_are_made_once(root, monke
     for record, entry in zip(found, coco.loadImgs([1, 2]), strict=True):
         (own,) = record["words"]
         image = mmcam.load_image(root / "coco" / "images" / entry["file_name"])
-        for method in ("gradcam", "attention"):
-            x, y = mmcam.explain_caption(captioner, image, caption="a cat and a dog", method=method)[4].peak()
-            assert own["hits"][method] == bool(coco.annToMask(coco.anns[entry["id"]])[y, x])
+        places = places_of(captioner)
+        product = {"method": "layercam", "layer": [places["last"], places["finer"]], "fuse": "product"}
+        asked = {"gradcam": {"method": "gradcam"}, "attention": {"method": "attention"}, "layercam × finer": product}
+        for name, how in asked.items():
+            x, y = mmcam.explain_caption(captioner, image, caption="a cat and a dog", **how)[4].peak()
+            assert own["hits"][name] == bool(coco.annToMask(coco.anns[entry["id"]])[y, x])
         assert own["hits"][photo_words.PRIOR], "both dogs are in the same place"
         assert own["chance"] == pytest.approx(1 / 4, abs=0.01)
-    monkeypatch.setattr(mmcam, "explain_caption", lambda *a, **k: pytest.fail("explained again"))
+    monkeypatch.setattr(photo_words, "seen", lambda *a, **k: pytest.fail("explained again"))
     assert judged(root, captioner, None, tmp_path / "a.jsonl") == found
 
 

@@ -1,0 +1,135 @@
+"""The maps of words that `experiments.paper.photo_words` compares, each made of the same evidence.
+
+A reading multiplies class activation maps of one or two layers, each divided by its maximum and enlarged to the finer
+grid (`mmcam.methods.fusion.fuse`), and perhaps the captioner's own attention, and perhaps the guided gradients at the
+pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from experiments.lib.word_evidence import Seen
+from mmcam.image import Geometry
+from mmcam.methods.cam_family import cam_function
+from mmcam.methods.fusion import fuse
+from mmcam.methods.registry import Maps
+
+Place = Literal["first finer", "finer", "last"]
+BLUR: Final = 0.02
+"""Pixel maps are speckled: where a reading is blurred, the Gaussian's σ as a share of the input's side."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A map of words.
+
+    Attributes:
+        cams: class activation maps that are multiplied, each by the method and the layer.
+        attention: the captioner's own attention is a factor, or the whole.
+        guided: the guided gradients are a factor, or the whole.
+        blurred: see `BLUR`.
+    """
+
+    cams: tuple[tuple[str, Place], ...] = ()
+    attention: bool = False
+    guided: bool = False
+    blurred: bool = False
+
+
+def _readings() -> dict[str, Reading]:
+    found = {}
+    for name in ("gradcam", "layercam", "hirescam", "gradcam++", "xgradcam"):
+        for place in ("last", "finer", "first finer"):
+            found[name if place == "last" else f"{name}, {place}"] = Reading(((name, place),))
+    for name in ("gradcam", "layercam", "hirescam"):
+        for place in ("finer", "first finer"):
+            found[f"{name} × {place}"] = Reading(((name, "last"), (name, place)))
+    found["attention"] = Reading(attention=True)
+    for place in ("finer", "first finer"):
+        found[f"attention × layercam, {place}"] = Reading((("layercam", place),), attention=True)
+    guided = {
+        "guided_backprop": Reading(),
+        "guided_gradcam": Reading((("gradcam", "last"),)),
+        "guided layercam": Reading((("layercam", "last"),)),
+        "guided layercam, first finer": Reading((("layercam", "first finer"),)),
+        "guided layercam × first finer": Reading((("layercam", "last"), ("layercam", "first finer"))),
+        "guided attention × layercam, first finer": Reading((("layercam", "first finer"),), attention=True),
+    }
+    for name, reading in guided.items():
+        found[name] = replace(reading, guided=True)
+        found[f"{name}, blurred"] = replace(reading, guided=True, blurred=True)
+    return found
+
+
+READINGS: Final = _readings()
+"""What is compared, by its name in the tables: layers are the encoder's last unless another one is named."""
+
+
+def readings_of(captioner: Any) -> dict[str, Reading]:
+    """What is compared, of a captioner that may have no attention of its own."""
+    attends = hasattr(captioner, "attention")
+    return {name: reading for name, reading in READINGS.items() if attends or not reading.attention}
+
+
+def maps_of(reading: Reading, seen: Seen, places: Sequence[Place]) -> Tensor:
+    """A reading's maps (T,h,w) of T words, at the finest resolution of its parts.
+
+    Args:
+        reading: what is multiplied.
+        seen: the evidence.
+        places: which of the layers the evidence is of, in order.
+    """
+    factors = []
+    for method, place in reading.cams:
+        evidence = seen.layers[places.index(place)]
+        factors.append(Maps(cam_function(method)(evidence)[0], evidence.scores))
+    if reading.attention:
+        assert seen.attention is not None
+        factors.append(Maps(seen.attention, seen.layers[0].scores))
+    cams = None if not factors else (factors[0] if len(factors) == 1 else fuse(factors, "product")).values[:, 0]
+    if not reading.guided:
+        assert cams is not None
+        return cams
+    assert seen.guided is not None
+    gradients = seen.guided[:, 0].abs().amax(1)
+    if cams is not None:
+        gradients = gradients * F.interpolate(cams[:, None], gradients.shape[-2:], mode="bilinear")[:, 0]
+    if not reading.blurred:
+        return gradients
+    sigma = BLUR * max(gradients.shape[-2:])
+    return torch.from_numpy(np.stack([ndimage.gaussian_filter(each.numpy(), sigma) for each in gradients]))
+
+
+def heatmap(cam: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+    """A map (h,w) over the photograph (H,W)."""
+    return geometry.to_original(cam).numpy()
+
+
+def places_of(captioner: Any) -> dict[Place, str]:
+    """The last layer of an encoder, and the last and the first one that has twice as many cells a side.
+
+    Raises:
+        ValueError: it has none.
+    """
+    features, sides = captioner.features, dict[str, int]()
+    name = next(name for name, module in captioner.named_modules() if module is features)
+    x = torch.zeros(1, 3, *captioner.preprocess.size)
+    with torch.no_grad():
+        for number, layer in enumerate(features):
+            x = layer(x)
+            sides[f"{name}.{number}"] = x.shape[-1]
+    last = next(reversed(sides))
+    finer = [layer for layer, side in sides.items() if side == 2 * sides[last]]
+    if not finer:
+        raise ValueError(f"No layer of the encoder is twice as fine as its last one, of {sides[last]} cells a side.")
+    return {"first finer": finer[0], "finer": finer[-1], "last": last}
