@@ -7,7 +7,7 @@ The loss is the mean -log p of every word, perhaps with smoothed labels (Szegedy
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -65,11 +65,23 @@ def captions_of(model: Speaker, split: Split) -> np.ndarray:
 
 
 @torch.no_grad()
-def speak(model: Speaker, split: Split, beams: Sequence[int] = (BEAM,)) -> list[list[str]]:
-    """A caption of every picture for each of the widths of the search; a picture is encoded once."""
+def speak(
+    model: Speaker,
+    split: Split,
+    beams: Sequence[int] = (BEAM,),
+    see: Callable[[Tensor], Tensor] | None = None,
+) -> list[list[str]]:
+    """A caption of every picture for each of the widths of the search; a picture is encoded once.
+
+    Args:
+        model: in eval mode.
+        split: its pictures.
+        beams: the widths.
+        see: what gives the model's language side what it sees; default its whole encoder.
+    """
     said: list[list[str]] = [[] for _ in beams]
     for _, x in split.pictures.batches():
-        looked = model.look(model.see(x))
+        looked = model.look((model.see if see is None else see)(x))
         for texts, beam in zip(said, beams, strict=True):
             texts += [model.spell(found[0][0]) for found in model.search(looked, beam)]
     return said

@@ -19,10 +19,11 @@ from typing import Annotated, Any, Final
 
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 
 from experiments.lib.caption_training import built, captions_of, measure, speak, surprise
-from experiments.lib.captioned import CAPTIONS, Data, photo_splits, vignette_split, vocabulary_of
+from experiments.lib.captioned import CAPTIONS, Data, Split, photo_splits, vignette_split, vocabulary_of
+from experiments.lib.captions_judged import judged, kept
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.mirrored import Encoded, name_sides
 from experiments.lib.pictures import activations, encoded
@@ -40,7 +41,7 @@ from experiments.lib.training import (
     save_checkpoint,
 )
 from mmcam.datasets.vignettes import captions
-from models import WEIGHTS, Captioner, load
+from models import WEIGHTS, Captioner, Speaker, load
 from models.efficientnet_lite import PUBLISHED
 from models.photo import SIDES, photo_features
 from models.speaker import BEAM
@@ -51,7 +52,7 @@ NAMES: Final = {
     "TransformerCaptioner": "transformer-captioner",
 }
 SEARCHES: Final = {"scores": BEAM, "scores of the likeliest word each time": 1}
-HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs val and test
+HELD: Final = ("test", "heldout")  # the splits of vignettes that are scored in the end
 
 
 def main(
@@ -97,7 +98,7 @@ def main(
         more["region"] = region
     card: dict[str, Any] = {"name": name, "model": model, "task": "captioning"}
     if data == "vignettes":
-        splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
+        splits = {split: vignette_split(root, split) for split in ("train", *HELD)}
         card |= {"vocabulary": captions.VOCABULARY, "architecture": more}
         speaker = built(card)
         source = load("vignette-vqa", folder=start_from).encoder
@@ -120,7 +121,7 @@ def main(
     of = f"{name.split('-')[0]}-train"
     turned = activations(speaker.backbone.eval(), train.pictures, work.parent, of, mirrored=True) if mirror else None
     seen = Encoded(encoded(speaker, train.pictures, work.parent, of), turned, name_sides(train.captions))
-    pictures_used = max(batch, round(share * len(seen)))
+    pictures_used = min(len(seen), max(batch, round(share * len(seen))))
 
     speaker.train()
     speaker.backbone.eval().requires_grad_(False)
@@ -152,14 +153,25 @@ def main(
     }  # fmt: skip
     publish(speaker, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
-    held = {split: splits[split] for split in HELD.get(data, ("val", "test"))}
-    said = {split: speak(rounded, pictures, tuple(SEARCHES.values())) for split, pictures in held.items()}
-    for i, (key, beam) in enumerate(SEARCHES.items()):
-        card[key] = {split: measure(said[split][i], pictures) for split, pictures in held.items()}
-        whole = {split: {"said": said[split][i], "references": held[split].captions} for split in held}
-        keep(work / f"said-{beam}.json", json.dumps(whole))
+    if data == "vignettes":
+        card |= scores_of(rounded, {split: splits[split] for split in HELD}, work)
+    elif share < 1:  # a trial
+        card |= judged(rounded, {"val": kept(rounded.backbone, splits["val"], work.parent)}, work, nn.Identity())
+    else:
+        card |= judged(rounded, {split: splits[split] for split in ("val", "test")}, work)
     publish(rounded, card, out if data == "vignettes" else work)
     print(json.dumps(card["scores"], indent=1))
+
+
+def scores_of(model: Speaker, held: dict[str, Split], folder: Path) -> dict[str, Any]:
+    """The scores of vignettes by each of the `SEARCHES`; every caption is kept in `folder`."""
+    said = {split: speak(model, own, tuple(SEARCHES.values())) for split, own in held.items()}
+    scores = {}
+    for i, (key, beam) in enumerate(SEARCHES.items()):
+        scores[key] = {split: measure(said[split][i], own) for split, own in held.items()}
+        whole = {split: {"said": said[split][i], "references": own.captions} for split, own in held.items()}
+        keep(folder / f"said-{beam}.json", json.dumps(whole))
+    return scores
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from experiments.lib.caption_training import captions_of, measure, speak, surprise
+from experiments.lib.caption_training import captions_of, surprise
 from experiments.lib.captioned import CAPTIONS, Split, photo_splits
+from experiments.lib.captions_judged import judged, kept
 from experiments.lib.cider_reward import CiderReward
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.mirrored import Encoded, name_sides
 from experiments.lib.pictures import activations
 from experiments.lib.precision import PRECISION
 from experiments.lib.self_critical import self_critical
-from experiments.lib.tables import keep
 from experiments.lib.training import (
     Log,
     descend,
@@ -40,9 +40,6 @@ from experiments.lib.training import (
     save_checkpoint,
 )
 from models import Captioner, Speaker, load
-
-BEAMS = (1, 2, 3, 5)
-"""Widths of the search that are tried; the best on the validation split is the card's."""
 
 
 def main(
@@ -73,7 +70,6 @@ def main(
     work = work / name
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    before = json.loads((run / f"{run.name}.json").read_text())
     speaker: Speaker = load(run.name, folder=run)
     speaker.dropout.p = dropout
     splits = photo_splits("flickr8k", root, None, speaker.convolutions.preprocess)
@@ -85,7 +81,7 @@ def main(
     )
     assert plain is not None
     seen = Encoded(plain, turned, name_sides(train.captions))
-    used = max(batch, round(share * len(seen)))
+    used = min(len(seen), max(batch, round(share * len(seen))))
     loss_of = objective_of(objective, speaker, train, smoothing=smoothing, samples=samples)
 
     speaker.train(objective == "likelihood")
@@ -117,10 +113,15 @@ def main(
         "data": {"set": "flickr8k", "split": "train", "pictures": used, "captions": CAPTIONS * used},
         "seconds": round(time.monotonic() - begun),
     }  # fmt: skip
+    before = json.loads((run / f"{run.name}.json").read_text())
     card: dict[str, Any] = {**before, "name": name, "stages": [*stages_of(before), stage]}
     publish(speaker, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
-    card |= judged(rounded, {split: splits[split] for split in ("val", "test")}, work)
+    if share < 1:  # a trial: the validation split alone, from what the first layers made of it
+        front, behind = parted(rounded, layers)
+        card |= judged(rounded, {"val": kept(front, splits["val"], work.parent)}, work, behind)
+    else:
+        card |= judged(rounded, {split: splits[split] for split in ("val", "test")}, work)
     publish(rounded, card, work)
     if out is not None:
         publish(rounded, card, out)
@@ -162,22 +163,6 @@ def stages_of(card: dict[str, Any]) -> list[dict[str, Any]]:
     told = {key: card[key] for key in ("command", "hyperparameters", "data", "seconds") if key in card}
     stages = card.get("stages", [told])
     return [*stages[:-1], {**stages[-1], "scores": card["scores"], "beam": card["beam"]}]
-
-
-def judged(model: Speaker, held: dict[str, Split], folder: Path) -> dict[str, Any]:
-    """The scores of every split at the width of the search that is best on the validation split, and at the others.
-
-    Every caption is kept in `folder`.
-    """
-    said = {split: speak(model, own, BEAMS) for split, own in held.items()}
-    found = {
-        str(beam): {split: measure(said[split][i], own) for split, own in held.items()} for i, beam in enumerate(BEAMS)
-    }
-    for i, beam in enumerate(BEAMS):
-        whole = {split: {"said": said[split][i], "references": own.captions} for split, own in held.items()}
-        keep(folder / f"said-{beam}.json", json.dumps(whole))
-    best = max(BEAMS, key=lambda beam: found[str(beam)]["val"]["CIDEr"])
-    return {"beam": best, "scores": found[str(best)], "scores by beam": found}
 
 
 if __name__ == "__main__":

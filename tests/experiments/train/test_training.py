@@ -18,6 +18,7 @@ from experiments.lib import asked, captioned, rendered
 from experiments.lib.training import learning_rate, rows_of
 from experiments.train import captioner as train_captioner
 from experiments.train import classifier as train_classifier
+from experiments.train import finetune as train_finetune
 from experiments.train import render
 from experiments.train import vqa as train_vqa
 from mmcam.datasets import vignettes
@@ -206,10 +207,34 @@ def test_the_same_scripts_learn_from_photographs(
         assert mmcam.explain_answer(model, picture, "what is this", model.answers[0]).heatmap.shape == (224, 224)
 
 
+@pytest.mark.parametrize(("objective", "layers"), [("likelihood", 2), ("cider", 0)])
+def test_a_captioner_of_photographs_is_trained_on(
+    objective: str, layers: int, photographs: Path, tmp_path: Path
+) -> None:
+    weights, name = photographs / "squeezenet.pth", "flickr8k-show-attend-tell"
+    options = {"root": photographs, "work": tmp_path, "steps": 2, "batch": 4}
+    train_captioner.main(
+        data="flickr8k", model="ShowAttendTell", region=16, encoder="squeezenet1_0", encoder_weights=weights, **options
+    )
+    train_finetune.main(tmp_path / name, name="on", objective=objective, layers=layers, rate=0.01, **options)
+    before, after = load(name, folder=tmp_path / name), load("on", folder=tmp_path / "on")
+    changed = [not torch.equal(old, new) for old, new in zip(before.features, after.features, strict=True) for old, new
+               in zip(old.parameters(), new.parameters(), strict=True)]  # fmt: skip
+    assert any(changed) == (layers > 0)
+    assert not any(changed[: len(changed) // 2])
+    assert not torch.equal(before.output.weight, after.output.weight)
+    card = json.loads((tmp_path / "on" / "on.json").read_text())
+    assert card["scores"]["test"]["pictures"] == 2
+    assert [set(stage) >= {"command", "hyperparameters", "seconds"} for stage in card["stages"]] == [True, True]
+    assert "scores" in card["stages"][0]
+    with pytest.raises(typer.BadParameter, match="another --name"):
+        train_finetune.main(tmp_path / "on", name="on", **options)
+
+
 def test_photographs_need_a_trained_encoder(photographs: Path, tmp_path: Path) -> None:
     for script, data in ((train_captioner, "flickr8k"), (train_vqa, "daquar")):
         with pytest.raises(typer.BadParameter, match="--encoder-weights"):
-            script.main(data=data, root=photographs, work=tmp_path)
+            script.main(data=data, root=photographs, work=tmp_path, encoder="mobilenet_v2")
         with pytest.raises(typer.BadParameter, match="There is no"):
             script.main(model="Nonsense", work=tmp_path)
 
