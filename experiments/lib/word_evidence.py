@@ -23,8 +23,9 @@ from mmcam.engine.run import Evidence, run_at
 from mmcam.methods.relu_rules import ReluRule
 from mmcam.places.survey import layer_at
 
-Score = Literal["log_prob", "logit", "next best"]
-"""What of a word is explained: its log-probability, its logit, or its logit less that of the likeliest other word."""
+Score = Literal["log_prob", "logit", "next best", "picture-less"]
+"""What of a word is explained: its log-probability, its logit, or its logit less that of the likeliest other word, or
+less that of the other word that is likeliest behind the same words with a grey picture."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,14 @@ def seen(
         logits: Tensor = captioner.decode(looked, tokens[:, :-1])
         return logits[None]  # a row for the one picture
 
-    targets = [_target(word, int(tokens[word.caption, word.token]), score) for word in words]
+    targets: list[Target] = []
+    grey = None
+    if score == "picture-less":
+        with torch.no_grad():
+            grey = forward(torch.zeros_like(x), Rows(1))
+    for word in words:
+        place = {"word": word, "token": int(tokens[word.caption, word.token])}
+        targets.append(partial(_SCORES[score], **place) if grey is None else partial(_less, others=grey, **place))
     c = Computation(captioner, forward, x, targets)
     places = [layer_at(captioner, c.alone, x, name) for name in layers]
     if guided:
@@ -100,10 +108,6 @@ def seen(
     return Seen(evidence, at_pixels if guided else None, attention)
 
 
-def _target(word: Word, token: int, score: Score) -> Target:
-    return partial(_SCORES[score], word=word, token=token)
-
-
 def _log_prob(logits: Tensor, word: Word, token: int) -> Tensor:
     return logits[:, word.caption, word.token].log_softmax(1)[:, token]
 
@@ -113,9 +117,14 @@ def _logit(logits: Tensor, word: Word, token: int) -> Tensor:
 
 
 def _next_best(logits: Tensor, word: Word, token: int) -> Tensor:
+    return _less(logits, logits.detach(), word, token)
+
+
+def _less(logits: Tensor, others: Tensor, word: Word, token: int) -> Tensor:
+    """A word's logit less that of the word that is likeliest by `others`, itself left out."""
     own = logits[:, word.caption, word.token]
-    others = own.detach().index_fill(1, torch.tensor([token]), -torch.inf)
-    return own[:, token] - own.gather(1, others.argmax(1, keepdim=True))[:, 0]
+    rival = others[0, word.caption, word.token].index_fill(0, torch.tensor([token]), -torch.inf).argmax()
+    return own[:, token] - own[:, rival]
 
 
 _SCORES: Final = {"log_prob": _log_prob, "logit": _logit, "next best": _next_best}

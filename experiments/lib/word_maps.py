@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -23,6 +24,7 @@ from mmcam.image import Geometry
 from mmcam.methods.cam_family import cam_function
 from mmcam.methods.fusion import fuse
 from mmcam.methods.registry import Maps
+from models.speaker import UNKNOWN, split_words
 
 Place = Literal["first finer", "finer", "last"]
 BLUR: Final = 0.02
@@ -133,3 +135,15 @@ def places_of(captioner: Any) -> dict[Place, str]:
     if not finer:
         raise ValueError(f"No layer of the encoder is twice as fine as its last one, of {sides[last]} cells a side.")
     return {"first finer": finer[0], "finer": finer[-1], "last": last}
+
+
+def readable(captioner: Any, caption: str) -> str:
+    """A caption whose words the captioner does not know are replaced by the one that stands for such words.
+
+    Raises:
+        typer.BadParameter: it has no such word.
+    """
+    words = [word if word in captioner.vocabulary else UNKNOWN for word in split_words(caption)]
+    if UNKNOWN in words and UNKNOWN not in captioner.vocabulary:
+        raise typer.BadParameter(f"The captioner cannot read {caption!r}: it has no word for unknown ones.")
+    return " ".join(words)

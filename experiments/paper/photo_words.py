@@ -33,12 +33,11 @@ from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from experiments.lib.text_prior import Tally, peak_on
 from experiments.lib.word_evidence import Word, seen
-from experiments.lib.word_maps import BLUR, Place, Reading, heatmap, maps_of, places_of, readings_of
+from experiments.lib.word_maps import BLUR, Place, Reading, heatmap, maps_of, places_of, readable, readings_of
 from mmcam.drawing.strip import draw_strip, stack
 from mmcam.evaluation import mean
 from mmcam.evaluation.pointing import centre, chance, inside, peak
 from mmcam.files import write_whole
-from models.speaker import UNKNOWN, split_words
 
 PRIOR: Final = "(text prior)"
 Captions = Literal["generated", "reference"]
@@ -167,18 +166,6 @@ def of_photograph(
         hits[PRIOR] = inside(peak_on(elsewhere(usual, own, category), image.size), mask)
         record = {"caption": sentences[number], "position": position, "category": category, "hits": hits}
         yield record | {"centre": inside(centre(mask), mask), "chance": chance(mask)}
-
-
-def readable(captioner: Any, caption: str) -> str:
-    """A caption whose words the captioner does not know are replaced by the one that stands for such words.
-
-    Raises:
-        typer.BadParameter: it has no such word.
-    """
-    words = [word if word in captioner.vocabulary else UNKNOWN for word in split_words(caption)]
-    if UNKNOWN in words and UNKNOWN not in captioner.vocabulary:
-        raise typer.BadParameter(f"The captioner cannot read {caption!r}: it has no word for unknown ones.")
-    return " ".join(words)
 
 
 def rows_of(name: str, method: str, found: Sequence[Record]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 import mmcam
 import models
-from experiments.lib import coco_categories
+from experiments.lib import coco_categories, word_maps
 from experiments.lib.word_maps import READINGS, places_of
 from experiments.paper import photo_words
 from mmcam.datasets import vignettes
@@ -145,9 +145,9 @@ def test_captions_that_people_wrote_are_read(root, tmp_path):
 def test_unknown_words_are_replaced_where_the_captioner_has_a_word_for_them(monkeypatch):
     captioner = models.load("vignette-show-attend-tell")
     with pytest.raises(typer.BadParameter, match="it has no word for unknown ones"):
-        photo_words.readable(captioner, "a zeppelin")
+        word_maps.readable(captioner, "a zeppelin")
     monkeypatch.setattr(captioner, "vocabulary", (*captioner.vocabulary, "unk"))
-    assert photo_words.readable(captioner, "A zeppelin, and a dog!") == "a unk and a dog"
+    assert word_maps.readable(captioner, "A zeppelin, and a dog!") == "a unk and a dog"
 
 
 def test_the_sheet_shows_free_photographs_that_show_what_is_said(root, monkeypatch):
