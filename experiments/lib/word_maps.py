@@ -8,7 +8,7 @@ pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from mmcam.methods.fusion import fuse
 from mmcam.methods.registry import Maps
 from models.speaker import UNKNOWN, split_words
 
-Place = Literal["first finer", "finer", "last"]
+Place = Literal["finest", "first finer", "finer", "last"]
 BLUR: Final = 0.02
 """Pixel maps are speckled: where a reading is blurred, the Gaussian's σ as a share of the input's side."""
 
@@ -50,27 +50,23 @@ class Reading:
 
 def _readings() -> dict[str, Reading]:
     found = {}
-    for name in ("gradcam", "layercam", "hirescam", "gradcam++", "xgradcam"):
-        for place in ("last", "finer", "first finer"):
+    for place in ("last", "finer", "first finer"):
+        for name in ("gradcam", "layercam", "hirescam"):
             found[name if place == "last" else f"{name}, {place}"] = Reading(((name, place),))
-    for name in ("gradcam", "layercam", "hirescam"):
-        for place in ("finer", "first finer"):
-            found[f"{name} × {place}"] = Reading(((name, "last"), (name, place)))
-    found["attention"] = Reading(attention=True)
+    found["layercam, finest"] = Reading((("layercam", "finest"),))
     for place in ("finer", "first finer"):
-        found[f"attention × layercam, {place}"] = Reading((("layercam", place),), attention=True)
-    guided = {
-        "guided_backprop": Reading(),
-        "guided_gradcam": Reading((("gradcam", "last"),)),
-        "guided layercam": Reading((("layercam", "last"),)),
-        "guided layercam, first finer": Reading((("layercam", "first finer"),)),
-        "guided layercam × first finer": Reading((("layercam", "last"), ("layercam", "first finer"))),
-        "guided attention × layercam, first finer": Reading((("layercam", "first finer"),), attention=True),
+        found[f"layercam × {place}"] = Reading((("layercam", "last"), ("layercam", place)))
+    first, finest = ("layercam", "first finer"), ("layercam", "finest")
+    return found | {
+        "attention": Reading(attention=True),
+        "attention × layercam, first finer": Reading((first,), attention=True),
+        "guided_backprop": Reading(guided=True),
+        "guided_gradcam": Reading((("gradcam", "last"),), guided=True),
+        "guided layercam, first finer": Reading((first,), guided=True),
+        "guided layercam, first finer, blurred": Reading((first,), guided=True, blurred=True),
+        "guided layercam, finest": Reading((finest,), guided=True),
+        "guided attention × layercam, first finer × finest": Reading((first, finest), attention=True, guided=True),
     }
-    for name, reading in guided.items():
-        found[name] = replace(reading, guided=True)
-        found[f"{name}, blurred"] = replace(reading, guided=True, blurred=True)
-    return found
 
 
 READINGS: Final = _readings()
@@ -112,16 +108,16 @@ def maps_of(reading: Reading, seen: Seen, places: Sequence[Place]) -> Tensor:
     return torch.from_numpy(np.stack([ndimage.gaussian_filter(each.numpy(), sigma) for each in gradients]))
 
 
-def heatmap(cam: Tensor, geometry: Geometry) -> NDArray[np.float32]:
-    """A map (h,w) over the photograph (H,W)."""
-    return geometry.to_original(cam).numpy()
+def heatmaps(cams: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+    """Maps (T,h,w) over the photograph (T,H,W)."""
+    return geometry.to_original(cams).numpy()
 
 
 def places_of(captioner: Any) -> dict[Place, str]:
-    """The last layer of an encoder, and the last and the first one that has twice as many cells a side.
+    """An encoder's last layer, the last and the first one of twice as many cells a side, and the last of four times.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no such layers.
     """
     features, sides = captioner.features, dict[str, int]()
     name = next(name for name, module in captioner.named_modules() if module is features)
@@ -131,10 +127,12 @@ def places_of(captioner: Any) -> dict[Place, str]:
             x = layer(x)
             sides[f"{name}.{number}"] = x.shape[-1]
     last = next(reversed(sides))
-    finer = [layer for layer, side in sides.items() if side == 2 * sides[last]]
-    if not finer:
-        raise ValueError(f"No layer of the encoder is twice as fine as its last one, of {sides[last]} cells a side.")
-    return {"first finer": finer[0], "finer": finer[-1], "last": last}
+    finer, finest = ([layer for layer, side in sides.items() if side == times * sides[last]] for times in (2, 4))
+    if not finer or not finest:
+        raise ValueError(
+            f"No layer of the encoder is twice and four times as fine as its last, of {sides[last]} cells."
+        )
+    return {"finest": finest[-1], "first finer": finer[0], "finer": finer[-1], "last": last}
 
 
 def readable(captioner: Any, caption: str) -> str:

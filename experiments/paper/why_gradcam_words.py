@@ -31,11 +31,12 @@ from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, show_parts, with_error
 from experiments.lib.text_prior import Tally, peak_on
 from experiments.lib.word_evidence import Score, Word, seen
-from experiments.lib.word_maps import Place, Reading, heatmap, maps_of, places_of, readable
+from experiments.lib.word_maps import Place, Reading, heatmaps, maps_of, places_of, readable
 from mmcam.evaluation import mean
 from mmcam.evaluation.pointing import inside, peak
 
 METHODS: Final = ("gradcam", "hirescam", "layercam")
+LAYERS: Final[tuple[Place, ...]] = ("first finer", "finer", "last")
 SCORES: Final[tuple[Score, ...]] = ("log_prob", "logit", "next best", "picture-less")
 PRIOR: Final = "(text prior)"
 
@@ -124,11 +125,12 @@ def judged(
             continue
         x, geometry = both[case.larger].preprocess(image)
         places = places_of(captioner)
-        layers = {place: name for place, name in places.items() if place == "last" or not case.larger}
+        layers = {place: name for place, name in places.items() if place in (("last",) if case.larger else LAYERS)}
         evidence = seen(both[case.larger], x[None], captions, words, list(layers.values()), score=case.score)
         for name, reading in readings(layers, evidence.attention is not None and case.score == "log_prob"):
-            for hit, cam, mask in zip(hits, maps_of(reading, evidence, list(layers)), masks, strict=True):
-                hit[f"{case.name}: {name}"] = inside(peak(heatmap(cam, geometry)), mask)
+            wide = heatmaps(maps_of(reading, evidence, list(layers)), geometry)
+            for hit, each, mask in zip(hits, wide, masks, strict=True):
+                hit[f"{case.name}: {name}"] = inside(peak(each), mask)
     return [
         {"category": category, "hits": hit, "ceilings": {str(side): reachable(mask, side) for side in (7, 14, 28)}}
         for (category, (_, mask)), hit in zip(found.items(), hits, strict=True)
@@ -170,7 +172,7 @@ def page(found: dict[str, Any], stamped: dict[str, Any], places: Mapping[Place, 
         return with_error(hits.get(f"{case.name}: {method}, {place}"), 100)
 
     usual, larger = CASES[0], CASES[-1]
-    layers = [*places]
+    layers = [place for place in places if place in LAYERS]
     by_layer = [[method, *(told(usual, method, place) for place in layers)] for method in METHODS]
     by_layer.append(["attention", *(told(usual, "attention", place) for place in layers)])
     by_score = [
@@ -182,7 +184,7 @@ def page(found: dict[str, Any], stamped: dict[str, Any], places: Mapping[Place, 
     ]
     ceilings = [[f"{side}×{side}", with_error(figure, 100)] for side, figure in found["ceilings"].items()]
     parts = [
-        Part("Layer, and averaging", ("method", *(f"{place} ({name})" for place, name in places.items())), by_layer),
+        Part("Layer, and averaging", ("method", *(f"{place} ({places[place]})" for place in layers)), by_layer),
         Part("What is explained", ("score", *(f"{m}, {p}" for p in ("last", "finer") for m in METHODS)), by_score),
         Part("The picture's size, at the last layer", ("method", "as trained", "twice as large"), by_size),
         Part("What a map of so many cells could hit", ("cells", "%"), ceilings),
@@ -193,8 +195,8 @@ def page(found: dict[str, Any], stamped: dict[str, Any], places: Mapping[Place, 
         "",
         f"Of {n} words (each category of each of {stamped['pictures']} photographs once) the share in % whose map has "
         "its maximum on the thing named, ± standard error clustered by photograph. Text prior: "
-        f"{with_error(hits[PRIOR], 100)}. The three methods have the same activations and gradients: Grad-CAM averages a "
-        "unit's gradient over the cells, HiResCAM does not, LayerCAM does not and leaves negative gradients out.",
+        f"{with_error(hits[PRIOR], 100)}. The three methods have the same activations and gradients: Grad-CAM averages "
+        "a unit's gradient over the cells, HiResCAM does not, LayerCAM does not and leaves negative gradients out.",
     ]
     show_parts(path, {**stamped, "places": dict(places), "rows": found}, parts, above, CONCLUSION)
 

@@ -1,5 +1,6 @@
 """Maps of words of several captions, read beside one another behind one encoding: those of `explain_caption`."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ import mmcam
 import models
 from experiments.lib.word_evidence import Word, seen
 from experiments.lib.word_maps import READINGS, Reading, maps_of, places_of
+from experiments.paper import why_gradcam_words
 from mmcam.datasets import vignettes
 
 CAPTIONS = ("a red dog and a house", "two cats", "a dog on the grass")
@@ -47,7 +49,7 @@ def test_places_are_the_last_layer_and_those_twice_as_fine(captioner):
         )
     with torch.no_grad():
         captioner.features(torch.zeros(1, 3, 224, 224))
-    assert sides == {"first finer": 28, "finer": 28, "last": 14}
+    assert sides == {"finest": 56, "first finer": 28, "finer": 28, "last": 14}
 
 
 def test_maps_are_those_of_the_public_function(captioner, image):
@@ -67,7 +69,8 @@ def test_maps_are_those_of_the_public_function(captioner, image):
     same("layercam × first finer", method="layercam", layer=both, fuse="product")
     same("attention", method="attention")
     same("guided_gradcam", method="guided_gradcam")
-    same("guided layercam × first finer", method="guided_gradcam", cam="layercam", layer=both, fuse="product")
+    finest = places["finest"]
+    same("guided layercam, finest", method="guided_gradcam", cam="layercam", layer=finest)
 
 
 def test_a_logit_is_explained_as_by_the_public_function(captioner, image):
@@ -88,3 +91,26 @@ def test_the_next_best_word_is_the_likeliest_other_one(captioner, image):
         token = captions[word.caption][word.token]
         others = [float(logits[token] - logits[i]) for i in range(len(logits)) if i != token]
         assert score == pytest.approx(min(others), abs=1e-4)
+
+
+def test_a_picture_twice_as_large_has_maps_twice_as_fine(captioner, image):
+    """The captioner's knowledge of places is spread: at the same features, every region's key is its neighbour's."""
+    larger = why_gradcam_words.twice(captioner)
+    assert larger.place.shape == (28 * 28, captioner.place.shape[1])
+    known = captioner.place.detach().view(14, 14, -1)
+    wide = larger.place.detach().view(28, 28, -1)
+    torch.testing.assert_close(wide[0, 0], known[0, 0])  # beyond the outermost centres
+    between = (9 * known[3, 5] + 3 * known[3, 6] + 3 * known[4, 5] + known[4, 6]) / 16
+    torch.testing.assert_close(wide[7, 11], between)
+    assert captioner.side == 14, "the captioner itself stays as it was"
+    x, _ = larger.preprocess(image)
+    found = seen(larger, x[None], [captioner.encode("two cats")], [Word(0, 1)], [places_of(captioner)["last"]])
+    assert found.layers[0].activations.shape[2:] == (28, 28)
+    assert found.attention.shape == (1, 1, 28, 28)
+
+
+@pytest.mark.parametrize(("side", "there"), [(7, False), (14, True)])
+def test_a_small_thing_between_the_cells_cannot_be_hit(side, there):
+    mask = np.zeros((140, 280), bool)
+    mask[3:7, 8:12] = True  # the middle of the first of 14×14 cells
+    assert why_gradcam_words.reachable(mask, side) == there

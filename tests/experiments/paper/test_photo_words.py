@@ -11,7 +11,7 @@ import mmcam
 import models
 from experiments.lib import coco_categories, word_maps
 from experiments.lib.word_maps import READINGS, places_of
-from experiments.paper import photo_words
+from experiments.paper import photo_words, why_gradcam_words
 from mmcam.datasets import vignettes
 
 
@@ -157,3 +157,19 @@ def test_the_sheet_shows_free_photographs_that_show_what_is_said(root, monkeypat
     assert list(credits) == [2]
     assert "http://flickr/2" in credits[2]
     assert np.asarray(sheet).std() > 0
+
+
+def test_the_page_that_asks_why(root, tmp_path, monkeypatch):
+    captions = [{"image_id": i, "caption": "two dogs and a dog"} for i in (1, 2)]
+    (root / "coco" / "captions.json").write_text(json.dumps({"annotations": captions}))
+    why_gradcam_words.main(root, "vignette-show-attend-tell", None, tmp_path / "out", tmp_path / "work")
+    report = json.loads((tmp_path / "out" / "why-gradcam-words.json").read_text())
+    hits = report["rows"]["hits"]
+    assert hits[photo_words.PRIOR]["value"] == 1, "both dogs are in the same place"
+    assert {figure["n"] for figure in hits.values()} == {2}, "a category counts once a photograph"
+    assert report["rows"]["ceilings"]["28"]["value"] == 1
+    text = (tmp_path / "out" / "why-gradcam-words.md").read_text()
+    assert "| hirescam | " in text
+    monkeypatch.setattr(why_gradcam_words, "judged", lambda *a: pytest.fail("judged again"))
+    why_gradcam_words.main(root, "vignette-show-attend-tell", None, tmp_path / "out", tmp_path / "work")
+    assert json.loads((tmp_path / "out" / "why-gradcam-words.json").read_text()) == report
