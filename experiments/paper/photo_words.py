@@ -56,10 +56,10 @@ LEGEND: Final = (
     "prior: the maximum of the mean mask of the same category in the other photographs; more than the prior: the "
     "difference on the same words, its error clustered alike. Maps are of the encoder's last layer; “finer” is the "
     "last layer with twice as many cells a side, “first finer” the first one, “finest” the last with four times as "
-    "many. × is a product of maps, each divided by its maximum; guided ones are multiplied with guided gradients at the "
-    f"pixels, blurred ones then with a Gaussian of σ = {BLUR:.0%} of the side. Everything of a word comes from one "
-    "forward. A method that is chosen because it is best is to be chosen on the photographs of even ids and believed on "
-    "those of odd ids. Published for Show-and-Tell on 1,000 photographs of COCO, all visual words: 30.0 %."
+    "many. × is a product of maps, each divided by its maximum; guided ones are multiplied with guided gradients at "
+    f"the pixels, blurred ones then with a Gaussian of σ = {BLUR:.0%} of the side. Everything of a word comes from one "
+    "forward. A method that is chosen because it is best is to be chosen on the photographs of even ids and believed "
+    "on those of odd ids. Published for Show-and-Tell on 1,000 photographs of COCO, all visual words: 30.0 %."
 )
 
 

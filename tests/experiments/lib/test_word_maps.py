@@ -11,8 +11,8 @@ from experiments.lib.word_maps import READINGS, Reading, maps_of, places_of
 from experiments.paper import why_gradcam_words
 from mmcam.datasets import vignettes
 
-CAPTIONS = ("a red dog and a house", "two cats", "a dog on the grass")
-WORDS = (Word(0, 2), Word(1, 1), Word(2, 1))
+CAPTIONS = ("a red dog and a house", "two cats", "a cat and a dog")
+WORDS = (Word(0, 2), Word(1, 1), Word(2, 4))
 
 
 @pytest.fixture(scope="module")
