@@ -26,11 +26,11 @@ from experiments.lib.sanity import compared, figures, maps, told
 from experiments.lib.sheets import keep_plot
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import keep, show
-from experiments.lib.worlds import bundled, questions
+from experiments.lib.worlds import PHOTOGRAPHS, bundled, questions
 from mmcam.evaluation.sanity import randomised
 from mmcam.places.find import find_layer
 
-WORLDS: Final = {"vignettes": "vignette-classifier", "photographs": "SqueezeNet 1.0"}
+WORLDS: Final = {"vignettes": "vignette-classifier", **PHOTOGRAPHS}
 KEYS: Final = {"rank": "rank", "ssim": "SSIM"}
 STAGES: Final = {
     False: ("1 layer", "a quarter", "half", "all layers"),
@@ -68,13 +68,14 @@ def main(
     mode = "independent" if independent else "cascading"
     for world in chosen:
         for method in track(METHODS, world):
-            done = work / f"{world}-{mode}-{pictures}-{seed}-{method}.json"
+            read_as = world + "-stored" * (world in PHOTOGRAPHS)  # once the photographs were enlarged first
+            done = work / f"{read_as}-{mode}-{pictures}-{seed}-{method}.json"
             if not done.exists():
                 keep(done, json.dumps(curve(world, method, pictures, seed, independent)))
             rows.append(json.loads(done.read_text()))
     command = f"python -m experiments.checks.sanity_checks --pictures {pictures} --seed {seed}"
     command += " --independent" * independent
-    if "photographs" in chosen:
+    if PHOTOGRAPHS.keys() & set(chosen):
         command = "MMCAM_REAL_DATA=… " + command
     path = out / ("sanity-independent" if independent else "sanity")
     table(rows, stamp(command, pictures=pictures, seed=seed), path, independent)

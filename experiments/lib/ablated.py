@@ -12,7 +12,7 @@ from PIL import Image
 from rich.progress import track
 
 import mmcam
-from experiments.lib.photographs import Network
+from experiments.lib.photographs import Network, spread
 from experiments.lib.records import add, checksum, read
 from mmcam.evaluation import mean
 from mmcam.evaluation.localisation import Box, Located, inclusive, localised
@@ -39,16 +39,22 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "vignette-classifier": ("encoder.features.6", "encoder.features.13", "encoder.features.19", "encoder.features.26"),
     "MobileNetV2": ("features.3", "features.6", "features.13", "features.17"),
     "SqueezeNet 1.0": ("features.3", "features.5", "features.7", "features.10"),
+    "EfficientNet-Lite0": ("blocks.1", "blocks.2", "blocks.4", "blocks.6"),
+    "EfficientNet-Lite2": ("blocks.1", "blocks.2", "blocks.4", "blocks.6"),
 }
 """Layers before the last; of the photographs' networks the last at each resolution, or near it."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture, and of each class that is explained the boxes, right and bottom inclusive, and the mask (H,W)."""
+    """A picture, and of each class that is explained the boxes, right and bottom inclusive, and the mask (H,W).
+
+    The picture is opened for a network's preparation; boxes and masks are over its (width, height).
+    """
 
     name: str
-    picture: Image.Image
+    open: Callable[[mmcam.Preprocess], Image.Image]
+    size: tuple[int, int]
     truth: Mapping[str | int, tuple[Sequence[Box], np.ndarray]]
 
 
@@ -82,7 +88,9 @@ def examine(
 def explained(net: Network, subject: Subject, options: Mapping[str, Any]) -> list[mmcam.Explanation]:
     """The map of each class of a picture."""
     labels = list(subject.truth)
-    return mmcam.explain_class(net.model, subject.picture, labels, preprocess=net.preprocess, **options)
+    picture = subject.open(net.preprocess)
+    maps = mmcam.explain_class(net.model, picture, labels, preprocess=net.preprocess, **options)
+    return [spread(exp, net.preprocess, subject.size) for exp in maps]
 
 
 def judged(subject: Subject, exps: Sequence[mmcam.Explanation]) -> Iterator[tuple[bool, bool]]:

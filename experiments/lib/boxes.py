@@ -24,7 +24,7 @@ from torch import nn
 import mmcam
 import models
 from experiments.lib.given_network import given_network
-from experiments.lib.photographs import networks, validation
+from experiments.lib.photographs import networks, spread, validation
 from experiments.lib.protocol import OPTIONS
 from experiments.lib.records import Record, add, checksum, read
 from mmcam.datasets import imagenet, vignettes
@@ -49,12 +49,21 @@ LAYERS: Final = {("vgg16", "c_mwp"): "features.23", ("resnet50", "c_mwp"): "laye
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the boxes, right and bottom inclusive, of each class in it."""
+    """A picture and the boxes, right and bottom inclusive, of each class in it.
+
+    Attributes:
+        name: no other picture has it.
+        open: opens it for a network's preparation.
+        truth: the boxes by class.
+        blacklisted: left out of localisation.
+        size: (width, height) of the picture that the boxes are of; None: that of the one that is opened.
+    """
 
     name: str
-    open: Callable[[], Image.Image]
+    open: Callable[[mmcam.Preprocess], Image.Image]
     truth: dict[int, list[Box]]
     blacklisted: bool = False
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Net:
 
 
 def nets_of(data: str, root: Path | None, given: Sequence[str]) -> list[Net]:
-    """The bundled classifier for vignettes; for photographs those given, else the two whose weights lie in the root."""
+    """The bundled classifier for vignettes; for photographs those given, else those whose weights are at hand."""
     if data == "vignettes":
         model = models.load("vignette-classifier")
         kinds = tuple(i for i, name in enumerate(model.classes) if name in vignettes.KINDS)
@@ -88,16 +97,20 @@ def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subjec
 
 
 def photographs(root: Path) -> Iterator[Subject]:
-    """The validation photographs of the folder of real pictures, brought back to their original size."""
+    """The validation photographs of the folder of real pictures."""
     for photo in validation(root):
-        yield Subject(photo.name, photo.open, {photo.label: list(photo.boxes)})
+        yield Subject(photo.name, photo.open, {photo.label: list(photo.boxes)}, size=photo.size)
 
 
 def official(root: Path) -> Iterator[Subject]:
     """ILSVRC's validation photographs, where the official files are."""
     for photo in imagenet.validation(root):
         truth: dict[int, list[Box]] = {photo.label: list(photo.boxes)}
-        yield Subject(photo.path.name, partial(mmcam.load_image, photo.path), truth, photo.blacklisted)
+        yield Subject(photo.path.name, partial(_as_it_is, photo.path), truth, photo.blacklisted)
+
+
+def _as_it_is(path: Path, preprocess: mmcam.Preprocess) -> Image.Image:
+    return mmcam.load_image(path)
 
 
 def vignette(classes: Sequence[str], i: int) -> Subject:
@@ -109,12 +122,13 @@ def vignette(classes: Sequence[str], i: int) -> Subject:
             ys, xs = np.nonzero(mask)
             truth[classes.index(thing.kind)].append((int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())))
     image = scene.image  # the masks are not kept with it
-    return Subject(str(i), lambda: image, dict(truth))
+    return Subject(str(i), lambda preprocess: image, dict(truth))
 
 
 def path_of(work: Path, data: str, net: Net, method: str) -> Path:
     """Where the records of a network and method lie; other weights have others."""
-    return work / f"{data}-{net.name}-{checksum(net.model)}-{method}.jsonl".replace(" ", "-")
+    read_as = {"real": "real-stored"}.get(data, data)  # once the photographs were enlarged first
+    return work / f"{read_as}-{net.name}-{checksum(net.model)}-{method}.jsonl".replace(" ", "-")
 
 
 def examine(net: Net, pictures: Sequence[Subject], methods: Sequence[str], work: Path, data: str) -> dict[str, str]:
@@ -130,19 +144,20 @@ def examine(net: Net, pictures: Sequence[Subject], methods: Sequence[str], work:
         todo = [method for method in paths if subject.name not in done[method] and method not in unfit]
         if not todo:
             continue
-        picture = subject.open()
+        picture = subject.open(net.preprocess)
+        size = subject.size or picture.size
         top = surest(net, picture)
         labels = top + [label for label in subject.truth if label not in top]
         for method in todo:
             try:
-                maps = whole(picture, labels) if method == WHOLE else marks(net, picture, labels, method)
+                maps = whole(size, labels) if method == WHOLE else marks(net, picture, size, labels, method)
             except mmcam.ExplainError as error:
                 if paths[method].exists():
                     raise  # it fits, so this is something else
                 unfit[method] = str(error)
                 continue
             record = {
-                "picture": subject.name, "size": picture.size, "top": top, "blacklisted": subject.blacklisted,
+                "picture": subject.name, "size": size, "top": top, "blacklisted": subject.blacklisted,
                 "truth": {str(label): boxes for label, boxes in subject.truth.items()}, "maps": maps,
             }  # fmt: skip
             add(paths[method], [record])
@@ -159,13 +174,22 @@ def surest(net: Net, picture: Image.Image) -> list[int]:
     return [net.classes[int(i)] for i in logits[list(net.classes)].topk(5).indices]
 
 
-def marks(net: Net, picture: Image.Image, labels: list[int], method: str) -> list[Record]:
-    """Of the map of each class: where its maximum lies, how high it is, and a box at each share of it."""
+def marks(net: Net, picture: Image.Image, size: tuple[int, int], labels: list[int], method: str) -> list[Record]:
+    """Of the map of each class: where its maximum lies, how high it is, and a box at each share of it.
+
+    Args:
+        net: the network.
+        picture: as it was opened for it.
+        size: (width, height) of the picture in whose pixels maxima and boxes are.
+        labels: the classes.
+        method: a name of a method, or `GRABCUT`.
+    """
     named = "gradient" if method == GRABCUT else method
     how: dict[str, Any] = {"method": named, "layer": LAYERS.get((net.name, method)), **OPTIONS.get(named, {})}
     maps = mmcam.explain_class(net.model, picture, labels, preprocess=net.preprocess, **how)
     found = []
-    for label, exp in zip(labels, maps, strict=True):
+    for label, own in zip(labels, maps, strict=True):
+        exp = spread(own, net.preprocess, size)
         smooth = blurred(exp) if exp.values.ndim == 3 else exp
         boxes: dict[str, Box | None]
         if method == GRABCUT:
@@ -179,7 +203,7 @@ def marks(net: Net, picture: Image.Image, labels: list[int], method: str) -> lis
 
 def grown(net: Net, picture: Image.Image, exp: mmcam.Explanation) -> Box | None:
     """GrabCut's box, found in what the network sees, which is small, and brought back to the picture's pixels."""
-    x, geometry = net.preprocess(picture)
+    x, _ = net.preprocess(picture)
     seen = np.asarray(net.preprocess.denormalise(x))
     box = grabcut_box(seen, exp.cam.cpu().numpy())
     if box is None:
@@ -187,7 +211,7 @@ def grown(net: Net, picture: Image.Image, exp: mmcam.Explanation) -> Box | None:
     marked = torch.zeros(seen.shape[:2])
     left, top, right, bottom = map(int, box)
     marked[top : bottom + 1, left : right + 1] = 1
-    rows, columns = np.nonzero(geometry.to_original(marked).numpy() > 0.5)
+    rows, columns = np.nonzero(exp.geometry.to_original(marked).numpy() > 0.5)
     return (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())) if len(rows) else None
 
 
@@ -198,10 +222,10 @@ def blurred(exp: mmcam.Explanation) -> mmcam.Explanation:
     return replace(exp, values=torch.from_numpy(smooth))
 
 
-def whole(picture: Image.Image, labels: list[int]) -> list[Record]:
-    """What a method finds that looks at nothing: the whole picture, and its centre."""
-    box = (0, 0, picture.width - 1, picture.height - 1)
-    middle = centre(np.zeros(picture.size[::-1], dtype=bool))
+def whole(size: tuple[int, int], labels: list[int]) -> list[Record]:
+    """What a method finds that looks at nothing: the whole picture of (width, height), and its centre."""
+    box = (0, 0, size[0] - 1, size[1] - 1)
+    middle = centre(np.zeros(size[::-1], dtype=bool))
     return [
         {"label": label, "peak": middle, "maximum": 1.0, "boxes": dict.fromkeys(map(str, SHARES), box)}
         for label in labels

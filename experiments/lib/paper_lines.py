@@ -175,11 +175,11 @@ LINES: Final = (
             + listed(
                 "photo-words-reference",
                 "pointing",
-                ("gradcam", "guided_gradcam", "(text prior)"),
+                ("gradcam", "layercam, first finer", "guided_gradcam", "(text prior)"),
                 words="all",
                 model=model,
             )
-            for model in ("flickr8k-captioner", "flickr8k-show-attend-tell")
+            for model in dict.fromkeys(row["model"] for row in rows("photo-words-reference"))
         ),
         "COCO val2014; a captioner",
     ),

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 import mmcam
 import models
 from experiments.lib.given_network import finetuned
-from experiments.lib.photographs import networks, validation
+from experiments.lib.photographs import named, validation
 from mmcam.datasets import vignettes, voc
 from mmcam.datasets.concepts.voc import CLASSES as VOC_CLASSES
 
-WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "voc": None}
+WORLDS: Final[dict[str, int | None]] = {"vignettes": 40, "photographs": 30, "photographs-lite0": 30, "voc": None}
 """Which pictures, and how many unless told otherwise; None: all there are."""
+PHOTOGRAPHS: Final = {"photographs": "SqueezeNet 1.0", "photographs-lite0": "EfficientNet-Lite0"}
+"""The network that sees them."""
 Probability = Callable[[Tensor], Tensor]
 
 
@@ -51,11 +53,11 @@ def bundled(world: str) -> Net:
         name = "vignette-classifier"
         model: Any = models.load(name)
         return Net(name, model.to(memory_format=torch.channels_last), model.preprocess, torch.sigmoid)
-    if world != "photographs":
+    if world not in PHOTOGRAPHS:
         raise typer.BadParameter(f"There is no world {world!r} here; choose of {', '.join(WORLDS)}.")
     if "MMCAM_REAL_DATA" not in os.environ:
         raise typer.BadParameter("Photographs need the folder named by MMCAM_REAL_DATA (see data/README.md).")
-    found = networks(Path(os.environ["MMCAM_REAL_DATA"]))[1]
+    found = named(Path(os.environ["MMCAM_REAL_DATA"]), PHOTOGRAPHS[world])
     model = found.model.to(memory_format=torch.channels_last)
     return Net(found.name, model, found.preprocess, lambda logits: logits.softmax(1))
 
@@ -64,10 +66,10 @@ def bundled(world: str) -> Net:
 def questions(world: str, net: Net, count: int | None) -> Iterator[Asked]:
     """`count` pictures of a world and one class of each."""
     model: Any = net.model
-    if world == "photographs":
+    if world in PHOTOGRAPHS:
         root = Path(os.environ["MMCAM_REAL_DATA"])
         for i, photo in enumerate(islice(validation(root), count)):
-            x = net.preprocess(photo.open())[0]
+            x = net.preprocess(photo.open(net.preprocess))[0]
             yield Asked(str(i), x, (int(model(x[None]).argmax()),))
         return
     yield from islice(certain(net), count)

@@ -1,7 +1,7 @@
 """What each step of Grad-CAM is worth: the paper's ablations and earlier layers, on vignettes or on photographs.
 
     python -m experiments.paper.ablations                                     # vignettes; goes on where it was stopped
-    MMCAM_REAL_DATA=… python -m experiments.paper.ablations --data real  # ILSVRC validation photographs, two networks
+    MMCAM_REAL_DATA=… python -m experiments.paper.ablations --data real  # ILSVRC validation photographs, four networks
 
 The ablations are those of the Grad-CAM paper's appendix (arXiv 1610.02391): no ReLU, |gradient|, the gradient's maximum
 in place of its mean, and the guided and deconvnet rules between score and layer. Without the ReLU a map is scaled from
@@ -75,8 +75,8 @@ def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subjec
     assert root is not None
     for i, photo in enumerate(islice(validation(root), limit)):
         if photo.boxes:
-            picture = photo.open()
-            yield Subject(str(i), picture, {photo.label: (photo.boxes, covered(photo.boxes, picture.size))})
+            truth = {photo.label: (photo.boxes, covered(photo.boxes, photo.size))}
+            yield Subject(str(i), photo.open, photo.size, truth)
 
 
 def vignette(i: int) -> Subject:
@@ -84,7 +84,8 @@ def vignette(i: int) -> Subject:
     scene = vignettes.draw(vignettes.seed("test", i))
     kinds = sorted({thing.kind for thing in scene.truth.things})
     boxes = {kind: [inclusive(thing.box) for thing in scene.truth.things if thing.kind == kind] for kind in kinds}
-    return Subject(str(i), scene.image, {kind: (boxes[kind], scene.kind_mask(kind)) for kind in kinds})
+    truth = {kind: (boxes[kind], scene.kind_mask(kind)) for kind in kinds}
+    return Subject(str(i), lambda preprocess: scene.image, scene.image.size, truth)
 
 
 def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, int], command: str, path: Path) -> None:

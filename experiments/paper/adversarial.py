@@ -25,8 +25,9 @@ from torch.nn import functional as F
 
 import mmcam
 import models
-from experiments.lib.boxes import Net, nets_of, subjects
+from experiments.lib.boxes import Net, Subject, nets_of, subjects
 from experiments.lib.fooling import STEPS, SURE, fool, probabilities
+from experiments.lib.photographs import over
 from experiments.lib.protocol import OPTIONS
 from experiments.lib.records import add, checksum, read
 from experiments.lib.sheets import keep_sheet
@@ -63,9 +64,9 @@ def main(
     rows = []
     nets = nets_of(data, root, ())
     for net in nets:
-        records = examined(
-            net, data, root, pictures, work / f"{data}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
-        )
+        read_as = data + "-stored" * (data == "real")  # once the photographs were enlarged first
+        path = work / f"{read_as}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
+        records = examined(net, data, root, pictures, path)
         rows += [summary(net.name, method, records) for method in METHODS]
     command = f"python -m experiments.paper.adversarial --data {data} --pictures {pictures}"
     command = "MMCAM_REAL_DATA=… " * (data == "real") + command
@@ -108,7 +109,7 @@ def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> 
     found: list[dict[str, Any]] = []
     for subject in track(subjects(data, root, 100 * count), net.name, total=count):
         if subject.name not in records:
-            record = judged(net, data, subject.name, subject.open(), subject.truth)
+            record = judged(net, data, subject)
             add(path, [record])
             records[subject.name] = record
         if records[subject.name]["labels"]:
@@ -118,9 +119,11 @@ def examined(net: Net, data: str, root: Path | None, count: int, path: Path) -> 
     return found
 
 
-def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int, Any]) -> dict[str, Any]:
+def judged(net: Net, data: str, subject: Subject) -> dict[str, Any]:
     """Fool the network with a picture, and see where the maps of the classes that are there point before and after."""
-    x, geometry = net.preprocess(picture)
+    name, truth, picture = subject.name, subject.truth, subject.open(net.preprocess)
+    size = subject.size or picture.size
+    x, geometry = net.preprocess(picture)[0], over(net.preprocess, size)
     clean = probabilities(net, x[None])[0]
     top = int(clean.argmax())
     labels = [label for label in truth if (clean[label] > 0.5 if net.classes else label == top)]
@@ -131,7 +134,7 @@ def judged(net: Net, data: str, name: str, picture: Image.Image, truth: dict[int
     wrong = int(np.random.default_rng(zlib.crc32(name.encode())).choice(absent))
     fooled, steps, largest = fool(net, x, wrong, labels)
     after = probabilities(net, fooled[None])[0]
-    masks = [covered(truth[label], picture.size) for label in labels]
+    masks = [covered(truth[label], size) for label in labels]
     record |= {
         "wrong": wrong, "steps": steps, "largest": largest, "p wrong": float(after[wrong]),
         "p true": [[float(p[label]) for p in (clean, after)] for label in labels],
@@ -181,7 +184,7 @@ def shown(net: Net, data: str, root: Path | None) -> Image.Image:
     else:
         subject = next(subject for subject in subjects(data, root, 100) if len(subject.truth) > 1)
         names = models.load("vignette-classifier").classes
-        picture, there = subject.open(), {label: names[label] for label in subject.truth}
+        picture, there = subject.open(net.preprocess), {label: names[label] for label in subject.truth}
         absent = next(label for label in net.classes or () if label not in there)
         wrong = {absent: names[absent]}
     x, _ = net.preprocess(picture)

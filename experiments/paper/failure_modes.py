@@ -126,7 +126,7 @@ def failures(net: Net, data: str, root: Path, names: Sequence[str]) -> Any:
     for subject in subjects(data, root, None):
         if subject.name not in names:
             continue
-        picture = subject.open()
+        picture = subject.open(net.preprocess)
         x, _ = net.preprocess(picture)
         predicted = int(net.model(x[None]).argmax())
         true = next(iter(subject.truth))

@@ -1,11 +1,11 @@
 """Do the maps show what the model goes by? Occlusion, drop and increase, insertion, deletion, ROAD, max-sensitivity.
 
 For every method and two baselines, on test vignettes (the bundled classifier) and, where MMCAM_REAL_DATA is set, on
-ILSVRC validation photographs (SqueezeNet). Explained is a class that the model finds in the picture: on a vignette one
-of the kinds that are there and that it gives a probability above a half, on a photograph the predicted one. On VOC07's
-val photographs, those of the Grad-CAM paper's section 5.3, with a network that was finetuned on VOC, it is each class
-in turn that is there (one all of whose things are "difficult" is not), whether the network finds it or not, and the
-probabilities are sigmoids, as several classes may be there.
+ILSVRC validation photographs (SqueezeNet, and EfficientNet-Lite0 as a world of its own). Explained is a class that the
+model finds in the picture: on a vignette one of the kinds that are there and that it gives a probability above a half,
+on a photograph the predicted one. On VOC07's val photographs, those of the Grad-CAM paper's section 5.3, with a network
+that was finetuned on VOC, it is each class in turn that is there (one all of whose things are "difficult" is not),
+whether the network finds it or not, and the probabilities are sigmoids, as several classes may be there.
 
     nice python -m experiments.paper.faithfulness                    # goes on where it was stopped
     MMCAM_REAL_DATA=… python -m experiments.paper.faithfulness --worlds photographs --pictures 30
@@ -29,7 +29,7 @@ from experiments.lib.records import checksum
 from experiments.lib.sheets import keep_plot
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_count
-from experiments.lib.worlds import WORLDS, annotated, bundled, of_voc, questions
+from experiments.lib.worlds import PHOTOGRAPHS, WORLDS, annotated, bundled, of_voc, questions
 from mmcam.evaluation import mean
 
 LEGEND: Final = (
@@ -76,7 +76,7 @@ def main(
 ) -> None:
     """Measure, and write faithfulness-WORLD.json, .md and .png."""
     keep_freed_memory()
-    for world in worlds or [name for name in WORLDS if name == "vignettes" or "MMCAM_REAL_DATA" in os.environ]:
+    for world in worlds or ["vignettes", *(PHOTOGRAPHS if "MMCAM_REAL_DATA" in os.environ else ())]:
         if world == "voc":
             if root is None or network is None:
                 raise typer.BadParameter("VOC needs --root, as VOCdevkit/VOC2007, and --network NAME=FILE.")
@@ -85,7 +85,9 @@ def main(
             net = bundled(world)
         count = pictures or WORLDS[world]
         asked = annotated(root, net, count) if root and world == "voc" else questions(world, net, count)
-        records = examine(asked, net, work / f"{world}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-"), count)
+        read_as = world + "-stored" * (world in PHOTOGRAPHS)  # once the photographs were enlarged first
+        path = work / f"{read_as}-{net.name}-{checksum(net.model)}.jsonl".replace(" ", "-")
+        records = examine(asked, net, path, count)
         table(world, net.name, records, pictures, out / f"faithfulness-{world}")
         draw(records, (out / f"faithfulness-{world}").with_suffix(".png"))
 
@@ -104,10 +106,11 @@ def table(world: str, name: str, records: list[dict[str, Any]], limit: int | Non
         cells.append(line + [with_count(row.get(key), 3) for key in (*CURVES, "sensitivity")])
     command = f"python -m experiments.paper.faithfulness --worlds {world}" + (f" --pictures {limit}" if limit else "")
     command += f" --root … --network {name}=…" * (world == "voc")
-    before = "MMCAM_REAL_DATA=… " if world == "photographs" else ""
+    before = "MMCAM_REAL_DATA=… " if world in PHOTOGRAPHS else ""
+    ilsvrc = f"ILSVRC validation photographs, {name}, softmax probabilities, the predicted class"
     shown = {
         "vignettes": f"test vignettes, {name}, sigmoid probabilities, a kind that is there and found in each",
-        "photographs": f"ILSVRC validation photographs, {name}, softmax probabilities, the predicted class",
+        **dict.fromkeys(PHOTOGRAPHS, ilsvrc),
         "voc": f"VOC07 val photographs squashed to a square, {name} finetuned on VOC, sigmoid probabilities, each "
         "class that is there",
     }[world]

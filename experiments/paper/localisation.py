@@ -34,6 +34,7 @@ from experiments.lib.located import PAPERS, SMALL, figures
 from experiments.lib.maxima import TOLERANCE
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.modified_game import RESAMPLES, SEED
+from experiments.lib.photographs import counted
 from experiments.lib.records import read
 from experiments.lib.sheets import keep_plot
 from experiments.lib.stamp import stamp
@@ -81,7 +82,7 @@ def main(
     others: Annotated[int, typer.Option(help=f"Pictures for these, too: {', '.join(OTHERS)}.")] = 0,
     slow: Annotated[int, typer.Option(help=f"Pictures for these, too, which are slow: {', '.join(SLOW)}.")] = 0,
     network: Annotated[
-        list[str] | None, typer.Option(help="torchvision's NAME=FILE of a state dict, in place of the two at hand.")
+        list[str] | None, typer.Option(help="torchvision's NAME=FILE of a state dict, in place of those at hand.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/localisation"),
@@ -124,6 +125,7 @@ def main(
         **stamp("MMCAM_REAL_DATA=… " * (data == "real") + command, pictures=len(seen), seed=SEED),
         "share of the maximum": PAPERS,
         "tolerance": TOLERANCE[data],
+        "of": counted(len(seen), root) if data == "real" and root else str(len(seen)),
         "smoothing of pixel maps": SMOOTHING,
         "left out": [{"network": net, "method": method, "why": why} for (net, method), why in unfit.items()],
         "rows": rows,
@@ -193,9 +195,9 @@ GAMES: Final = ("pointing", "pointing small", "modified", "modified balanced")
 def legend(report: dict[str, Any], data: str) -> str:
     """What the columns mean."""
     what = {
-        "real": f"The first {report['pictures']} of 638 ILSVRC validation photographs, brought back to their original "
-        "aspect from 227×227: easier than the whole set that the published figures are of, and other networks. "
-        "MobileNetV2 sees the centre crop, SqueezeNet the squashed whole.",
+        "real": f"{report['of']} ILSVRC validation photographs, stored squashed to 227×227, boxes and maxima in the "
+        "original's pixels: easier than the whole set that the published figures are of, and other networks. "
+        "MobileNetV2 sees the centre crop, the others the squashed whole.",
         "ilsvrc": f"{report['pictures']} ILSVRC validation photographs.",
         "vignettes": f"{report['pictures']} test vignettes; the boxes are those of what is visible of each thing, the "
         "five surest are kinds of things, and a picture shows several.",

@@ -69,6 +69,7 @@ def explain(
         list[str] | None,
         typer.Option(help="Where to read activations; `mmcam layers` lists them. Several are fused into one map."),
     ] = None,
+    fuse: Annotated[str, typer.Option(help="How the maps of several layers become one: max or product.")] = "max",
     method: Annotated[str, typer.Option(help="How the map is made; `mmcam methods` lists them.")] = "gradcam",
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, an option of the method: --option n=50. May be repeated.")
@@ -90,6 +91,7 @@ def explain(
         options = options_of(method, option or [])
     shared: dict[str, Any] = {
         "layer": layer or None,
+        "fuse": fuse,
         "method": method,
         "preprocess": preprocess,
         "contrast": index_or_name(contrast) if task == "class" else contrast,

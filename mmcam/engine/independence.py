@@ -132,19 +132,19 @@ def has_own_gradient(output: Any, rows: int, leaf: Tensor) -> bool:
 
 def each_row(
     c: Computation, x: Tensor, tap: Tap | None = None, forward: Callable[[Callable[[], Any]], Any] | None = None
-) -> tuple[Any, list[Tensor]]:
-    """Every row in a pass of its own: the outputs joined in the order of `c.rows()`, and the layer's leaves.
+) -> tuple[Any, list[list[Tensor]]]:
+    """Every row in a pass of its own: the outputs joined in the order of `c.rows()`, and each layer's leaves by row.
 
     Args:
         c: the computation.
         x: its pictures, perhaps recorded.
-        tap: on the layer, if leaves are wanted.
+        tap: on the layers, if leaves are wanted.
         forward: runs a pass; default as it is.
 
     Raises:
         ExplainError: the outputs of single rows cannot be joined.
     """
-    outputs, leaves = [], []
+    outputs, leaves = [], list[list[Tensor]]()
     for row in range(c.texts * len(x)):
         picture = row % len(x)
         rows = Rows(1, only=row // len(x) * c.pictures + picture % c.pictures)
@@ -158,9 +158,9 @@ def each_row(
             outputs.append(one() if forward is None else forward(one))
         if tap is not None:
             tap.check()
-            leaves.append(tap.leaf)
+            leaves.append(tap.leaves)
     with torch.enable_grad():  # recorded if the outputs are
-        return joined(outputs), leaves
+        return joined(outputs), [list(of_layer) for of_layer in zip(*leaves, strict=True)]
 
 
 def joined(outputs: Sequence[Any]) -> Any:

@@ -1,9 +1,9 @@
-"""Gradients at the pixels, and beside them the evidence at a layer."""
+"""Gradients at the pixels, and beside them the evidence at layers."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,25 +24,25 @@ Switch = Callable[[bool], contextlib.AbstractContextManager[None]]
 
 
 def input_gradients(
-    computation: Computation, *, switch: Switch | None = None, layer: Layer | None = None
-) -> tuple[Tensor, Tensor, Evidence | None]:
-    """Gradients of every target with respect to the pictures, and optionally the evidence at a layer beside them.
+    computation: Computation, *, switch: Switch | None = None, layers: Sequence[Layer] = ()
+) -> tuple[Tensor, Tensor, list[Evidence]]:
+    """Gradients of every target with respect to the pictures, and optionally the evidence at layers beside them.
 
     Args:
         computation: as in `mmcam.engine.run.run`.
         switch: context of the backward pass; called with True around the pass to the pixels and with False around the
-            pass to the layer, so that one forward serves a modified and a plain backward.
-        layer: also return plain evidence there (what Guided Grad-CAM needs), from the same forward.
+            pass to the layers, so that one forward serves a modified and a plain backward.
+        layers: also return plain evidence there (what Guided Grad-CAM needs), from the same forward.
 
     Returns:
-        (gradients (T, N, C, H, W), scores (T, N), evidence or None).
+        (gradients (T, N, C, H, W), scores (T, N), the evidence at each layer).
 
     Raises:
-        IndependentError: a target does not depend on the pictures, or none on the layer.
+        IndependentError: a target does not depend on the pictures, or none on one of the layers.
     """
     c = computation
     check_recordable(c.model)
-    tap = Tap(layer, picture_of(c.x), detach=False) if layer else None
+    tap = Tap(*layers, picture=picture_of(c.x), detach=False) if layers else None
     around = switch or (lambda on: contextlib.nullcontext())
     with as_found(c.model):
         together = len(c.rows()) == 1 or independence.of_pictures(c)
@@ -50,11 +50,11 @@ def input_gradients(
             pixels = c.x.detach().clone().requires_grad_()
             output, leaves = _recorded(c, pixels, tap, together)
             scores = _scores(c, output)
-            at_layer, at_pixels = [], []
+            at_layers, at_pixels = list[list[Tensor]](), list[Tensor]()
             for i, score in enumerate(scores):
                 if tap:
                     with around(False):
-                        at_layer.append(_gradient_at_layer(c, score, tap, leaves))
+                        at_layers.append(_gradients_at_layers(c, score, tap, leaves))
                 with around(True):
                     more = i + 1 < len(scores)
                     one = torch.ones_like(score)
@@ -63,14 +63,18 @@ def input_gradients(
                     raise _independent_of_pixels()
                 at_pixels.append(gradient)
     values = torch.stack(scores).detach()
-    evidence = Evidence(torch.cat(leaves).detach()[: len(c.x)], torch.stack(at_layer), values) if tap else None
-    if tap and evidence and not evidence.gradients.any():
-        raise independent(tap.layer.name, c.model)
+    evidence = [
+        Evidence(torch.cat(own).detach()[: len(c.x)], torch.stack(each), values)
+        for own, each in zip(leaves, zip(*at_layers, strict=True), strict=True)
+    ]
+    for layer, found in zip(layers, evidence, strict=True):
+        if not found.gradients.any():
+            raise independent(layer.name, c.model)
     return torch.stack(at_pixels), values, evidence
 
 
-def _recorded(c: Computation, pixels: Tensor, tap: Tap | None, together: bool) -> tuple[Any, list[Tensor]]:
-    """The output recorded from the pixels on, and the layer's activations: of one pass, or of one for each row."""
+def _recorded(c: Computation, pixels: Tensor, tap: Tap | None, together: bool) -> tuple[Any, list[list[Tensor]]]:
+    """The output recorded from the pixels on, and the layers' activations: of one pass, or of one for each row."""
     with torch.enable_grad():
         if not together:
             return independence.each_row(c, pixels, tap)
@@ -80,7 +84,7 @@ def _recorded(c: Computation, pixels: Tensor, tap: Tap | None, together: bool) -
         output = c.forward(c.rows().per_text(pixels), c.rows())
         if tap:
             tap.check()
-        return output, [tap.leaf] if tap else []
+        return output, [[leaf] for leaf in tap.leaves] if tap else []
 
 
 def _scores(c: Computation, output: Any) -> list[Tensor]:
@@ -93,14 +97,18 @@ def _scores(c: Computation, output: Any) -> list[Tensor]:
     return scores
 
 
-def _gradient_at_layer(c: Computation, score: Tensor, tap: Tap, leaves: list[Tensor]) -> Tensor:
-    """One target's gradient (versions·N, K, h, w); the rows of several texts of a picture add up."""
-    one = torch.ones_like(score)
-    found = torch.autograd.grad(score, leaves, one, retain_graph=True, allow_unused=True)
-    if all(gradient is None for gradient in found):
-        raise independent(tap.layer.name, c.model)
-    each = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
-    return torch.unflatten(torch.cat(each), 0, (c.texts, len(c.x))).sum(0)
+def _gradients_at_layers(c: Computation, score: Tensor, tap: Tap, leaves: list[list[Tensor]]) -> list[Tensor]:
+    """One target's gradient (versions·N, K, h, w) at each layer; the rows of several texts of a picture add up."""
+    every, one = [leaf for own in leaves for leaf in own], torch.ones_like(score)
+    found = iter(torch.autograd.grad(score, every, one, retain_graph=True, allow_unused=True))
+    gradients = []
+    for layer, own in zip(tap.layers, leaves, strict=True):
+        each = [next(found) for _ in own]
+        if all(gradient is None for gradient in each):
+            raise independent(layer.name, c.model)
+        filled = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(each, own, strict=True)]
+        gradients.append(torch.unflatten(torch.cat(filled), 0, (c.texts, len(c.x))).sum(0))
+    return gradients
 
 
 def _independent_of_pixels() -> IndependentError:

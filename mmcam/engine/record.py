@@ -28,13 +28,8 @@ def activations(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, l
     Raises:
         ExplainError: a layer is unknown, never runs, or is no spatial map.
     """
-    taps = [Tap(layer, picture_of(x), detach=False, stop=len(layers) == 1) for layer in layers]
-    with as_found(model), contextlib.ExitStack() as stack:
-        for tap in taps:
-            stack.enter_context(tap.on(model))
-            tap.reset(1)
-        with contextlib.suppress(Reached):
-            forward(x.clone())
-    for tap in taps:
-        tap.check(first=True)
-    return [tap.leaf.detach() for tap in taps]
+    tap = Tap(*layers, picture=picture_of(x), detach=False, stop=len(layers) == 1)
+    with as_found(model), tap.on(model), contextlib.suppress(Reached):
+        forward(x.clone())
+    tap.check(first=True)
+    return [leaf.detach() for leaf in tap.leaves]

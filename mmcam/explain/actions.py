@@ -21,6 +21,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
 from mmcam.image import PictureLike
+from mmcam.methods.registry import Fusion
 from mmcam.tasks import policy as task
 from mmcam.tasks.names import Names
 from mmcam.tasks.observation import observe
@@ -37,6 +38,7 @@ def explain_action(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -52,6 +54,7 @@ def explain_action(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -67,6 +70,7 @@ def explain_action(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -82,6 +86,7 @@ def explain_action(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -103,8 +108,8 @@ def explain_action(
         preprocess: a function from one observation to the float tensor (C,H,W) the policy takes, e.g.
             ``lambda frames: torch.from_numpy(frames) / 255``, or a `mmcam.Preprocess` for pictures; default the
             policy's ``preprocess``, else nothing.
-        layer, method, call, options: as in `mmcam.attribute`. By default the last spatial layer the score depends on:
-            an actor and a critic may have encoders of their own.
+        layer, fuse, method, call, options: as in `mmcam.attribute`. By default the last spatial layer the score
+            depends on: an actor and a critic may have encoders of their own.
 
     Returns:
         An Explanation, whose picture is the newest frame; a list where several observations or actions were given.
@@ -124,4 +129,4 @@ def explain_action(
     batch = observe(module, images, preprocess)
     known = names if names is not None else getattr(module, "actions", None)
     asked = task.ask(module, batch, action, contrast, known, score)
-    return explanations(asked, How(layer, method, call, options)).as_listed()
+    return explanations(asked, How(layer, method, call, options, fuse)).as_listed()

@@ -15,6 +15,7 @@ from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, QuestionExplanation
 from mmcam.image import Batch, PictureLike
+from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, scores, vqa
 from mmcam.tasks.asked import Label, one_each, quoted, titled
@@ -32,6 +33,7 @@ def explain_answer(
     by_word: Literal[False] = False,
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -48,6 +50,7 @@ def explain_answer(
     by_word: Literal[True],
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -64,6 +67,7 @@ def explain_answer(
     by_word: bool,
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -80,6 +84,7 @@ def explain_answer(
     by_word: Literal[False] = False,
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -96,6 +101,7 @@ def explain_answer(
     by_word: Literal[True],
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -112,6 +118,7 @@ def explain_answer(
     by_word: bool = False,
     score: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -133,7 +140,7 @@ def explain_answer(
         by_word: explain the words of the question, too.
         score: what of an answer is explained: "logit", "log_prob", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; default the logit, and the log-probability of an answer that is written.
-        layer, method, call, options: as in `attribute`.
+        layer, fuse, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
@@ -147,7 +154,7 @@ def explain_answer(
         PictureError: a picture that cannot be used.
     """
     module: Any = unwrap(model)
-    how, wanted = How(layer, method, call, options), AnswerScore(answer, contrast, score)
+    how, wanted = How(layer, method, call, options, fuse), AnswerScore(answer, contrast, score)
     if hasattr(module, "asked"):
         if by_word:
             raise ExplainError(f"{type(module).__name__} writes its answers; by_word= needs one with a list of them.")

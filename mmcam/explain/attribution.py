@@ -18,6 +18,7 @@ from mmcam.engine.run import Evidence, run
 from mmcam.errors import ExplainError, IndependentError
 from mmcam.explain.explained import How, Layers, maps_of
 from mmcam.image import Batch
+from mmcam.methods.registry import Fusion
 from mmcam.places.find import find_layer
 from mmcam.places.survey import layer_at
 from mmcam.tasks.anything import forward_of
@@ -34,6 +35,7 @@ def attribute(
     targets: Sequence[int | Tensor | Target],
     *,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     call: int | None = None,
     **options: Any,
@@ -46,7 +48,9 @@ def attribute(
         targets: T of them: a class index for all pictures, a LongTensor (N,) with one a picture, or a function from
             the model's output to (N,) scores.
         layer: dotted name (``"layer4.1"``, ``"layer4[-1]"``), the module itself, or a list of several whose maps are
-            fused (see `mmcam.methods.fusion.fuse`); default the last spatial layer before pooling.
+            fused; default the last spatial layer before pooling.
+        fuse: how: "max", the greatest value, or "product" (see `mmcam.methods.fusion.fuse`). Class activation maps and
+            Guided Grad-CAM read all layers in one pass.
         method: a name of ``mmcam.METHODS``.
         call: which run of a layer that runs several times in one forward, from 0.
         options: of the method, e.g. ``n=`` and ``sigma=`` of "smoothgrad"; ``mmcam methods`` lists them.
@@ -64,7 +68,7 @@ def attribute(
     """
     computation = _computation(model, x, targets)
     asked = Asked(Batch(x, [], [], False), computation, lambda t, n, score: Label("", ""), [])
-    return maps_of(asked, How(layer, method, call, options))[0].values
+    return maps_of(asked, How(layer, method, call, options, fuse))[0].values
 
 
 def evidence(

@@ -13,6 +13,7 @@ from mmcam.errors import ExplainError
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import CaptionExplanation, Explanation
 from mmcam.image import Batch, PictureLike
+from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 from mmcam.tasks.asked import one_each
@@ -31,6 +32,7 @@ def explain_caption(
     beam: None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -48,6 +50,7 @@ def explain_caption(
     beam: None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -65,6 +68,7 @@ def explain_caption(
     beam: int,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -82,6 +86,7 @@ def explain_caption(
     beam: int | None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -99,6 +104,7 @@ def explain_caption(
     beam: None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -116,6 +122,7 @@ def explain_caption(
     beam: None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -133,6 +140,7 @@ def explain_caption(
     beam: int,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -150,6 +158,7 @@ def explain_caption(
     beam: int | None = None,
     score: str = "log_prob",
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -171,7 +180,7 @@ def explain_caption(
             captioner with `beams`, which says how wide it searches.
         score: what of a word is explained: "log_prob", "logit", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; all but the first need a captioner with `token_logits`.
-        layer, method, call, options: as in `attribute`.
+        layer, fuse, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
@@ -192,7 +201,7 @@ def explain_caption(
         word, position, contrast = check_asked(word, position, contrast)
     if beam is not None and (word is not None or caption is not None):
         raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
-    batch, how = batch_of(module, images, preprocess), How(layer, method, call, options)
+    batch, how = batch_of(module, images, preprocess), How(layer, method, call, options, fuse)
     if beam is not None:
         return _beams(module, batch, beam, score, how)
     given = None if caption is None else one_each(caption, batch, "caption")

@@ -13,6 +13,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
 from mmcam.image import PictureLike
+from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import classification
 from mmcam.tasks.classification import ClassTarget
@@ -28,6 +29,7 @@ def explain_class(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -42,6 +44,7 @@ def explain_class(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -56,6 +59,7 @@ def explain_class(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -70,6 +74,7 @@ def explain_class(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -84,6 +89,7 @@ def explain_class(
     contrast: int | str | None = None,
     names: Names | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -104,7 +110,7 @@ def explain_class(
         names: the class names, as many as the model has classes: in order, by index (``{0: "cat"}``) or with the index
             (``{"cat": 0}``, torchvision's ``class_to_idx``); default what the model, torchvision or timm says. Two
             names for a single logit are its two sides: the second is what a positive logit says.
-        layer, method, call, options: as in `attribute`.
+        layer, fuse, method, call, options: as in `attribute`.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
             or timm's for its networks, else ImageNet's resize to 256, crop to 224.
 
@@ -121,4 +127,4 @@ def explain_class(
     module = unwrap(model)
     batch = batch_of(module, images, preprocess)
     asked = classification.ask(module, batch, target, contrast, classes_of(module, names))
-    return explanations(asked, How(layer, method, call, options)).as_listed()
+    return explanations(asked, How(layer, method, call, options, fuse)).as_listed()

@@ -20,7 +20,8 @@ from mmcam.errors import ExplainError, IndependentError
 from mmcam.explanation import Explanation
 from mmcam.image import Geometry
 from mmcam.methods import Maps, Question
-from mmcam.methods.fusion import fuse
+from mmcam.methods.fusion import check_fusion, fuse
+from mmcam.methods.registry import Fusion
 from mmcam.neurons.fingerprint import Origin
 from mmcam.places.find import find_layer, find_layer_of
 from mmcam.places.survey import layer_at, surveyed
@@ -43,12 +44,14 @@ class How:
         method: a name of ``mmcam.METHODS``.
         call: which run of a layer that runs several times in one forward, from 0.
         options: of the method.
+        fuse: how the maps of several layers become one.
     """
 
     layer: Layers = None
     method: str = "gradcam"
     call: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    fuse: Fusion = "max"
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,12 @@ class Where:
     Attributes:
         layer: the layer's name, those of several, or "pixels" or "attention" for a method that reads none.
         cells: how it is known where the layer's cells lie; "" for pixels and attention.
+        each: the names of several layers whose maps are fused.
     """
 
     layer: str
     cells: str = ""
+    each: Sequence[str] = ()
 
 
 def explanations(asked: Asked, how: How) -> Explained:
@@ -104,6 +109,7 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
     method, read = methods.get(how.method), list[Layer]()
     c = asked.computation
     wanted = [None] if how.layer is None else [layer_name(c.model, given) for given in each_layer(how.layer)]
+    check_fusion(how.fuse, len(wanted))
 
     @cache  # a method may ask in every chunk, and to find it may take a pass through the model
     def place(given: str | None) -> Layer:
@@ -119,7 +125,9 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
         return layer
 
     try:
-        maps = [method(_question(asked, partial(where, given)), **how.options) for given in wanted]
+        wheres = [partial(where, given) for given in wanted]
+        own = [wheres] if method.several else [[each] for each in wheres]
+        maps = [method(_question(asked, how, *each), **how.options) for each in own]
     except IndependentError as error:
         other = find_layer_of(c, c.targets[:1]) if how.layer is None and read else None
         if other is None or other in [layer.name for layer in read]:
@@ -129,12 +137,13 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
         common = find_layer_of(c, c.targets)
         if common is not None and common != read[0].name:
             return maps_of(asked, replace(how, layer=common))
-    if len(maps) > 1 and not read:
+    if len(wanted) > 1 and not read:
         raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
     nowhere = "attention" if method.family == "attention" else "pixels"
-    names = " + ".join(layer.name for layer in read) or nowhere
+    names = {"max": " + ", "product": " × "}[how.fuse].join(layer.name for layer in read) or nowhere
     cells = " + ".join(dict.fromkeys(layer.cells for layer in read))
-    return (maps[0] if len(maps) == 1 else fuse(maps)), Where(names, cells)
+    each = [layer.name for layer in read] if len(wanted) > 1 else []
+    return (maps[0] if len(maps) == 1 else fuse(maps, how.fuse)), Where(names, cells, each)
 
 
 def _some_without_gradient(maps: Maps) -> bool:
@@ -153,11 +162,12 @@ def _check_targets(c: Computation) -> None:
             score_of(target, output, c.pictures)
 
 
-def _question(asked: Asked, where: Callable[[], Layer]) -> Question:
+def _question(asked: Asked, how: How, where: Callable[[], Layer], *others: Callable[[], Layer]) -> Question:
     c = asked.computation
     return Question(
-        c.model, c.forward, c.x, c.targets, c.texts, where=where, language=asked.language, attention=asked.attention
-    )
+        c.model, c.forward, c.x, c.targets, c.texts,
+        where=where, others=others, fuse=how.fuse, language=asked.language, attention=asked.attention,
+    )  # fmt: skip
 
 
 def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: int) -> Explanation:
@@ -167,6 +177,8 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
     activations = None if maps.activations is None else maps.activations[n].clone()
     geometry, score = asked.batch.geometries[n], float(maps.scores[t, n])
     label, model, layer = asked.label(t, n, score), asked.computation.model, where.layer
+    positive = [] if maps.positive is None else maps.positive[:, t, n].tolist()
+    blame = _to_blame(where, positive) if how.fuse == "product" else layer
     return Explanation(
         target=label.target,
         score=score,
@@ -178,8 +190,8 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         image=asked.batch.pictures[n],
         geometry=geometry,
         context=label.context,
-        note=" ".join(filter(None, (_note(values, geometry, layer, label.target), *asked.batch.notes[n : n + 1]))),
-        options=dict(how.options),
+        note=" ".join(filter(None, (_note(values, geometry, blame, label.target), *asked.batch.notes[n : n + 1]))),
+        options={**how.options, **({"fuse": how.fuse} if where.each else {})},
         claim=label.claim,
         sense=-label.sense if how.options.get("counterfactual") else label.sense,
         activations=activations,
@@ -188,6 +200,12 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         cells=where.cells,
         prediction=label.prediction,
     )
+
+
+def _to_blame(where: Where, positive: Sequence[bool]) -> str:
+    """Of several layers whose maps are multiplied, those that make the product empty if it is."""
+    empty = [name for name, some in zip(where.each, positive, strict=True) if not some]
+    return " and ".join(empty) or f"the same places of {' and '.join(where.each)}"
 
 
 def _note(values: Tensor, geometry: Geometry, layer: str, title: str) -> str:

@@ -12,6 +12,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
 from mmcam.image import PictureLike
+from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import similarity
 
@@ -24,6 +25,7 @@ def explain_similarity(
     *,
     contrast: str | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -37,6 +39,7 @@ def explain_similarity(
     *,
     contrast: str | Sequence[str] | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -50,6 +53,7 @@ def explain_similarity(
     *,
     contrast: str | Sequence[str] | None = None,
     layer: Layers = None,
+    fuse: Fusion = "max",
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
@@ -62,7 +66,7 @@ def explain_similarity(
         images: a picture or a list of them (see `mmcam.image.prepare`).
         text: one for all pictures, or one each.
         contrast: another text; the score becomes the difference, "why rather this than that".
-        layer, method, call, options: as in `attribute`.
+        layer, fuse, method, call, options: as in `attribute`.
         preprocess: as in `explain_class`.
 
     Returns:
@@ -75,4 +79,5 @@ def explain_similarity(
     module: Any = unwrap(model)
     similarity.check_similarity(module)
     batch = batch_of(module, images, preprocess)
-    return explanations(similarity.ask(module, batch, text, contrast), How(layer, method, call, options)).as_listed()
+    asked = similarity.ask(module, batch, text, contrast)
+    return explanations(asked, How(layer, method, call, options, fuse)).as_listed()

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcam.engine.run import Evidence, run
+from mmcam.engine.run import Evidence, run_at
 from mmcam.errors import ExplainError
+from mmcam.methods.fusion import fuse
 from mmcam.methods.registry import Maps, Question, keyword_options, register
 from mmcam.methods.relu_rules import ReluRule, Rule
 
@@ -29,7 +30,7 @@ from mmcam.methods.relu_rules import ReluRule, Rule
 def collect(
     question: Question, *, counterfactual: bool = False, relu_rule: Rule = "plain", zero: bool = False
 ) -> Evidence:
-    """The evidence at the question's layer.
+    """The evidence at the question's layer, the first of several.
 
     Args:
         question: what is asked.
@@ -40,11 +41,19 @@ def collect(
     Raises:
         ExplainError: a network the rule is not defined for.
     """
+    first = replace(question, others=())
+    return collect_all(first, counterfactual=counterfactual, relu_rule=relu_rule, zero=zero)[0]
+
+
+def collect_all(
+    question: Question, *, counterfactual: bool = False, relu_rule: Rule = "plain", zero: bool = False
+) -> list[Evidence]:
+    """The evidence at each of the question's layers, of one forward and one backward; else as `collect`."""
     with contextlib.ExitStack() as stack:
         if relu_rule != "plain":
             stack.enter_context(stack.enter_context(ReluRule(relu_rule)).switch(True))
-        evidence = run(question, question.layer, zero=zero)
-    return replace(evidence, gradients=-evidence.gradients) if counterfactual else evidence
+        found = run_at(question, question.layers, zero=zero)
+    return [replace(own, gradients=-own.gradients) for own in found] if counterfactual else found
 
 
 def chosen(activations: Tensor, units: Sequence[int] | None, mask: Any) -> Tensor:
@@ -94,6 +103,21 @@ def chosen_cells(activations: Tensor, mask: Any) -> Tensor | None:
 
 CamFunction = Callable[..., tuple[Tensor, Tensor | None]]
 
+_functions: dict[str, CamFunction] = {}
+
+
+def cam_function(name: str) -> CamFunction:
+    """The function of evidence that a method of the family is.
+
+    Raises:
+        ExplainError: there is none of that name.
+    """
+    if name not in _functions:
+        raise ExplainError(
+            f"There is no class activation map {name!r} of evidence alone; choose of {', '.join(_functions)}."
+        )
+    return _functions[name]
+
 
 @dataclass(frozen=True)
 class CamOptions:
@@ -110,11 +134,12 @@ class CamOptions:
     counterfactual: bool = False
     relu_rule: Rule = "plain"
 
-    def evidence(self, question: Question) -> Evidence:
-        """The question's evidence under these options."""
-        evidence = collect(question, counterfactual=self.counterfactual, relu_rule=self.relu_rule)
-        if self.units is None and self.mask is None:
-            return evidence
+    def evidence(self, question: Question) -> list[Evidence]:
+        """The question's evidence at each of its layers under these options."""
+        found = collect_all(question, counterfactual=self.counterfactual, relu_rule=self.relu_rule)
+        return found if self.units is None and self.mask is None else [self._chosen(own) for own in found]
+
+    def _chosen(self, evidence: Evidence) -> Evidence:
         neurons = chosen(evidence.activations, self.units, self.mask)
         return replace(
             evidence,
@@ -145,12 +170,17 @@ def register_cam(name: str, source: str) -> Callable[[CamFunction], CamFunction]
                 f"All class activation maps have the option {min(twice)!r}; call that of {name!r} otherwise."
             )
 
-        @register(name, source, cost="1 forward, 1 backward to the layer", options=own | shared)
+        @register(name, source, cost="1 forward, 1 backward to the layer", options=own | shared, several=True)
         def compute(question: Question, **options: Any) -> Maps:
-            evidence = CamOptions(**{key: options[key] for key in options if key in shared}).evidence(question)
-            values, weights = function(evidence, **{key: options[key] for key in options if key in own})
-            return Maps(values, evidence.scores, weights, None if weights is None else evidence.activations)
+            found = CamOptions(**{key: options[key] for key in options if key in shared}).evidence(question)
+            maps = []
+            for evidence in found:
+                values, weights = function(evidence, **{key: options[key] for key in options if key in own})
+                activations = None if weights is None else evidence.activations
+                maps.append(Maps(values, evidence.scores, weights, activations))
+            return maps[0] if len(maps) == 1 else fuse(maps, question.fuse)
 
+        _functions[name] = function
         return function
 
     return add

@@ -65,7 +65,7 @@ def _maps(question: Question, contrastive: bool, signed: bool, over_cells: bool)
     """
     q, n = question, len(question.x)
     layer = q.layer.name
-    tap = Tap(q.layer, picture_of(q.x))
+    tap = Tap(q.layer, picture=picture_of(q.x))
     # Beside a language side, the part of the model that holds the layer is what sees the picture.
     vision = find_module(q.model, layer.partition(".")[0]) if q.language else None
     rule = ExcitationRule(signed)

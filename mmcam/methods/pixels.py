@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from mmcam.engine.pixels import input_gradients
 from mmcam.errors import ExplainError
-from mmcam.methods.cam import gradcam
+from mmcam.methods.cam_family import cam_function
+from mmcam.methods.fusion import fuse
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.relu_rules import ReluRule, Rule
 from mmcam.methods.variants import ROWS, chunks, picture_scores
@@ -110,10 +111,16 @@ def deconvnet(question: Question) -> Maps:
     family="pixels",
     cost="1 forward, 1 backward to the layer and 1 to the pixels a target",
     needs=_RELU,
+    several=True,
 )
-def guided_gradcam(question: Question) -> Maps:
-    """Bilinearly upsampled Grad-CAM × guided backprop."""
-    return _times_gradcam(question, "guided")
+def guided_gradcam(question: Question, *, cam: str = "gradcam") -> Maps:
+    """Bilinearly upsampled Grad-CAM × guided backprop.
+
+    Args:
+        question: what is asked; of several layers the fused map.
+        cam: another class activation map in place of Grad-CAM, as "layercam" (ours).
+    """
+    return _times_cam(question, "guided", cam)
 
 
 @register(
@@ -122,10 +129,15 @@ def guided_gradcam(question: Question) -> Maps:
     family="pixels",
     cost="1 forward, 1 backward to the layer and 1 to the pixels a target",
     needs=_RELU,
+    several=True,
 )
-def deconv_gradcam(question: Question) -> Maps:
-    """Bilinearly upsampled Grad-CAM × deconvolution."""
-    return _times_gradcam(question, "deconv")
+def deconv_gradcam(question: Question, *, cam: str = "gradcam") -> Maps:
+    """Bilinearly upsampled Grad-CAM × deconvolution.
+
+    Args:
+        question, cam: as in `guided_gradcam`.
+    """
+    return _times_cam(question, "deconv", cam)
 
 
 def _input_gradients(question: Question, rule: Rule = "plain") -> tuple[Tensor, Tensor]:
@@ -138,12 +150,16 @@ def _input_gradients(question: Question, rule: Rule = "plain") -> tuple[Tensor, 
     return gradients, scores
 
 
-def _times_gradcam(question: Question, rule: Rule) -> Maps:
-    """One forward serves both: the plain gradient stops at the layer, the other one goes on to the pixels."""
+def _times_cam(question: Question, rule: Rule, cam: str) -> Maps:
+    """One forward serves both: the plain gradient stops at the layers, the other one goes on to the pixels."""
+    function = cam_function(cam)
     with ReluRule(rule) as relu:
-        gradients, scores, evidence = input_gradients(question, switch=relu.switch, layer=question.layer)
-    assert evidence is not None
-    cams, weights = gradcam(evidence)
+        gradients, scores, evidence = input_gradients(question, switch=relu.switch, layers=question.layers)
+    each = []
+    for own in evidence:
+        values, weights = function(own)
+        each.append(Maps(values, scores, weights, None if weights is None else own.activations))
+    cams = each[0] if len(each) == 1 else fuse(each, question.fuse)
     # align_corners=False is the rule of cv2.resize, which the original implementation used.
-    up = F.interpolate(cams, gradients.shape[-2:], mode="bilinear", align_corners=False)
-    return Maps(torch.mul(gradients, up[:, :, None]), scores, weights, evidence.activations)
+    up = F.interpolate(cams.values, gradients.shape[-2:], mode="bilinear", align_corners=False)
+    return replace(cams, values=torch.mul(gradients, up[:, :, None]))

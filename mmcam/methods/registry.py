@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from mmcam.engine.layer import Layer
 from mmcam.errors import ExplainError
 
 Family = Literal["cam", "pixels", "excitation", "perturbation", "attention"]
+Fusion = Literal["max", "product"]
+"""How the maps of several layers become one (see `mmcam.methods.fusion.fuse`)."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Maps:
         scores: (T,N), of the pictures as they are.
         weights: α (T,N,K) where the method weighs channels, else None.
         activations: A (N,K,h,w), what the weights weigh; None where there are none.
+        positive: of several layers' fused maps, whether that of each layer is positive anywhere (layers,T,N).
     """
 
     values: Tensor
     scores: Tensor
     weights: Tensor | None = None
     activations: Tensor | None = None
+    positive: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +45,16 @@ class Question(Computation):
 
     Attributes:
         where: gives the layer; called only by methods that read one, so the others work on models without.
+        others: give further layers, whose maps are fused with that of the first.
+        fuse: how.
         language: a language side follows the part of the model that sees the picture.
         attention: the model's own attention for the targets, (T,N,h,w) by the name of its level, the last level last;
             None where the model has none or the task does not ask it.
     """
 
     where: Callable[[], Layer]
+    others: Sequence[Callable[[], Layer]] = ()
+    fuse: Fusion = "max"
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
 
@@ -54,6 +62,11 @@ class Question(Computation):
     def layer(self) -> Layer:
         """Where activations are read."""
         return self.where()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layer, and the others."""
+        return [self.where(), *(other() for other in self.others)]
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,7 @@ class Method:
         needs: what the model has to have; "" if nothing.
         options: names and defaults of its own options.
         more: further options are handed to the method it builds on.
+        several: it reads all layers of a question in one pass and fuses their maps itself.
     """
 
     name: str
@@ -78,6 +92,7 @@ class Method:
     needs: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     more: bool = False
+    several: bool = False
 
     @property
     def pixels(self) -> bool:
@@ -117,11 +132,12 @@ def register(
     cost: str = "",
     needs: str = "",
     options: Mapping[str, Any] | None = None,
+    several: bool = False,
 ) -> Callable[[Callable[..., Maps]], Callable[..., Maps]]:
     """Make a function ``(question, *, options…) -> Maps`` available as ``method=name`` in every explain function.
 
     Args:
-        name, source, family, cost, needs: as in `Method`.
+        name, source, family, cost, needs, several: as in `Method`.
         options: names and defaults; by default the keyword-only parameters of the function.
 
     Raises:
@@ -134,7 +150,7 @@ def register(
         parameters = inspect.signature(compute).parameters.values()
         more = options is None and any(p.kind is p.VAR_KEYWORD for p in parameters)
         own = keyword_options(compute) if options is None else dict(options)
-        METHODS[name] = Method(name, compute, source, family, cost, needs, own, more)
+        METHODS[name] = Method(name, compute, source, family, cost, needs, own, more, several)
         return compute
 
     return add

@@ -62,7 +62,7 @@ def _output_of(c: Computation) -> Any:
 def activations_of(question: Question) -> tuple[Tensor, Tensor]:
     """The activations A (N, K, h, w) at the question's layer and the scores (T, N); one forward if rows allow it."""
     q, rows = question, Rows(len(question.x), question.texts)
-    tap = Tap(q.layer, picture_of(q.x), detach=False)
+    tap = Tap(q.layer, picture=picture_of(q.x), detach=False)
     with as_found(q.model):
         together = len(rows) == 1 or independence.of_pictures(q)
         with tap.on(q.model):
@@ -72,7 +72,7 @@ def activations_of(question: Question) -> tuple[Tensor, Tensor]:
                 tap.check()
                 leaves = [tap.leaf]
             else:
-                output, leaves = independence.each_row(q, q.x, tap)
+                output, (leaves,) = independence.each_row(q, q.x, tap)
         return torch.cat(leaves)[: len(q.x)], _scores(q.targets, rows, output)[:, 0]
 
 
@@ -119,9 +119,9 @@ def _put_in_together(q: Question, change: Change, rows: Rows) -> Any:
 
 def _put_in_apart(q: Question, change: Change, rows: Rows) -> Iterator[Any]:
     """The outputs of the rows one after the other, each in a pass of its own."""
-    tap = Tap(q.layer, picture_of(q.x), detach=False)
+    tap = Tap(q.layer, picture=picture_of(q.x), detach=False)
     with tap.on(q.model):
-        _, leaves = independence.each_row(q, q.x, tap)
+        _, (leaves,) = independence.each_row(q, q.x, tap)
     each = torch.unflatten(torch.cat(leaves), 0, (rows.texts, rows.pictures))
     new = torch.cat([change(activations).flatten(0, 1) for activations in each])
     for row in range(len(rows)):

@@ -241,6 +241,18 @@ def test_several_layers_are_fused(photo, model, tmp_path):
     torch.testing.assert_close(values, asked.values)
 
 
+def test_several_layers_are_multiplied(photo, model, tmp_path):
+    layers = ("--layer", 3, "--layer", 1)
+    result = run("explain", photo, "--class", 3, *model, *layers, "--method", "layercam", "--fuse", "product")
+    assert result.exit_code == 0, result.output
+    values, meta = written(tmp_path)
+    asked = expected(photo, layer=["3", "1"], method="layercam", fuse="product")
+    assert meta["layer"] == asked.layer == "3 × 1"
+    assert meta["options"] == {"fuse": "product"}
+    torch.testing.assert_close(values, asked.values)
+    assert not torch.allclose(values, expected(photo, layer=["3", "1"], method="layercam").values)
+
+
 def test_one_layer_is_not_fused(photo, model, tmp_path):
     result = run("explain", photo, "--class", 3, *model, "--layer", 1)
     assert result.exit_code == 0, result.output
@@ -258,8 +270,9 @@ def test_one_layer_is_not_fused(photo, model, tmp_path):
             "photo.png: Method 'gradient' reads no layer, so there is nothing to fuse; leave layer= out.",
         ),
         (["--layer", "seven"], "photo.png: There is no layer 'seven' in Sequential; `mmcam layers` lists them."),
+        (["--fuse", "sum"], "photo.png: There is no fusion 'sum'; choose 'max' or 'product'."),
     ],
-    ids=["a pixel method", "an unknown third"],
+    ids=["a pixel method", "an unknown third", "an unknown fusion"],
 )
 def test_layers_that_cannot_be_fused_are_one_sentence(photo, model, tmp_path, arguments, sentence):
     result = run("explain", photo, "--class", 3, *model, "--layer", 1, "--layer", 3, *arguments)

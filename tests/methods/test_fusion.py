@@ -1,6 +1,7 @@
 """Several layers in one map, by hand and against torchcam."""
 
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -15,8 +16,11 @@ from torch import nn
 
 import mmcam
 from mmcam import METHODS, ExplainError, attribute
+from mmcam.engine.computation import Computation
+from mmcam.engine.run import run, run_at
 from mmcam.methods import Maps
 from mmcam.methods.fusion import fuse
+from mmcam.places.survey import layer_at
 
 
 class Pyramid(nn.Module):
@@ -37,6 +41,16 @@ LAYERS = ("fine", "middle", "coarse")
 
 def small(n=2):
     return torch.randn(n, 3, 6, 10, generator=torch.Generator().manual_seed(1))
+
+
+class Modules(nn.Sequential):
+    """The same kind of network with its ReLUs as modules."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 3, 2, 1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(6 * 3 * 5, 5),
+        )  # fmt: skip
 
 
 def maps_of(*values):
@@ -185,9 +199,191 @@ def test_words_and_answers_from_several_layers():
 
     fused(lambda layer: mmcam.explain_caption(captioner, image, "dog", caption="a dog runs", layer=layer))
     fused(lambda layer: mmcam.explain_answer(answerer, image, "what is it", "two", layer=layer))
+    # Two texts a picture, whose rows behind the first layer add up.
+    rather = {"caption": "a dog runs", "contrast": "cat"}
+    fused(lambda layer: mmcam.explain_caption(captioner, image, "dog", layer=layer, method="layercam", **rather))
 
 
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.pixels])
+def test_the_product_of_two_layers_by_hand():
+    """[[8, 2], [-4, 4]] / 8 times [[1, 3], [6, 0]] / 6, cell by cell; negative values count as nothing."""
+    fused = fuse(maps_of([[8, 2], [-4, 4]], [[1, 3], [6, 0]]), "product")
+    torch.testing.assert_close(fused.values, torch.tensor([[[[1 / 6, 1 / 8], [0.0, 0.0]]]]))
+
+
+def test_a_coarse_factor_is_enlarged_by_hand():
+    fused = fuse(maps_of([[0, 5]], [[4.0, 2.0, 4.0, 0.0]]), "product")
+    torch.testing.assert_close(fused.values[0, 0], torch.tensor([[0.0, 1 / 8, 3 / 4, 0.0]]))
+
+
+def test_a_product_with_an_empty_factor_is_empty():
+    one, none = maps_of([[2, 0], [1, -1]], [[-3, -1], [-2, -5]])
+    fused = fuse([one, none], "product")
+    assert torch.equal(fused.values, torch.zeros(1, 1, 2, 2))
+    assert fused.positive.tolist() == [[[True]], [[False]]]
+
+
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([2.0**-20, 8.0, 2.0**30]))
+@settings(max_examples=20, deadline=None)
+def test_a_product_is_below_every_factor_and_blind_to_scale_and_order(seed, scale):
+    rng = torch.Generator().manual_seed(seed)
+    maps = [Maps(torch.randn(1, 2, *size, generator=rng), torch.zeros(1, 2)) for size in [(6, 4), (3, 2)]]
+    product, highest = fuse(maps, "product").values, fuse(maps).values
+    assert product.min() >= 0
+    assert (product <= highest + 1e-6).all()
+    assert torch.equal(fuse(maps[::-1], "product").values, product)
+    assert torch.equal(fuse([Maps(m.values * scale, m.scores) for m in maps], "product").values, product)
+
+
+def test_the_product_of_layers_is_that_of_plain_autograd():
+    """LayerCAM of two layers from one recorded forward on the bare network."""
+    net, x = seeded(Pyramid), small()
+    with torch.enable_grad():
+        fine = net.fine(x)
+        middle = net.middle(fine.relu())
+        score = net.head(net.coarse(middle.relu()).relu().flatten(1))[:, 3].sum()
+        gradients = torch.autograd.grad(score, [fine, middle])
+    factors = []
+    for activations, gradient in zip((fine, middle), gradients, strict=True):
+        cam = (gradient.relu() * activations).sum(1).relu()
+        factors.append(cam / cam.amax((1, 2), keepdim=True))
+    large = torch.nn.functional.interpolate(factors[1][:, None], (6, 10), mode="bilinear")[:, 0]
+    got = attribute(net, x, [3], layer=["middle", "fine"], method="layercam", fuse="product")[0]
+    assert got.max() > 0
+    torch.testing.assert_close(got, (factors[0] * large).detach(), rtol=1e-4, atol=1e-6)
+
+
+def counted(net, modules):
+    """Forward passes and backward passes that reach each module from now on."""
+    runs = dict.fromkeys(modules, 0)
+    backs = dict.fromkeys(modules, 0)
+
+    def forward(name):
+        def hook(module, inputs, output):
+            runs[name] += 1
+            if output.requires_grad:
+                output.register_hook(lambda gradient: backs.__setitem__(name, backs[name] + 1))
+
+        return hook
+
+    for name in modules:
+        net.get_submodule(name).register_forward_hook(forward(name))
+    return runs, backs
+
+
+@pytest.mark.parametrize("method", ["gradcam", "layercam", "gradcam++"])
+def test_several_layers_cost_one_forward_and_one_backward(method):
+    net, x = seeded(Pyramid), small(1)
+    attribute(net, x, [0], layer=["fine", "coarse"], method=method)  # what is measured once is known from here on
+    runs, backs = counted(net, ["fine", "middle", "coarse", "head"])
+    attribute(net, x, [0], layer=["coarse", "fine"], method=method, fuse="product")
+    assert runs == {"fine": 1, "middle": 1, "coarse": 1, "head": 1}
+    assert backs == {"fine": 0, "middle": 1, "coarse": 1, "head": 1}, "before the first layer nothing is recorded"
+
+
+class Branches(nn.Module):
+    """Two encoders of one picture that meet in the head."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 5, 3, 2, 1)
+        self.head = nn.Linear(4 + 5, 5)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.left(x).relu().mean((2, 3)), self.right(x).sigmoid().mean((2, 3))], 1))
+
+
+@pytest.mark.parametrize("fusion", ["max", "product"])
+def test_layers_on_branches_beside_each_other(fusion):
+    """The second one does not lie behind the first: both are where gradients begin."""
+    net, x = seeded(Branches), small()
+    each = [attribute(net, x, [0, 3], layer=layer, method="layercam") for layer in ("left", "right")]
+    expected = fuse([Maps(maps, torch.zeros(2, 2)) for maps in each], fusion).values
+    got = attribute(net, x, [0, 3], layer=["left", "right"], method="layercam", fuse=fusion)
+    assert got.max() > 0
+    torch.testing.assert_close(got, expected)
+
+
+class Coupled(Pyramid):
+    """Its rows influence each other, so each is explained in a pass of its own."""
+
+    def forward(self, x):
+        out = super().forward(x)
+        return out + out.mean(0)
+
+
+@pytest.mark.parametrize("make", [Pyramid, Coupled])
+def test_evidence_at_several_layers_is_that_at_each(make):
+    net, x = seeded(make), small(3)
+    c = Computation(net, lambda p, _: net(p), x, [lambda out: out[:, 0], lambda out: out[:, 2] - out[:, 1]])
+    layers = [layer_at(net, c.alone, x, name) for name in LAYERS]
+    together = run_at(c, layers[::-1])[::-1]
+    for layer, own in zip(layers, together, strict=True):
+        alone = run(c, layer)
+        torch.testing.assert_close(own.activations, alone.activations)
+        torch.testing.assert_close(own.gradients, alone.gradients)
+        torch.testing.assert_close(own.scores, alone.scores)
+
+
+def test_a_layer_without_a_say_is_named():
+    class Blind(Pyramid):
+        def forward(self, x):
+            self.fine(x)
+            return self.head(self.coarse(self.middle(torch.cat([x, x[:, :2]], 1)).relu()).relu().flatten(1))
+
+    with pytest.raises(ExplainError, match="does not depend on layer 'fine'"):
+        attribute(seeded(Blind), small(), [0], layer=["coarse", "fine"], method="layercam")
+
+
+def test_a_product_says_why_it_is_empty():
+    class Dark(Pyramid):
+        def forward(self, x):
+            return self.head(-self.coarse(self.middle(self.fine(x).relu()).relu()).relu().flatten(1) - 1)
+
+    net, x = seeded(Dark), small(1)
+    with torch.no_grad():
+        net.head.weight.abs_()
+    exp = mmcam.explain_class(net, x[0], 1, layer=["coarse", "fine"], method="hirescam", fuse="product")
+    assert exp.empty
+    assert exp.layer == "coarse × fine"
+    assert exp.summary()["options"]["fuse"] == "product"
+    assert "at coarse nothing in the picture raises the score" in exp.note
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"layer": ["fine", "coarse"], "fuse": "sum"}, "There is no fusion 'sum'; choose 'max' or 'product'."),
+        ({"layer": "fine", "fuse": "product"}, "fuse='product' joins the maps of several layers; name them"),
+        ({"fuse": "product"}, "fuse='product' joins the maps of several layers; name them"),
+    ],
+)
+def test_a_fusion_of_nothing_is_one_sentence(options, sentence):
+    with pytest.raises(ExplainError, match=re.escape(sentence)):
+        attribute(seeded(Pyramid), small(), [0], **options)
+
+
+@pytest.mark.parametrize("cam", ["gradcam", "layercam"])
+def test_guided_gradients_times_the_fused_map(cam):
+    """The network's ReLUs are functions; as modules their rule can be changed."""
+    net, x = seeded(Modules), small()
+    guided = attribute(net, x, [0, 3], method="guided_backprop")
+    layers = ["0", "2"]
+    fused = attribute(net, x, [0, 3], layer=layers, method=cam, fuse="product")
+    up = torch.nn.functional.interpolate(fused, x.shape[2:], mode="bilinear")
+    got = attribute(net, x, [0, 3], layer=layers, method="guided_gradcam", cam=cam, fuse="product")
+    assert got.abs().max() > 0
+    torch.testing.assert_close(got, guided * up[:, :, None])
+
+
+def test_an_unknown_map_for_guided_gradients_is_one_sentence():
+    with pytest.raises(ExplainError, match="There is no class activation map 'scorecam' of evidence alone; choose of"):
+        attribute(seeded(Modules), small(), [0], method="guided_gradcam", cam="scorecam")
+
+
+JOINED = ("guided_gradcam", "deconv_gradcam")
+
+
+@pytest.mark.parametrize("method", [name for name, m in METHODS.items() if m.pixels and name not in JOINED])
 def test_pixel_maps_belong_to_no_layer(method):
     options = {"n": 2} if method == "smoothgrad" else {}
     with pytest.raises(ExplainError, match=r"(belong to|reads) no layer, so there is nothing to fuse"):

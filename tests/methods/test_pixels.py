@@ -95,7 +95,7 @@ def test_evidence_of_the_pixel_pass_equals_the_engines(name):
     computation = Computation(model, lambda p, _: model(p), x, targets)
     layer = layer_at(model, computation.alone, x, LAYERS[name])
     leaf = run(computation, layer)
-    evidence = input_gradients(computation, layer=layer)[2]
+    (evidence,) = input_gradients(computation, layers=[layer])[2]
     torch.testing.assert_close(evidence.activations, leaf.activations)
     torch.testing.assert_close(evidence.gradients, leaf.gradients, rtol=1e-4, atol=1e-8)
     torch.testing.assert_close(evidence.scores, leaf.scores)

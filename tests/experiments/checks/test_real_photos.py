@@ -15,14 +15,16 @@ pytestmark = pytest.mark.skipif(not ROOT, reason="MMCAM_REAL_DATA is not set: no
 
 @pytest.fixture(scope="module")
 def found():
-    """Both networks by name."""
+    """The networks by name."""
     from experiments.lib.photographs import networks
 
     return {network.name: network for network in networks(Path(ROOT))}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "accuracy"), [("MobileNetV2", 65), ("SqueezeNet 1.0", 60)])
+@pytest.mark.parametrize(
+    ("name", "accuracy"), [("MobileNetV2", 65), ("SqueezeNet 1.0", 60), ("EfficientNet-Lite0", 70)]
+)
 def test_photographs_are_recognised_and_their_maps_point_at_them(found, name, accuracy):
     from experiments.checks.real_photos import measure
 
@@ -42,11 +44,12 @@ def test_cat_and_dog_get_a_map_each(found):
 
 
 def test_true_class_by_name_points_into_its_box(found):
-    from experiments.lib.photographs import CLASSES, validation
+    from experiments.lib.photographs import CLASSES, spread, validation
 
     network = found["MobileNetV2"]
     photo = next(p for p in validation(Path(ROOT)) if CLASSES[p.label] == "giant panda")
-    picture = photo.open()
+    picture = photo.open(network.preprocess)
     exp = mmcam.explain_class(network.model, picture, "giant panda", preprocess=network.preprocess)
-    assert exp.heatmap.shape == picture.size[::-1]
-    assert inside(exp.peak(), covered(photo.boxes, picture.size), tolerance=15)
+    exp = spread(exp, network.preprocess, photo.size)
+    assert exp.heatmap.shape == photo.size[::-1]
+    assert inside(exp.peak(), covered(photo.boxes, photo.size), tolerance=15)

@@ -9,8 +9,9 @@ from pycocotools.coco import COCO
 
 import mmcam
 import models
-from experiments.lib import coco_categories
-from experiments.paper import photo_words
+from experiments.lib import coco_categories, word_maps
+from experiments.lib.word_maps import READINGS, places_of
+from experiments.paper import photo_words, why_gradcam_words
 from mmcam.datasets import vignettes
 
 
@@ -65,7 +66,10 @@ def test_rows_are_of_all_words_of_people_and_of_the_rest():
         {"picture": 3, "words": []},
     ]
     rows = {row["words"]: row for row in photo_words.rows_of("m", "gradcam", found)}
-    assert {name: row["n"] for name, row in rows.items()} == {"all": 3, "people": 1, "other": 2}
+    counts = {"all": 3, "people": 1, "other": 2, "even ids": 1, "odd ids": 2}
+    assert {name: row["n"] for name, row in rows.items()} == counts
+    assert rows["all"]["more than the prior"]["value"] == pytest.approx(0)
+    assert rows["other"]["more than the prior"]["value"] == pytest.approx(-1 / 2)
     assert rows["all"]["pointing"] == pytest.approx(2 / 3)
     assert rows["other"]["random"] == pytest.approx(0.2)
     # Residuals by picture: 1/3 − 2/3 = −1/3 and 1/3; √(2/1 · (1/9 + 1/9)) / 3.
@@ -100,7 +104,8 @@ def judged(root, captioner, written, path):
     coco = COCO(root / "coco" / "instances.json")
     usual, entries = coco_categories.usual_places(coco), coco.loadImgs([1, 2])
     folder = root / "coco" / "images"
-    return photo_words.judged(captioner, coco, entries, folder, ["gradcam", "attention"], written, usual, path)
+    readings = {name: READINGS[name] for name in ("gradcam", "attention", "layercam × finer")}
+    return photo_words.judged(captioner, coco, entries, folder, readings, written, usual, path)
 
 
 def test_records_are_those_of_the_public_functions_and_are_made_once(root, monkeypatch, tmp_path):
@@ -110,12 +115,15 @@ def test_records_are_those_of_the_public_functions_and_are_made_once(root, monke
     for record, entry in zip(found, coco.loadImgs([1, 2]), strict=True):
         (own,) = record["words"]
         image = mmcam.load_image(root / "coco" / "images" / entry["file_name"])
-        for method in ("gradcam", "attention"):
-            x, y = mmcam.explain_caption(captioner, image, caption="a cat and a dog", method=method)[4].peak()
-            assert own["hits"][method] == bool(coco.annToMask(coco.anns[entry["id"]])[y, x])
+        places = places_of(captioner)
+        product = {"method": "layercam", "layer": [places["last"], places["finer"]], "fuse": "product"}
+        asked = {"gradcam": {"method": "gradcam"}, "attention": {"method": "attention"}, "layercam × finer": product}
+        for name, how in asked.items():
+            x, y = mmcam.explain_caption(captioner, image, caption="a cat and a dog", **how)[4].peak()
+            assert own["hits"][name] == bool(coco.annToMask(coco.anns[entry["id"]])[y, x])
         assert own["hits"][photo_words.PRIOR], "both dogs are in the same place"
         assert own["chance"] == pytest.approx(1 / 4, abs=0.01)
-    monkeypatch.setattr(mmcam, "explain_caption", lambda *a, **k: pytest.fail("explained again"))
+    monkeypatch.setattr(photo_words, "seen", lambda *a, **k: pytest.fail("explained again"))
     assert judged(root, captioner, None, tmp_path / "a.jsonl") == found
 
 
@@ -137,9 +145,9 @@ def test_captions_that_people_wrote_are_read(root, tmp_path):
 def test_unknown_words_are_replaced_where_the_captioner_has_a_word_for_them(monkeypatch):
     captioner = models.load("vignette-show-attend-tell")
     with pytest.raises(typer.BadParameter, match="it has no word for unknown ones"):
-        photo_words.readable(captioner, "a zeppelin")
+        word_maps.readable(captioner, "a zeppelin")
     monkeypatch.setattr(captioner, "vocabulary", (*captioner.vocabulary, "unk"))
-    assert photo_words.readable(captioner, "A zeppelin, and a dog!") == "a unk and a dog"
+    assert word_maps.readable(captioner, "A zeppelin, and a dog!") == "a unk and a dog"
 
 
 def test_the_sheet_shows_free_photographs_that_show_what_is_said(root, monkeypatch):
@@ -149,3 +157,19 @@ def test_the_sheet_shows_free_photographs_that_show_what_is_said(root, monkeypat
     assert list(credits) == [2]
     assert "http://flickr/2" in credits[2]
     assert np.asarray(sheet).std() > 0
+
+
+def test_the_page_that_asks_why(root, tmp_path, monkeypatch):
+    captions = [{"image_id": i, "caption": "two dogs and a dog"} for i in (1, 2)]
+    (root / "coco" / "captions.json").write_text(json.dumps({"annotations": captions}))
+    why_gradcam_words.main(root, "vignette-show-attend-tell", None, tmp_path / "out", tmp_path / "work")
+    report = json.loads((tmp_path / "out" / "why-gradcam-words.json").read_text())
+    hits = report["rows"]["hits"]
+    assert hits[photo_words.PRIOR]["value"] == 1, "both dogs are in the same place"
+    assert {figure["n"] for figure in hits.values()} == {2}, "a category counts once a photograph"
+    assert report["rows"]["ceilings"]["28"]["value"] == 1
+    text = (tmp_path / "out" / "why-gradcam-words.md").read_text()
+    assert "| hirescam | " in text
+    monkeypatch.setattr(why_gradcam_words, "judged", lambda *a: pytest.fail("judged again"))
+    why_gradcam_words.main(root, "vignette-show-attend-tell", None, tmp_path / "out", tmp_path / "work")
+    assert json.loads((tmp_path / "out" / "why-gradcam-words.json").read_text()) == report
