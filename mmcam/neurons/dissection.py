@@ -16,7 +16,7 @@ from mmcam.datasets.concepts import Concept
 from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 from mmcam.neurons import dissection_file
-from mmcam.neurons.names import Names, UnitName, as_word
+from mmcam.neurons.names import Names, UnitName, as_word, of_a_layer
 from mmcam.neurons.selectivity import Selectivity
 from mmcam.version import __version__
 
@@ -110,8 +110,8 @@ class Dissection:
     def p(self) -> Tensor | None:
         """(K,L) how often chance gives a unit an IoU as good as this, with whichever concept; None without a test.
 
-        (1 + reached)/(1 + shuffles), so that it holds for all concepts of a unit together (Westfall & Young 1993): a
-        unit that has to do with none gets a name of p ≤ 0.05 in one dissection of twenty.
+        (1 + reached)/(1 + shuffles), so that it holds for all concepts of a unit together (Westfall & Young 1993);
+        `names` adjusts it for the number of units.
         """
         return None if self.reached is None else (1 + self.reached).double() / (1 + self.shuffles)
 
@@ -134,9 +134,10 @@ class Dissection:
         """The units whose best concept has an IoU above a threshold, with its name."""
         value, best = self.iou.max(dim=1)
         units = {}
+        tested = None if self.p is None else of_a_layer(self.p.gather(1, best[:, None])[:, 0])
         for k in (value > threshold).nonzero()[:, 0].tolist():
             concept = self.concepts[int(best[k])]
-            p = None if self.p is None else float(self.p[k, best[k]])
+            p = None if tested is None else float(tested[k])
             units[k] = UnitName(as_word(concept.name, concept.category), concept.category, float(value[k]), p)
         source = f"Network Dissection with {self.data}"
         return Names(units, self.units, "IoU", source, self.layer, self.fingerprint, self.casts, complete=True)

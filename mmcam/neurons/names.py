@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+import torch
+from torch import Tensor
+
 ALPHA: Final = 0.05
 """A name is told as a fact if chance gives as good a fit less often than this."""
 
@@ -22,7 +25,8 @@ class UnitName:
         name: a concept, a word or a description.
         category: of the concept; "" if the source has none.
         score: how well it fits, in what `Names.measure` says; None if the source does not say.
-        p: how often chance gives as good a fit with any of the concepts that were tried; None if nobody has tested it.
+        p: how often chance gives as good a fit with any of the concepts that were tried, adjusted for the number of
+            units (see `of_a_layer`); None if nobody has tested it.
         seen_in: "places": the unit's active places were compared with those of the concept; "photographs": it is known
             only that the unit answers to photographs of such a class, and not to what in them. Then `score` is the
             class selectivity index (see `mmcam.neurons.selectivity`).
@@ -77,6 +81,16 @@ class Names:
         """The names whose score is above a threshold; those without a score stay."""
         kept = {u: name for u, name in self.units.items() if name.score is None or name.score > threshold}
         return replace(self, units=kept)
+
+
+def of_a_layer(p: Tensor) -> Tensor:
+    """(K) p of as many units, adjusted for their number: of names of at most 0.05, 5 % are expected by chance.
+
+    Source: Benjamini & Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 57, 1995.
+    """
+    least, order = p.double().sort(descending=True)
+    adjusted = (least * len(p) / torch.arange(len(p), 0, -1, device=p.device)).cummin(0).values
+    return torch.empty_like(adjusted).scatter_(0, order, adjusted)
 
 
 def as_word(label: str, category: str) -> str:

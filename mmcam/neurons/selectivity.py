@@ -21,7 +21,7 @@ from mmcam.engine.record import activations
 from mmcam.errors import ExplainError, PictureError
 from mmcam.image import Batch
 from mmcam.neurons.fingerprint import fingerprint
-from mmcam.neurons.names import UnitName, as_word
+from mmcam.neurons.names import UnitName, as_word, of_a_layer
 from mmcam.neurons.shuffled import orders
 from mmcam.places.survey import layer_at
 from mmcam.preparation import batch_of
@@ -59,10 +59,10 @@ class Selectivity:
 
     def names(self, threshold: float = SELECTIVE) -> dict[int, UnitName]:
         """The units whose index is above a threshold, with the class."""
-        named = {}
+        named, tested = {}, of_a_layer(self.p)
         for unit in (self.index > threshold).nonzero()[:, 0].tolist():
             of = self.concepts[int(self.concept[unit])]
-            index, p = float(self.index[unit]), float(self.p[unit])
+            index, p = float(self.index[unit]), float(tested[unit])
             named[unit] = UnitName(as_word(of.name, of.category), of.category, index, p, "photographs")
         return named
 
@@ -178,7 +178,8 @@ def most_selective(means: Tensor, member: Tensor, shuffles: int, seed: int = 0) 
 def outstanding(means: Tensor, member: Tensor) -> Tensor:
     """(K,G) float64: by how many standard deviations a class's mean activity lies above that of all photographs.
 
-    Those of the mean of as many photographs drawn without replacement, σ·√((N - n)/(n·(N - 1))); 0 for a unit that is the same in all.
+    Those of the mean of as many photographs drawn without replacement, σ·√((N - n)/(n·(N - 1))); 0 for a unit that is
+    the same in all.
     """
     values, sizes = means.double(), member.sum(0).double()
     of_class = (means.T @ member.to(means.dtype)).double() / sizes

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from mmcam import ExplainError
 from mmcam.datasets.concepts import Concept
 from mmcam.neurons import dissection_file
 from mmcam.neurons.dissection import Dissection
-from mmcam.neurons.names import UnitName
+from mmcam.neurons.names import UnitName, of_a_layer
 from mmcam.neurons.selectivity import Selectivity
 from mmcam.neurons.sentence import Reason, sentence
 
@@ -19,7 +21,7 @@ CONCEPTS = (Concept("dog", "object"), Concept("red", "colour"))
 
 
 def dissected(**changes):
-    """IoUs of .5, .05, .05, 0 with a dog and .02 with red; one of 19 shuffles reaches unit 2's IoU."""
+    """IoUs of .5, .05, .05, 0 with a dog and .02 with red; 9 of 99 shuffles reach unit 2's IoU."""
     return replace(
         Dissection(
             concepts=CONCEPTS,
@@ -39,8 +41,8 @@ def dissected(**changes):
             sampled=1.0,
             skipped=(),
             fingerprint="0123",
-            reached=torch.tensor([[0, 9], [0, 9], [1, 9], [19, 9]]),
-            shuffles=19,
+            reached=torch.tensor([[0, 9], [0, 9], [9, 9], [99, 9]]),
+            shuffles=99,
         ),
         **changes,
     )
@@ -75,11 +77,21 @@ def test_when_a_name_is_doubtful(score, p, measure, doubtful):
 def test_a_dissection_knows_what_chance_gives():
     names = dissected().names()
     assert {unit: (name.name, name.p, name.doubtful("IoU")) for unit, name in names.units.items()} == {
-        0: ("dog", 0.05, False), 1: ("dog", 0.05, False), 2: ("dog", 0.1, True),
+        0: ("dog", 0.02, False), 1: ("dog", 0.02, False), 2: ("dog", 0.1, True),
     }  # fmt: skip
     untested = dissected(reached=None, shuffles=0)
     assert untested.p is None
     assert [name.doubtful("IoU") for name in untested.names().units.values()] == [False, True, True]
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=12))
+def test_p_is_adjusted_for_the_number_of_units(p):
+    """As the paper does: all up to the greatest rank k with p ≤ k·α/K are kept."""
+    adjusted = of_a_layer(torch.tensor(p, dtype=torch.float64)).tolist()
+    for alpha in (0.0303, 0.0507, 0.2013):
+        ranks = [k for k, each in enumerate(sorted(p), start=1) if each <= k * alpha / len(p)]
+        cut = sorted(p)[ranks[-1] - 1] if ranks else -1
+        assert [each <= alpha for each in adjusted] == [each <= cut for each in p]
 
 
 def test_classes_name_what_masks_do_not():
@@ -168,7 +180,7 @@ def test_the_test_and_the_classes_are_kept(tmp_path):
     made.save(tmp_path / "it")
     read = Dissection.load(tmp_path / "it")
     assert torch.equal(read.reached, made.reached)
-    assert read.shuffles == 19
+    assert read.shuffles == 99
     for name in ("concept", "index", "p"):
         assert torch.equal(getattr(read.selectivity, name), getattr(made.selectivity, name)), name
     for name in ("concepts", "data", "photographs", "fingerprint"):
@@ -191,7 +203,7 @@ def test_a_dissection_without_either_is_kept_as_before(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "fields"),
     [
-        ({"reached": torch.full((4, 2), 20)}, {}),
+        ({"reached": torch.full((4, 2), 100)}, {}),
         ({"reached": torch.full((4, 2), -1)}, {}),
         ({"reached": torch.zeros(4, 3, dtype=torch.int)}, {}),
         ({"reached": None}, {}),

@@ -123,7 +123,8 @@ def show_rows(
     above = [
         f"{what} Each half of the photographs is explained with names from the other. Mean over the texts that name "
         "something so ± standard error; 5 units either side are looked at, what speaks for the class is judged. By "
-        "chance: the names dealt out anew among the units that are told so. Told plainly: p ≤ 0.05 by 199 shuffles.",
+        "chance: the names dealt out anew among the units told so. Told plainly: p ≤ 0.05 by 199 shuffles, adjusted "
+        "for the number of units.",
         "",
         f"    {command}",
     ]
