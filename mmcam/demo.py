@@ -35,7 +35,7 @@ def run_demo(seed: int, out: Path, console: Console) -> None:
     tour = _Tour(scene, out, console)
     picture = write_whole(out / "picture.png", lambda file: scene.image.save(file, "PNG"))
     tour.say(f"\n[bold]A vignette[/] (seed {seed}), written to {picture}")
-    classifier, captioner, vqa = (load(default(task)) for task in ("class", "caption", "answer"))
+    classifier, captioner, vqa = (load(default(f"vignette-{task}")) for task in ("class", "caption", "answer"))
     kind = max(scene.truth.things, key=lambda thing: (thing.box[2] - thing.box[0]) * (thing.box[3] - thing.box[1])).kind
     tour.show_class(classifier, kind)
     word = tour.show_caption(captioner)
@@ -105,7 +105,7 @@ class _Tour:
 
     def say_why(self, classifier: nn.Module, kind: str, word: mmcam.Explanation, answer: mmcam.Explanation) -> None:
         """4. The units behind a contrast of classes, a word and an answer."""
-        units = {task: dissection(default(task)) for task in ("class", "caption", "answer")}
+        units = {task: dissection(default(f"vignette-{task}")) for task in ("class", "caption", "answer")}
         others = [thing.kind for thing in self.scene.truth.things if thing.kind != kind]
         rather = mmcam.explain_class(classifier, self.scene.image, kind, contrast=others[0] if others else None)
         why = rather.why(units["class"])

@@ -1,4 +1,4 @@
-"""The bundled models: small, plain PyTorch, trained on vignettes, ready offline.
+"""The bundled models: small, plain PyTorch, ready offline.
 
 ```python
 from models import load
@@ -7,8 +7,8 @@ captioner = load("vignette-captioner")
 captioner.spell(captioner.generate(x)[0])
 ```
 
-Each has a file of half-precision weights in `weights/` and a card beside it: what it was trained on, by which command,
-and what it scores.
+Each has a card in `weights/`, what it was trained on, by which command, and what it scores, and a file of half-precision
+weights beside it. Those of ImageNet, which `photo-classifier` is made of, come with a package of their own.
 
 This folder is the package `models` of a checkout, which scripts and tests import, and `mmcam_models` of an
 installation, which `mmcam.models.load` finds. The two names are two sets of classes: whoever asks for a class, or
@@ -20,7 +20,8 @@ from .attend_tell import ShowAttendTell
 from .captioner import Captioner
 from .classifier import Classifier
 from .hiecoatt import HieCoAtt
-from .loading import DEFAULTS, DISSECTIONS, WEIGHTS, build, builds, dissection, load, names
+from .loading import DEFAULTS, DISSECTIONS, WEIGHTS, build, builds, dissection, load, names, packaged
+from .photo_classifier import PhotoClassifier
 from .san import SAN
 from .speaker import Speaker
 from .transformer import TransformerCaptioner
@@ -36,6 +37,7 @@ __all__ = [
     "Captioner",
     "Classifier",
     "HieCoAtt",
+    "PhotoClassifier",
     "ShowAttendTell",
     "Speaker",
     "TransformerCaptioner",
@@ -44,4 +46,5 @@ __all__ = [
     "dissection",
     "load",
     "names",
+    "packaged",
 ]

@@ -10,6 +10,8 @@ from .encoder import PREPROCESS, Encoder
 class Classifier(nn.Module):
     """A multi-label classifier: the encoder and one linear layer; the sigmoid of a logit is the class's probability."""
 
+    class_probabilities = "sigmoid"
+
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()
         self.preprocess = PREPROCESS

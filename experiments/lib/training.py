@@ -20,6 +20,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from models import packaged
 from models.encoder import PREPROCESS
 
 SHIFT = 8  # pixels a training picture is moved by at most, either way
@@ -130,16 +131,22 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
 
 
 def publish(model: nn.Module, card: dict[str, Any], folder: Path) -> None:
-    """Write `<name>.safetensors`, halves but for the norms' statistics, and its card, each whole or not at all."""
+    """Write `<name>.safetensors`, halves but for the norms' statistics, and its card, each whole or not at all.
+
+    What the encoder's package brings is left out: the tensors that, rounded alike, are the same there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        key: value.half() if value.is_floating_point() and "running_" not in key else value
-        for key, value in model.state_dict().items()
-    }
-    weights = safetensors.torch.save({key: value.contiguous() for key, value in state.items()})
+    theirs = {key: _rounded(key, value) for key, value in packaged(model, card).items()}
+    state = {key: _rounded(key, value).cpu().contiguous() for key, value in model.state_dict().items()}
+    own = {key: value for key, value in state.items() if key not in theirs or not torch.equal(value, theirs[key])}
+    weights = safetensors.torch.save(own)
     card = {**card, "parameters": sum(p.numel() for p in model.parameters()), "bytes": len(weights)}
     card["sha256"] = hashlib.sha256(weights).hexdigest()
     for suffix, data in (("safetensors", weights), ("json", (json.dumps(card, indent=1) + "\n").encode())):
         part = folder / f"{card['name']}.{suffix}.{os.getpid()}"
         part.write_bytes(data)
         part.rename(folder / f"{card['name']}.{suffix}")
+
+
+def _rounded(key: str, value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() and "running_" not in key else value

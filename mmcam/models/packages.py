@@ -32,7 +32,10 @@ class Models(Protocol):
 
     @property
     def DEFAULTS(self) -> Mapping[str, str]:  # noqa: N802 - a constant of the module
-        """The name of the model that answers where none is named, by task: "class", "caption" or "answer"."""
+        """The name of the model that answers where none is named, by task: "class", "caption" or "answer".
+
+        A "vignette-class", "vignette-caption" or "vignette-answer" is of the drawn scenes of `mmcam.datasets.vignettes`.
+        """
 
     def names(self) -> Sequence[str]:
         """The models it offers."""
@@ -106,7 +109,7 @@ def default(task: str) -> str:
     """The name of the model that answers where none is named.
 
     Args:
-        task: "class", "caption" or "answer".
+        task: "class", "caption" or "answer", or one of these with "vignette-" before it, for drawn scenes.
 
     Raises:
         ExplainError: no installed package offers one.
