@@ -27,9 +27,7 @@ def main(
     seed: int = 0,
 ) -> None:
     """Write the questions and annotations of every split, and print how many there are."""
-    splits = (
-        captioned.flickr8k(root) if data == "flickr8k" else captioned.karpathy(root, pictures or root.parent)
-    )
+    splits = captioned.flickr8k(root) if data == "flickr8k" else captioned.karpathy(root, pictures or root.parent)
     made = make({split: [item.captions for item in items] for split, items in splits.items()}, seed)
     for split, items in splits.items():
         names = [item.path.name for item in items]

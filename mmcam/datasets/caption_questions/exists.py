@@ -1,4 +1,4 @@
-""""Is there a dog?": yes where people say so, no where none of five does, though it would fit.
+""" "Is there a dog?": yes where people say so, no where none of five does, though it would fit.
 
 A picture without the word may yet show the thing. So only things are asked for that people seldom leave out, as the
 training captions tell (`kept`): of one thing that a caption names, what share of the other four name it, too. And "no"

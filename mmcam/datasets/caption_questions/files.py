@@ -39,9 +39,7 @@ def write(folder: Path, split: str, pairs: Sequence[Pair], names: Sequence[str],
         kind = "yes/no" if pair.answer in ("yes", "no") else "number" if pair.answer.isdigit() else "other"
         key = {"question_id": number, "image_id": ids[pair.photo]}
         questions.append({**key, "question": pair.text})
-        answers = [
-            {"answer_id": i, "answer": pair.answer, "answer_confidence": "yes"} for i in range(1, PEOPLE + 1)
-        ]
+        answers = [{"answer_id": i, "answer": pair.answer, "answer_confidence": "yes"} for i in range(1, PEOPLE + 1)]
         own = {"question_type": pair.type, "answer_type": kind, "multiple_choice_answer": pair.answer}
         annotations.append({**key, **own, "answers": answers})
     images = [{"id": number, "file_name": name} for number, name in zip(ids, names, strict=True)]

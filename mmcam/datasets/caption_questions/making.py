@@ -117,7 +117,10 @@ def _yes_no(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
 
 
 def _exist(
-    scenes: Sequence[list[Told]], things: Sequence[str], lifts: Mapping[str, Mapping[str, float]], rng: np.random.Generator
+    scenes: Sequence[list[Told]],
+    things: Sequence[str],
+    lifts: Mapping[str, Mapping[str, float]],
+    rng: np.random.Generator,
 ) -> list[Item]:
     """As many pictures with a thing, as two captions tell, as without, of those where it would fit best."""
     counts = [named(captions) for captions in scenes]

@@ -20,14 +20,34 @@ from . import words as w
 TABLE: Final = Path(__file__).with_name("things.csv")
 LONGEST: Final = 4  # words of a noun
 IRREGULAR: Final = {
-    **{"man": "men", "woman": "women", "child": "children", "person": "people", "policeman": "policemen", "calf": "calves"},
-    **{"businessman": "businessmen", "fisherman": "fishermen", "old man": "old men", "goose": "geese", "wolf": "wolves"},
-    **{"scarf": "scarves", "fireman": "firemen", "sheep": "sheep", "fish": "fish", "goat": "goats", "couple": "couples"},
-}  # fmt: skip
-ALWAYS_PLURAL: Final = frozenset(
-    "people cattle others spectators pants trousers jeans shorts trunks goggles sunglasses glasses leggings overalls".split()
+    **{
+        "man": "men",
+        "woman": "women",
+        "child": "children",
+        "person": "people",
+        "policeman": "policemen",
+        "calf": "calves",
+    },
+    **{
+        "businessman": "businessmen",
+        "fisherman": "fishermen",
+        "old man": "old men",
+        "goose": "geese",
+        "wolf": "wolves",
+    },
+    **{
+        "scarf": "scarves",
+        "fireman": "firemen",
+        "sheep": "sheep",
+        "fish": "fish",
+        "goat": "goats",
+        "couple": "couples",
+    },
+}
+ALWAYS_PLURAL: Final = w.words_of(
+    "people cattle others spectators pants trousers jeans shorts trunks goggles sunglasses glasses leggings overalls"
 )
-MANY: Final = frozenset("couple family crowd audience team band group pair flock herd bouquet".split())
+MANY: Final = w.words_of("couple family crowd audience team band group pair flock herd bouquet")
 """Singular words for several."""
 
 
@@ -116,18 +136,24 @@ def _is_other(caption: Sequence[str], place: int, length: int) -> bool:
     before = caption[place - 1] if place else ""
     noun = " ".join(caption[place : place + length])
     after = caption[place + length] if place + length < len(caption) else ""
-    if length == 1 and noun in w.AMBIGUOUS and not (
-        before in w.SINGLE | w.DEFINITE | w.VAGUE | w.MODIFIERS | w.MIXED or before in w.COLOURS or before in w.NUMBERS
+    if (
+        length == 1
+        and noun in w.AMBIGUOUS
+        and not (
+            before in w.SINGLE | w.DEFINITE | w.VAGUE | w.MODIFIERS | w.MIXED
+            or before in w.COLOURS
+            or before in w.NUMBERS
+        )
     ):
         return before not in w.PREPOSITIONS
     return after in COMPOUND or (after in nouns() and after not in w.AMBIGUOUS and _is_compound(noun, after))
 
 
-COMPOUND: Final = frozenset(
-    "house park course field court game match team track race competition trail trick stop station show shop store stand "
-    "tail face head mouth ears ear nose paw bank side top edge haired covered filled gun lot seat tank hole bottle neck "
-    "fight sale land man men angel suit board cone ball balls bowl cage door frame horse net painting food hydrant board "
-    "paddle oars skirt sign".split()
+COMPOUND: Final = w.words_of(
+    "house park course field court game match team track race competition trail trick stop station show shop store "
+    "stand tail face head mouth ears ear nose paw bank side top edge haired covered filled gun lot seat tank hole "
+    "bottle neck fight sale land man men angel suit board cone ball balls bowl cage door frame horse net painting "
+    "food hydrant board paddle oars skirt sign"
 )
 """Nouns that, right after another, name a thing of their own."""
 
@@ -144,15 +170,21 @@ def _phrase(caption: Sequence[str], first: int, end: int, noun: str, least: int)
     while start > least:
         word = caption[start - 1]
         follows = start < first and (caption[start] in w.COLOURS or caption[start] in w.MIXED)
-        joins = word in ("and", ",") and follows and start - 2 >= least and (
-            caption[start - 2] in w.COLOURS or (word == "," and caption[start - 2] in w.MODIFIERS)
+        joins = (
+            word in ("and", ",")
+            and follows
+            and start - 2 >= least
+            and (caption[start - 2] in w.COLOURS or (word == "," and caption[start - 2] in w.MODIFIERS))
         )
         if word in w.COLOURS:
             colours.append(w.COLOURS[word])
         elif word in w.MIXED:
             mixed = True
-        elif not (joins or word in w.MODIFIERS or (word == "," and start < first and start - 2 >= least
-                  and caption[start - 2] in w.MODIFIERS)):
+        elif not (
+            joins
+            or word in w.MODIFIERS
+            or (word == "," and start < first and start - 2 >= least and caption[start - 2] in w.MODIFIERS)
+        ):
             break
         start -= 1
     colour = "mixed" if mixed or len(set(colours)) > 2 else " and ".join(sorted(set(colours)))

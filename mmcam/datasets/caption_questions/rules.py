@@ -37,12 +37,13 @@ class Question:
 COLOURED: Final = ("animal", "clothing", "toy", "vehicle", "bag", "wear", "furniture", "plant", "playground", "body")
 PLURAL: Final = ("shorts", "trousers", "shoe", "sock", "glove", "goggles", "hair", "flower", "sunglasses")
 NOT_COLOURED: Final = ("grass", "tree", "tongue", "sunglasses", "stick", "animal", "train", "airplane", "log")
-LINKS: Final = frozenset("in wearing wears with dressed and a an the his her has , 's matching on bright is are".split())
+LINKS: Final = w.words_of("in wearing wears with dressed and a an the his her has , 's matching on bright is are")
 
 
 def colours(captions: list[Told], least: int = 2) -> Iterator[Question]:
     """The colour of what at least `least` captions call so, and none another colour, two of them, or striped."""
-    for thing in things().values():
+    for name in dict.fromkeys(phrase.thing for told in captions for phrase in told.phrases if phrase.colour):
+        thing = things()[name]
         if thing.kind not in COLOURED or thing.name in NOT_COLOURED:
             continue
         named = [told.of(thing.name) for told in captions]
@@ -78,9 +79,9 @@ def _owner(captions: list[Told], thing: str) -> str:
 
 COUNTED: Final = ("dog", "horse", "bird", "cow", "sheep", "bicycle", "car", "boat", "motorcycle", "ball")
 PEOPLE: Final = ("man", "woman", "boy", "girl", "child")
-VAGUE_PEOPLE: Final = frozenset(
+VAGUE_PEOPLE: Final = w.words_of(
     "crowd audience team group others people spectators family background onlookers crowded several players parade "
-    "many someone somebody friends owner another".split()
+    "many someone somebody friends owner another"
 )
 
 
@@ -132,7 +133,7 @@ class Relation:
 
 
 def _relation(verbs: str, prepositions: str = "", kinds: str = "") -> Relation:
-    return Relation(frozenset(verbs.split()), frozenset(prepositions.split()), frozenset(kinds.split()))
+    return Relation(w.words_of(verbs), w.words_of(prepositions), w.words_of(kinds))
 
 
 RELATIONS: Final = {
@@ -167,7 +168,7 @@ NEVER: Final = frozenset(("hair", "person", "animal", "tongue", "outfit", "toy",
 
 
 def objects(captions: list[Told]) -> Iterator[Question]:
-    """The thing of a verb, "riding a bike"; what an animal has in its mouth, who someone is, which animal, which sport."""
+    """The thing of a verb ("riding a bike") or of a head, what is in a mouth, who someone is, which animal or sport."""
     who = agreed([[p.thing] if (p := subject(told)) else [] for told in captions], 2, _NEAR)
     for name, relation in RELATIONS.items():
         votes = [_things_of(told, relation) for told in captions]
@@ -177,7 +178,10 @@ def objects(captions: list[Told]) -> Iterator[Question]:
     answer = agreed([_in_mouth(told) for told in captions], 2, _NEAR_THINGS)
     if answer and answer not in NEVER:
         yield Question("object", "mouth", "dog", answer)
-    on_head = [{p.thing for p in told.of_kind("clothing") if p.thing in ("hat", "helmet", "sunglasses", "scarf", "mask")} for told in captions]
+    on_head = [
+        {p.thing for p in told.of_kind("clothing") if p.thing in ("hat", "helmet", "sunglasses", "scarf", "mask")}
+        for told in captions
+    ]
     answer = agreed(on_head, 2)
     if answer and who:
         yield Question("object", "head", "head", answer, {"who": who})
@@ -195,19 +199,23 @@ def objects(captions: list[Told]) -> Iterator[Question]:
     yield from _persons(captions)
 
 
-TOPS: Final = frozenset("shirt jacket sweater dress swimsuit uniform suit vest".split())
+TOPS: Final = w.words_of("shirt jacket sweater dress swimsuit uniform suit vest")
 ALIVE_NAMES: Final = frozenset(("man", "woman", "boy", "girl", "child", "person"))
 _NEAR = frozenset(
     frozenset(pair)
     for pair in [("man", "person"), ("woman", "person"), ("boy", "child"), ("girl", "child"), ("boy", "person"),
                  ("girl", "person"), ("child", "person"), ("dog", "animal"), ("horse", "animal")]
 )  # fmt: skip
-_NEAR_THINGS = frozenset(frozenset(pair) for pair in [("ball", "toy"), ("frisbee", "toy"), ("stick", "toy"), ("rope", "toy")])
+_NEAR_THINGS = frozenset(
+    frozenset(pair) for pair in [("ball", "toy"), ("frisbee", "toy"), ("stick", "toy"), ("rope", "toy")]
+)
 
 
 def _things_of(told: Told, relation: Relation) -> set[str]:
     """The things that stand right after the verb, with one of its prepositions if it has any."""
-    found = set()
+    found: set[str] = set()
+    if relation.verbs.isdisjoint(told.tokens):
+        return found
     for phrase in told.phrases:
         thing = things()[phrase.thing]
         if relation.kinds and thing.kind not in relation.kinds:
@@ -217,9 +225,17 @@ def _things_of(told: Told, relation: Relation) -> set[str]:
             continue
         direct = before[-1] in relation.verbs
         by_way = len(before) == 2 and before[0] in relation.verbs and before[1] in relation.prepositions
-        if by_way or (direct and (not relation.prepositions or relation.kinds or relation is RELATIONS["riding"]
-                                  or relation is RELATIONS["climbing"] or relation is RELATIONS["chasing"]
-                                  or relation is RELATIONS["eating"])):
+        if by_way or (
+            direct
+            and (
+                not relation.prepositions
+                or relation.kinds
+                or relation is RELATIONS["riding"]
+                or relation is RELATIONS["climbing"]
+                or relation is RELATIONS["chasing"]
+                or relation is RELATIONS["eating"]
+            )
+        ):
             found.add(thing.name)
     return found
 
@@ -229,9 +245,8 @@ def _in_mouth(told: Told) -> set[str]:
     found = set()
     for phrase in told.phrases:
         after = told.tokens[phrase.end : phrase.end + 3]
-        if after in (("in", "its", "mouth"), ("in", "his", "mouth"), ("in", "mouth"), ("in", "the", "mouth")):
-            if told.of("dog"):
-                found.add(phrase.thing)
+        if told.of("dog") and after[:1] == ("in",) and "mouth" in after:
+            found.add(phrase.thing)
     return found
 
 
@@ -266,4 +281,10 @@ def doing(captions: list[Told]) -> Iterator[Question]:
     action = agreed([{action for _, action in actions(told)} for told in captions], 3, w.CLOSE_ACTIONS)
     if action:
         several = sum(any(p.plural for p in told.of(who)) for told in captions) >= 2
-        yield Question("action", "doing", "dog" if who == "dog" else "person", action, {"who": who, "several": "yes" if several else ""})
+        yield Question(
+            "action",
+            "doing",
+            "dog" if who == "dog" else "person",
+            action,
+            {"who": who, "several": "yes" if several else ""},
+        )

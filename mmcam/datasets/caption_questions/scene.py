@@ -75,7 +75,7 @@ def actions(told: Told) -> list[tuple[str, str]]:
         before = [phrase for phrase in alive if phrase.end <= place]
         if not before or place in inside:
             continue
-        found += [(before[-1].thing, action) for action, forms in w.ACTIONS.items() if word in forms]
+        found += [(before[-1].thing, action) for action in _ACTIONS_OF.get(word, ())]
     return found
 
 
@@ -88,12 +88,23 @@ def places(told: Told) -> list[str]:
         start = first + 1
         while start < len(told.tokens) and told.tokens[start] in _BEFORE_PLACES:
             start += 1
-        rest = " ".join(told.tokens[start : start + 3]) + " "
-        known = [(len(noun), name) for noun, name in _PLACE_OF.items() if rest.startswith(f"{noun} ")]
-        if known and not rest.startswith(("park bench", "water slide", "swing set", "rock wall")):
-            found.append(max(known)[1])
+        nouns = (" ".join(told.tokens[start : start + length]) for length in (3, 2, 1))
+        noun = next((noun for noun in nouns if noun in _PLACE_OF or noun in _NO_PLACES), "")
+        if noun in _PLACE_OF:
+            found.append(_PLACE_OF[noun])
     return found
 
 
+_ACTIONS_OF = {
+    form: [action for action, forms in w.ACTIONS.items() if form in forms]
+    for form in frozenset().union(*w.ACTIONS.values())
+}
+_NO_PLACES = {"swing set", "rock wall", "beach ball", "snow suit", "water bottle"}
 _PLACE_OF = {noun: name for name, nouns in w.PLACES.items() for noun in nouns}
-_BEFORE_PLACES = (w.SINGLE | w.DEFINITE | w.MODIFIERS | frozenset(w.COLOURS) | frozenset(("some", "of", "top", "the", "middle", "front"))) - {"track"}
+_BEFORE_PLACES = (
+    w.SINGLE
+    | w.DEFINITE
+    | w.MODIFIERS
+    | frozenset(w.COLOURS)
+    | frozenset(("some", "of", "top", "the", "middle", "front"))
+) - {"track"}

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
 COLOURS: Final = {
-    **{name: name for name in "black white red blue green yellow orange pink purple brown grey tan".split()},
+    **{name: name for name in words_of("black white red blue green yellow orange pink purple brown grey tan")},
     **{"gray": "grey", "silver": "grey", "beige": "tan", "golden": "tan", "gold": "yellow", "maroon": "red"},
     **{"violet": "purple", "navy": "blue", "turquoise": "blue", "blond": "blonde", "blonde": "blonde", "teal": "blue"},
     **{"lavender": "purple", "reddish": "red", "magenta": "pink", "brunette": "brown", "cream": "tan"},
@@ -15,48 +21,50 @@ COLOURS: Final = {
 CLOSE_COLOURS: Final = frozenset(map(frozenset, [("brown", "tan"), ("blonde", "tan"), ("white", "tan")]))
 """Pairs that two people may say of one thing."""
 
-MIXED: Final = frozenset(
+MIXED: Final = words_of(
     "striped plaid colorful colourful multicolored multi-colored checkered patterned floral flowered spotted printed "
-    "camouflage tie-dyed multi-coloured tricolored tri-colored rainbow mottled brindle dotted".split()
+    "camouflage tie-dyed multi-coloured tricolored tri-colored rainbow mottled brindle dotted"
 )
 """Before a noun they say that it has no one colour."""
 
 NUMBERS: Final = {
-    name: n for n, name in enumerate("one two three four five six seven eight nine ten".split(), start=1)
-} | {"both": 2, "pair": 2, "couple": 2, "trio": 3}
-VAGUE: Final = frozenset("several many some few multiple various numerous lots group crowd bunch all pack".split())
+    **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
+    **{"both": 2, "pair": 2, "couple": 2, "trio": 3},
+}
+VAGUE: Final = words_of("several many some few multiple various numerous lots group crowd bunch all pack")
 SINGLE: Final = frozenset(("a", "an", "another", "one", "single", "lone"))
 DEFINITE: Final = frozenset(("the", "his", "her", "its", "their", "this", "that", "'s", "each", "other"))
 
-MODIFIERS: Final = frozenset(
-    "small large big little young old older elderly tall short long tiny huge giant fat skinny thin wet dry dirty muddy "
-    "furry fluffy shaggy hairy curly curly-haired long-haired short-haired light dark bright plain fancy wooden plastic "
-    "metal leather inflatable rubber stone concrete brick sandy snowy grassy rocky muddy dusty shallow deep clear open "
-    "dirt male female asian indian african american black-haired blonde-haired blond dark-haired dark-skinned smiling "
-    "happy laughing barefoot bald bearded shirtless topless naked bare adult baby toddler teenage middle-aged aged "
-    "beautiful pretty cute lovely nice colored coloured sleeveless long-sleeved short-sleeved hooded denim knit knitted "
-    "wool woolen fur sports football soccer baseball basketball tennis hockey winter summer ski swim swimming bathing "
-    "motocross racing race stuffed squeaky toy fallen round square flat steep empty full crowded busy calm foamy soft "
-    "hard heavy thick formal casual very matching similar identical own homeless blue-eyed redheaded red-haired dressed "
-    "bikini-clad uniformed oriental caucasian hispanic chinese japanese western tan-colored thin lone single shiny "
-    "vintage broken running jumping swimming playing sleeping sitting standing tattooed rolled rolling flying".split()
+MODIFIERS: Final = words_of(
+    "small large big little young old older elderly tall short long tiny huge giant fat skinny thin wet dry dirty "
+    "muddy furry fluffy shaggy hairy curly curly-haired long-haired short-haired light dark bright plain fancy wooden "
+    "plastic metal leather inflatable rubber stone concrete brick sandy snowy grassy rocky muddy dusty shallow deep "
+    "clear open dirt male female asian indian african american black-haired blonde-haired blond dark-haired dark- "
+    "skinned smiling happy laughing barefoot bald bearded shirtless topless naked bare adult baby toddler teenage "
+    "middle-aged aged beautiful pretty cute lovely nice colored coloured sleeveless long-sleeved short-sleeved hooded "
+    "denim knit knitted wool woolen fur sports football soccer baseball basketball tennis hockey winter summer ski "
+    "swim swimming bathing motocross racing race stuffed squeaky toy fallen round square flat steep empty full "
+    "crowded busy calm foamy soft hard heavy thick formal casual very matching similar identical own homeless blue- "
+    "eyed redheaded red-haired dressed bikini-clad uniformed oriental caucasian hispanic chinese japanese western "
+    "tan-colored thin lone single shiny vintage broken running jumping swimming playing sleeping sitting standing "
+    "tattooed rolled rolling flying"
 )
 """May stand between "a" and a noun and tell neither colour nor number."""
 
-AMBIGUOUS: Final = frozenset(
-    "swing swings slide slides park watch watches bark rock rocks train trains dress top tops play lead drum drums fish "
-    "duck ducks net ring rail jump bar pole cycle cycles lab step steps fire sign signs wave waves camera back bat bats "
-    "fly ski skis bus crane cranes swallow cup boxer glass stick sticks goal suit suits shades deck rose tie ties "
-    "ball bag pack skate skates pitcher hose".split()
+AMBIGUOUS: Final = words_of(
+    "swing swings slide slides park watch watches bark rock rocks train trains dress top tops play lead drum drums "
+    "fish duck ducks net ring rail jump bar pole cycle cycles lab step steps fire sign signs wave waves camera back "
+    "bat bats fly ski skis bus crane cranes swallow cup boxer glass stick sticks goal suit suits shades deck rose tie "
+    "ties ball bag pack skate skates pitcher hose"
 )
 """Nouns only where a determiner, an adjective, a number, a colour or a preposition comes before."""
 
-PREPOSITIONS: Final = frozenset(
-    "in on at through across into along over down up near by off onto around with under towards toward of from".split()
+PREPOSITIONS: Final = words_of(
+    "in on at through across into along over down up near by off onto around with under towards toward of from"
 )
 
 ACTIONS: Final = {
-    name: tuple(forms.split())
+    name: words_of(forms)
     for name, forms in {
         "running": "running runs run racing races sprinting sprints",
         "jumping": "jumping jumps leaping leaps jump leap midair",
@@ -172,7 +180,7 @@ PLACES: Final = {
 }
 """Where something is → the nouns that say so after a preposition."""
 
-AT: Final = frozenset("in on at through across into along onto down inside".split())
+AT: Final = words_of("in on at through across into along onto down inside")
 """The prepositions that say where something is."""
 
 CLOSE_PLACES: Final = frozenset(
