@@ -67,7 +67,7 @@ from models.efficientnet_lite import PUBLISHED
 from models.encoder import Features
 from models.photo import SIDES, photo_features
 
-MANY: Final = 14  # places a side of a map of which SAN takes the maxima over 2×2; of fewer it takes each
+FEW: Final = 8  # places a side of a map that SAN takes one by one; of more it takes the maxima over 2×2
 NAMES: Final = {"VQA": "vqa", "SAN": "san", "HieCoAtt": "hiecoatt"}
 
 
@@ -95,6 +95,7 @@ def main(
     alone_rate: float = 2e-3,
     decay: float = 0.02,
     dropout: float = 0.1,
+    width: Annotated[list[str], typer.Option(help="Of a part, if another, as state=256; several times.")] = [],  # noqa: B006
     smoothing: Annotated[float, typer.Option(help="Of the answers' labels.")] = 0.0,
     seed: int = 0,
     save_every: int = 500,
@@ -113,6 +114,7 @@ def main(
     keep_freed_memory()
     torch.manual_seed(seed)
     more: dict[str, Any] = {"dropout": dropout} | ({} if coattention is None else {"coattention": coattention})
+    more |= {part: int(cells) for part, _, cells in (each.partition("=") for each in width)}
     card: dict[str, Any] = {"name": name, "model": model, "task": "visual question answering"}
     if data == "vignettes":
         splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
@@ -222,7 +224,7 @@ def of_photographs(
     card: dict[str, Any], architecture: dict[str, Any], train: Split, convolutions: Features, encoder: str
 ) -> Answerer:
     """A model of photographs with the words and answers of the training questions, and all of that on its card."""
-    if card["model"] == "SAN" and convolutions.side < MANY:
+    if card["model"] == "SAN" and convolutions.side <= FEW:
         architecture = {**architecture, "pool": 1}
     texts = {"vocabulary": vocabulary_of(train), "answers": answers_of(train)}
     card |= {**texts, "architecture": architecture, "encoder": encoder}

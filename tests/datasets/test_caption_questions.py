@@ -182,7 +182,7 @@ def test_a_training_split_is_needed():
 
 
 def test_every_wording_can_be_put():
-    known = ("colour", "thing", "things", "who", "whos", "verb", "doing", "a", "value")
+    known = ("is any", "colour", "thing", "things", "who", "whos", "verb", "doing", "a", "value")
     for ways in TEXTS.values():
         assert all(way.format(**dict.fromkeys(known, "x")).endswith("?") for way in ways)
 

@@ -18,7 +18,7 @@ from .wording import put
 
 TYPES: Final = ("colour", "number", "object", "place", "action", "exists")
 SUPPORT: Final = 8  # questions of training an answer needs; rarer ones are not asked for
-MOST: Final = 300  # pictures of a split in which a thing is asked for, and as many in which it is not
+MOST: Final = 0.05  # of a split's pictures: in so many a thing is asked for, and in as many where it is not
 YES_NO: Final = {"colour": "is coloured", "number": "are", "action": "is doing"}
 """Types that are also asked as yes/no questions: "is the dog brown?"."""
 
@@ -129,7 +129,7 @@ def _exist(
         there = [photo for photo, own in enumerate(counts) if own[thing] >= 2]
         missing = absent(scenes, thing)
         missing.sort(key=lambda photo: -fits(scenes[photo], thing, lifts))
-        n = min(len(there), len(missing) // 2, MOST)
+        n = min(len(there), len(missing) // 2, round(MOST * len(scenes)))
         for answer, photos in (("yes", there), ("no", missing[: 3 * n])):
             for photo in sorted(rng.permutation(len(photos))[:n]):
                 found.append((photos[photo], Question("exists", "exists", thing, answer)))

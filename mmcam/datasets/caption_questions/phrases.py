@@ -146,6 +146,8 @@ def _is_other(caption: Sequence[str], place: int, length: int) -> bool:
         )
     ):
         return before not in w.PREPOSITIONS
+    if after == "of" and noun in MANY:  # "a group of people" names people, "a couple of dogs" dogs
+        return True
     return after in COMPOUND or (after in nouns() and after not in w.AMBIGUOUS and _is_compound(noun, after))
 
 

@@ -101,7 +101,6 @@ TEXTS: Final = {
         "where was this taken?",
         "where is this picture taken?",
         "what place is this?",
-        "where are they?",
         "where does this take place?",
         "which place is it?",
     ),
@@ -135,7 +134,7 @@ TEXTS: Final = {
         "does the picture show {a} {thing}?",
         "is {a} {thing} there?",
         "is there {a} {thing} in the photo?",
-        "is there any {thing} in the picture?",
+        "{is any} {things} in the picture?",
     ),
     "is coloured": ("is the {thing} {value}?", "is the {thing} {value}?", "is it a {value} {thing}?"),
     "are coloured": ("are the {thing} {value}?",),
@@ -178,9 +177,14 @@ NAMES: Final = {
     "sock": ("socks",),
     "glove": ("gloves",),
 }
-MASS: Final = frozenset(
-    ("water", "snow", "grass", "sand", "food", "fire", "skis", "sunglasses", "goggles", "trousers", "shorts")
+PLURALS: Final = frozenset(
+    ("skis", "sunglasses", "goggles", "trousers", "shorts", "shoes", "socks", "gloves", "stairs")
 )
+MASS: Final = frozenset(("water", "snow", "grass", "sand", "food", "fire", *PLURALS))
+THINGS: Final = frozenset(
+    ("bench", "bed", "boat", "couch", "slide", "stairs", "swing", "table", "trampoline", "puddle")
+)
+"""Answers that say where someone is, not where a picture was taken."""
 NUMBER_WORDS: Final = ("", "one", "two", "three", "four", "five", "six")
 
 
@@ -197,22 +201,25 @@ def put(question: Question, rng: np.random.Generator) -> str:
         ways = TEXTS["are coloured"]
     elif form == "who" and fill.get("doing") and rng.random() < 0.6:
         ways = TEXTS["who does"]
-    elif form == "where" and who and who != "person" and rng.random() < 0.5:
+    elif form == "where" and who and (question.answer in THINGS or rng.random() < 0.5):
         ways = TEXTS["where who"]
     elif form in ("doing", "is doing") and fill.get("several"):
         ways = TEXTS["doing several" if form == "doing" else "are doing"]
     elif form == "are" and fill["value"] == "1":
         ways = TEXTS["is one"]
     way = str(rng.choice(ways))
+    if form == "exists" and thing in PLURALS:
+        way = way.replace("is {a} {thing} there", "is there {a} {thing}").replace("is there", "are there")
     values = {
         "colour": str(rng.choice(COLOUR)),
         "thing": thing,
-        "things": several(thing),
+        "things": thing if form == "exists" and thing in MASS else several(thing),
         "who": who,
         "whos": several(who),
         "verb": question.about,
         "doing": fill.get("doing", ""),
         "a": article(thing),
+        "is any": "is there any" if thing in MASS and thing not in PLURALS else "are there any",
         "value": NUMBER_WORDS[int(fill["value"])] if form == "are" else fill.get("value", ""),
     }
     return " ".join(way.format(**values).split())
