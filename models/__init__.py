@@ -7,8 +7,8 @@ captioner = load("vignette-captioner")
 captioner.spell(captioner.generate(x)[0])
 ```
 
-Each has a card in `weights/`, what it was trained on, by which command, and what it scores, and a file of half-precision
-weights beside it. Those of ImageNet, which `photo-classifier` is made of, come with a package of their own.
+Each has a card in `weights/`, what it was trained on, by which command, and what it scores, and beside it a file of
+half-precision weights. Those of ImageNet, which `photo-classifier` is made of, come with a package of their own.
 
 This folder is the package `models` of a checkout, which scripts and tests import, and `mmcam_models` of an
 installation, which `mmcam.models.load` finds. The two names are two sets of classes: whoever asks for a class, or

@@ -1,4 +1,4 @@
-"""`photo-classifier`: which of ImageNet's 1,000 classes a photograph shows, by EfficientNet-Lite's published weights."""
+"""`photo-classifier`: which of ImageNet's 1,000 classes a photograph shows; EfficientNet-Lite as it was published."""
 
 from torch import Tensor, nn
 

@@ -138,9 +138,9 @@ def unambiguous(
 
 def written(entries: list[dict], groups: dict[str, list[int]]) -> str:
     """JSON with an entry a line; runs of classes are written as first-last."""
-    lines = [",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)]
-    lines += [",\n".join(f"{json.dumps(word)}: {json.dumps(runs(indices))}" for word, indices in groups.items())]
-    return '{"classes": [\n%s\n],\n"hypernyms": {\n%s\n}}\n' % tuple(lines)
+    classes = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    wider = ",\n".join(f"{json.dumps(word)}: {json.dumps(runs(indices))}" for word, indices in groups.items())
+    return f'{{"classes": [\n{classes}\n],\n"hypernyms": {{\n{wider}\n}}}}\n'
 
 
 def runs(indices: list[int]) -> str:

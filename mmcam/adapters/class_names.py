@@ -9,7 +9,8 @@ from torch import nn
 
 from mmcam.adapters.timm import timm_classes
 from mmcam.errors import ExplainError
-from mmcam.tasks.names import named
+from mmcam.tasks.classification import Classes
+from mmcam.tasks.names import Names, Wider, named
 
 _EMBEDDING = ("open_clip.", "clip.model", "sentence_transformers.")
 """Modules, by the beginning of their name, all of whose networks give embeddings."""
@@ -32,6 +33,47 @@ def class_names(model: nn.Module) -> Sequence[str] | None:
         categories: list[str] = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
         return categories
     return timm_classes(model)
+
+
+def classes_of(model: nn.Module, names: Names | None = None) -> Classes:
+    """What is known of a model's classes.
+
+    Args:
+        model: its own ``synonyms`` and ``hypernyms``, from a word to indices, are further names.
+        names: the user's, instead of the model's.
+    """
+    if names is not None:
+        return Classes(named(names), Wider(), class_probabilities(model))
+    own = class_names(model)
+    further = (_words(getattr(model, each, None), len(own or ())) for each in ("synonyms", "hypernyms"))
+    return Classes(own, Wider(*further), class_probabilities(model))
+
+
+def _words(own: Any, count: int) -> dict[str, tuple[int, ...]]:
+    """A model's attribute as words with the classes they mean; empty if it means something else."""
+    if not isinstance(own, Mapping):
+        return {}
+    read = {}
+    for word, indices in own.items():
+        each = tuple(indices) if isinstance(indices, (Sequence, set)) and not isinstance(indices, str) else ()
+        if not isinstance(word, str) or not each or any(i not in range(count) for i in each):
+            return {}
+        read[word] = each
+    return read
+
+
+def class_probabilities(model: nn.Module) -> str:
+    """What makes probabilities of a model's logits, if anything says: "softmax", "sigmoid" or "".
+
+    It is the model's own ``class_probabilities``, or the ``problem_type`` of a transformers config.
+    """
+    own = getattr(model, "class_probabilities", None)
+    if own in ("softmax", "sigmoid"):
+        return str(own)
+    config = getattr(model, "config", None) or getattr(getattr(model, "model", None), "config", None)
+    problem = getattr(config, "problem_type", None)
+    known = {"multi_label_classification": "sigmoid", "single_label_classification": "softmax"}
+    return known.get(problem, "") if isinstance(problem, str) else ""
 
 
 def _read(own: Any) -> Sequence[str] | None:

@@ -120,12 +120,16 @@ def explain(
     if as_json:
         typer.echo(json_text(reports, indent=2))
     elif model is None and not failed:
-        console.print(
-            f"[dim]{default(task)} knows drawn scenes only; for photographs name a model, e.g. "
-            "--model torchvision:resnet50.[/]",
-            highlight=False,
-        )
+        console.print(f"[dim]{_whose(task)}[/]", highlight=False)
     raise typer.Exit(1 if failed else 0)
+
+
+def _whose(task: str) -> str:
+    """A sentence on the model that answered because none was named."""
+    used, drawn = default(task), default(f"vignette-{task}")
+    if used == drawn:
+        return f"{used} knows drawn scenes only; for photographs name a model, e.g. --model torchvision:resnet50."
+    return f"By {used}, which knows photographs; for scenes drawn by mmcam there is --model {drawn}."
 
 
 def _check_extras(task: str, score: str | None, clash: bool) -> None:

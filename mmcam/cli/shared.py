@@ -20,7 +20,7 @@ console = Console()
 complaints = Console(stderr=True)
 
 Pictures = Annotated[list[Path], typer.Argument(help="One or more picture files.")]
-Class = Annotated[str | None, typer.Option("--class", help="A class, by name or index.")]
+Class = Annotated[str | None, typer.Option("--class", help="A class, by name, by index, or by a wider word: cat.")]
 Word = Annotated[str | None, typer.Option(help="A word or phrase of the caption.")]
 EveryWord = Annotated[bool, typer.Option("--caption", help="Every word of the caption.")]
 Text = Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")]

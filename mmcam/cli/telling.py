@@ -18,6 +18,7 @@ from rich.table import Table
 import mmcam
 from mmcam.cli.shared import console
 from mmcam.files import is_file, write_all
+from mmcam.tasks.prediction import Prediction
 
 Result = mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation
 Report = dict[str, Any]
@@ -86,6 +87,21 @@ def slug(text: str) -> str:
     return whole.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
 
 
+def told_prediction(prediction: Prediction | None) -> tuple[str, str, list[str]]:
+    """Which class is explained and by what word it was asked for, its probability, and lines on the best classes."""
+    if prediction is None:
+        return "", "", []
+    asked = f"asked as “{prediction.asked}”" if prediction.asked else ""
+    index = "" if prediction.index is None else f"class {prediction.index}"
+    which = ", ".join(filter(None, (index, asked)))
+    own = "" if prediction.probability is None else f", probability {prediction.probability:.3g}"
+    measure = f"probabilities by {prediction.activation}" if prediction.activation else "scores"
+    best = ", ".join(
+        f"{one.name} {one.score if one.probability is None else one.probability:.3g}" for one in prediction.best
+    )
+    return f" ({which})" if which else "", own, [f"best classes: {best} ({measure})", *filter(None, [prediction.doubt])]
+
+
 def tell(
     exp: Result,
     files: list[Path],
@@ -111,10 +127,16 @@ def tell(
         console.print(table)
     else:
         context = f" in “{escape(exp.context)}”" if exp.context else ""
-        console.print(f"[bold]{escape(exp.target)}[/]{context}: score {exp.score:.3f}", highlight=False)
+        which, probability, best = told_prediction(exp.prediction)
+        console.print(
+            f"[bold]{escape(exp.target)}[/]{context}{escape(which)}: score {exp.score:.3f}{probability}",
+            highlight=False,
+        )
         if exp.note:
             console.print(escape(exp.note), highlight=False)
         else:
             console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
+        for line in best:
+            console.print(escape(line), highlight=False)
     for file in files[:2]:
         console.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)

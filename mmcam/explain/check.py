@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from torch import Tensor, nn
 
-from mmcam.adapters.class_names import class_names
+from mmcam.adapters.class_names import class_names, classes_of
 from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
@@ -168,7 +168,7 @@ def _asked(module: Any, batch: Batch, target: Any) -> Asked:
         return captioning.ask(module, batch, [captioning.whole(module, row, None) for row in rows], None)
     if hasattr(module, "similarity") and not has_forward(module):
         return similarity.ask(module, batch, TEXT, None)
-    return classification.ask(module, batch, target, None, class_names(module))
+    return classification.ask(module, batch, target, None, classes_of(module))
 
 
 def _answer(module: Any, output: Any, target: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from mmcam.adapters.class_names import class_names
+from mmcam.adapters.class_names import classes_of
 from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation
@@ -16,7 +16,7 @@ from mmcam.image import PictureLike
 from mmcam.preparation import batch_of
 from mmcam.tasks import classification
 from mmcam.tasks.classification import ClassTarget
-from mmcam.tasks.names import Names, named
+from mmcam.tasks.names import Names
 
 
 @overload
@@ -95,10 +95,12 @@ def explain_class(
         model: any module from pictures to logits, single- or multi-label, alone or in a structure where
             `mmcam.tasks.logits` finds them.
         images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them.
-        target: a class by index or name, or a function output → (N,); default the highest logit. For one picture, a
-            list asks for several classes; for a list of pictures, a list holds one entry a picture, each a target or
-            a list of them.
-        contrast: a second class; the score becomes the difference, "why this rather than that".
+        target: a class by index or name, or a function output → (N,); default the highest logit. Where the model has
+            ``hypernyms``, a wider word means the class under it that has the highest score in each picture: "cat". For
+            one picture, a list asks for several classes; for a list of pictures, a list holds one entry a picture, each
+            a target or a list of them.
+        contrast: a second class; the score becomes the difference, "why this rather than that". Classes that a wider
+            word shares with the target are left out: "tabby" rather than "cat" is rather than the next best cat.
         names: the class names, as many as the model has classes: in order, by index (``{0: "cat"}``) or with the index
             (``{"cat": 0}``, torchvision's ``class_to_idx``); default what the model, torchvision or timm says. Two
             names for a single logit are its two sides: the second is what a positive logit says.
@@ -107,15 +109,16 @@ def explain_class(
             or timm's for its networks, else ImageNet's resize to 256, crop to 224.
 
     Returns:
-        An Explanation; a list where a list of pictures or of targets was given, nested if both.
+        An Explanation, whose ``prediction`` holds probabilities and the five best classes; a list where a list of
+        pictures or of targets was given, nested if both.
 
     Raises:
-        ExplainError: unknown class (with close matches) or layer; not one target a picture; a model without classes, or
-            an output in which they are not clear; not as many names as classes; a contrast that is the target itself.
+        ExplainError: unknown or ambiguous class (with close matches) or layer; not one target a picture; a model
+            without classes, or an output in which they are not clear; not as many names as classes; a contrast that is
+            the target itself.
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
     batch = batch_of(module, images, preprocess)
-    known = class_names(module) if names is None else named(names)
-    asked = classification.ask(module, batch, target, contrast, known)
+    asked = classification.ask(module, batch, target, contrast, classes_of(module, names))
     return explanations(asked, How(layer, method, call, options)).as_listed()

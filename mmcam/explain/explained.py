@@ -186,6 +186,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         origin=None if activations is None else Origin(model, layer),
         scored=label.scored,
         cells=where.cells,
+        prediction=label.prediction,
     )
 
 

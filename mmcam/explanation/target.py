@@ -25,6 +25,7 @@ from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why, narrate
+from mmcam.tasks.prediction import Prediction
 from mmcam.version import __version__
 
 
@@ -52,6 +53,7 @@ class Explanation:
         scored: what the score is: "logit", "log_prob", "similarity" …; "" where it is a function of the user's.
         cells: how it is known where the layer's cells lie in the picture: "convolutional" (no operation before it moves
             them), "declared" by the model, or "measured"; "" for pixels and attention.
+        prediction: of a classifier, the class that is explained with its probability, and the five best; else None.
         version: of mmcam.
     """
 
@@ -73,6 +75,7 @@ class Explanation:
     origin: Origin | None = None
     scored: str = ""
     cells: str = ""
+    prediction: Prediction | None = None
     version: str = field(default=__version__)
 
     @property
@@ -194,6 +197,7 @@ class Explanation:
             "model": self.model,
             "size": list(self.image.size),
             "note": self.note,
+            "prediction": None if self.prediction is None else self.prediction.summary(),
             "version": self.version,
         }
 

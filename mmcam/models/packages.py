@@ -34,7 +34,7 @@ class Models(Protocol):
     def DEFAULTS(self) -> Mapping[str, str]:  # noqa: N802 - a constant of the module
         """The name of the model that answers where none is named, by task: "class", "caption" or "answer".
 
-        A "vignette-class", "vignette-caption" or "vignette-answer" is of the drawn scenes of `mmcam.datasets.vignettes`.
+        With "vignette-" before it, a task is about drawn scenes (`mmcam.datasets.vignettes`).
         """
 
     def names(self) -> Sequence[str]:

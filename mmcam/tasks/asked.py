@@ -12,6 +12,7 @@ from mmcam.engine.computation import Computation
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
+from mmcam.tasks.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Label:
         context: what the target belongs to: the caption of a word, the question of an answer; "" for a class.
         scored: what the score is; "" for a function of the user's.
         sense: 1 if what raises the score speaks for the claim, -1 if it speaks against it.
+        prediction: what a classifier makes of the picture; None for other tasks.
     """
 
     target: str
@@ -31,6 +33,7 @@ class Label:
     context: str = ""
     scored: str = ""
     sense: int = 1
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True)

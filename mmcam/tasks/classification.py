@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,11 +15,13 @@ from mmcam.engine.outputs import Target, score_of
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
-from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
+from mmcam.tasks.asked import Asked, both_are
+from mmcam.tasks.choice import First, apart, chosen
+from mmcam.tasks.class_labels import ClassLabels
 from mmcam.tasks.graph import operation
 from mmcam.tasks.logits import Find, finder
-from mmcam.tasks.names import Names, class_index, class_name, named, short
-from mmcam.tasks.targets import called, is_list, single, spread
+from mmcam.tasks.names import Group, Names, Wider, class_index, class_name, named, short
+from mmcam.tasks.targets import is_list, single, spread
 
 ClassTarget = int | str | Target
 """A class by index or name, or any function from the model's output to N scores."""
@@ -32,14 +35,29 @@ _INSTEAD = {
 """What explains a model that offers a method of another task."""
 
 
-def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, names: Names | None) -> Asked:
+@dataclass(frozen=True)
+class Classes:
+    """What is known of a model's classes.
+
+    Attributes:
+        names: one each, in order; None where nothing is known, empty where the model is known to have no classes.
+        wider: synonyms and hypernyms.
+        probabilities: what makes them of the logits: "softmax", "sigmoid", or "" where the model does not say.
+    """
+
+    names: Names | None = None
+    wider: Wider = field(default_factory=Wider)
+    probabilities: str = ""
+
+
+def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, classes: Classes) -> Asked:
     """Which part of each picture spoke for a class, or for each of several.
 
     Args:
         model: gives logits.
         batch: the pictures.
         target, contrast: as in `mmcam.explain_class`.
-        names: of the classes; None where nothing is known, empty where the model is known to have no classes.
+        classes: of the model.
 
     Raises:
         ExplainError: unknown class; not one target a picture; a model without classes; a contrast that is the target;
@@ -47,26 +65,21 @@ def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, names: Names
     """
     rows, listed = _per_picture(target, batch)
     against = single(contrast, "contrast", function=False)
+    names = classes.names
     check_classifier(model, [wanted for row in rows for wanted in row], names)
     # A model known to have no classes was asked functions of its output only.
     known = None if names is not None and not len(names) else named(names)
-    rows = [[class_index(wanted, known) if isinstance(wanted, str) else wanted for wanted in row] for row in rows]
-    against = class_index(against, known) if isinstance(against, str) else against
+
+    def of(wanted: Any) -> Any:
+        return class_index(wanted, known, classes.wider) if isinstance(wanted, str) else wanted
+
     # Every target is computed for every picture; a picture with fewer of them repeats its last.
-    columns = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
-    predicted: list[Tensor] = []
-    find = finder(known)
-    targets = [column_target(column, against, predicted, known, "class", find) for column in columns]
-    other = None if against is None else class_name(against, known)
+    words = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
+    columns, other = [[of(wanted) for wanted in column] for column in words], of(against)
+    first, find = First(), finder(known)
+    targets = [column_target(column, other, first, known, "class", find) for column in columns]
 
-    def label(t: int, n: int, score: float) -> Label:
-        wanted = columns[t][n]
-        if callable(wanted):
-            name = called(wanted)
-            return Label(titled(name, other), f"{quoted(name, other)} is as high as it is")
-        name = class_name(int(predicted[0][n]) if wanted is None else wanted, known)
-        return Label(titled(name, other), f"It says {quoted(name, other)}", scored="logit")
-
+    label = ClassLabels(columns, words, other, against, known, classes.probabilities, first)
     computation = Computation(model, on_pictures(model), batch.x, targets)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
 
@@ -149,35 +162,10 @@ def _one_for_two(logits: Tensor, names: Sequence[str] | None) -> bool:
     return logits.shape[1] == 1 and names is not None and len(names) == 2
 
 
-def predicted_target(predicted: list[Tensor], find: Find | None = None, names: Sequence[str] | None = None) -> Target:
-    """The highest logit of each picture; the classes it fell on, (N,), are put into `predicted`.
-
-    The first output decides: a method that changes the pictures afterwards asks about the class it began with.
-
-    Args:
-        predicted: empty, or what an earlier output decided.
-        find, names: as in `index_target`.
-    """
-    find = find or finder()
-
-    def score(output: Any) -> Tensor:
-        scores = find(output)
-        if not predicted:
-            if _one_for_two(scores, names) and not scores.requires_grad and ((scores > 0) & (scores < 0.5)).any():
-                raise ExplainError(
-                    "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability "
-                    "that speaks for the first, and a method without gradients cannot see which; name the target."
-                )
-            predicted.append(sides(scores, names).argmax(dim=1))
-        return sides(scores, names).gather(1, predicted[0][:, None])[:, 0]
-
-    return score
-
-
 def column_target(
     column: Sequence[Any],
-    contrast: int | None,
-    predicted: list[Tensor],
+    contrast: int | Group | None,
+    first: First,
     names: Sequence[str] | None,
     what: str,
     find: Find | None = None,
@@ -187,51 +175,61 @@ def column_target(
     The lead of one side of a single logit over the other is that side's score: it is their log-odds already.
 
     Args:
-        column: of each picture, an index, a function, or None for the predicted class.
-        contrast: index of the other class.
-        predicted: see `predicted_target`.
+        column: of each picture, an index, a group, a function, or None for the predicted class.
+        contrast: the other class; of a group, the best in each picture.
+        first: settles which class is meant where the scores decide.
         names, what: of the classes, and what one is called in messages.
         find: as in `index_target`; default by the names.
     """
     find = find or finder(names, what)
-    score = _of_column(column, predicted, find, names)
-    if contrast is None:
-        return score
-    rival = index_target(contrast, find, names)
+    pairs = [apart(wanted, contrast, len(names or ())) for wanted in column]
+    ours, theirs = [own for own, _ in pairs], [other for _, other in pairs]
+    functions = list(dict.fromkeys(filter(callable, column)))  # what several pictures share is computed once
+    alone = contrast is None and all(map(callable, column))
+    if alone and len(functions) == 1:
+        return functions[0]
 
-    def difference(output: Any) -> Tensor:
-        ours, other = score_of(score, output, len(column)), rival(output)
-        logits = find(output)
-        classes = 2 if _one_for_two(logits, names) else logits.shape[1]
-        indices = [predicted[0][n] if wanted is None else wanted for n, wanted in enumerate(column)]
-        if any(not callable(index) and int(index) % classes == contrast % classes for index in indices):
-            raise both_are(what, class_name(contrast % classes, names))
-        log_odds = _one_for_two(logits, names) and operation(logits) != "Sigmoid"
-        return ours if log_odds and not any(map(callable, column)) else ours - other
+    def score(output: Any) -> Tensor:
+        values = {function: score_of(function, output, len(column)) for function in functions}
+        if alone:
+            return torch.stack([values[wanted][n] for n, wanted in enumerate(column)])
+        found = find(output)
+        scores = sides(found, names)
+        if first.scores is None and not all(map(_settled, ours)):
+            _check_side(found, names)
+        decided = first.of(found, scores)
+        own = chosen(ours, decided)
+        mine = _at(scores, own)
+        if functions:
+            mine = torch.stack([values[wanted][n] if wanted in values else mine[n] for n, wanted in enumerate(column)])
+        if contrast is None:
+            return mine
+        rival = chosen(theirs, decided, own)
+        for n in (own == rival).nonzero()[:, 0].tolist():
+            if column[n] not in values:
+                raise both_are(what, class_name(int(own[n]), names))
+        log_odds = _one_for_two(found, names) and operation(found) != "Sigmoid"
+        return mine if log_odds and not functions else mine - _at(scores, rival)
 
-    return difference
+    return score
 
 
-def _of_column(column: Sequence[Any], predicted: list[Tensor], find: Find, names: Sequence[str] | None) -> Target:
-    """Of each picture the score of its own index, function or predicted class."""
-    if all(isinstance(wanted, int) for wanted in column):
-        return index_target(list(column), find, names)
-    each: dict[Any, Target] = {}  # what several pictures share is computed once
-    for wanted in column:
-        if callable(wanted):
-            each[wanted] = wanted
-        else:
-            each[wanted] = (
-                predicted_target(predicted, find, names) if wanted is None else index_target(wanted, find, names)
-            )
-    if len(each) == 1:
-        return next(iter(each.values()))
+def _settled(wanted: Any) -> bool:
+    """Whether it is meant whatever the scores are."""
+    return isinstance(wanted, int) or callable(wanted)
 
-    def mixed(output: Any) -> Tensor:
-        scores = {wanted: score_of(target, output, len(column)) for wanted, target in each.items()}
-        return torch.stack([scores[wanted][n] for n, wanted in enumerate(column)])
 
-    return mixed
+def _at(scores: Tensor, index: Tensor) -> Tensor:
+    return scores.gather(1, index.clamp(min=0)[:, None])[:, 0]  # where there is no class, a function is asked
+
+
+def _check_side(scores: Tensor, names: Sequence[str] | None) -> None:
+    """Raise ExplainError for a single output with two names of which nobody can see which is the higher one."""
+    if _one_for_two(scores, names) and not scores.requires_grad and ((scores > 0) & (scores < 0.5)).any():
+        raise ExplainError(
+            "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability "
+            "that speaks for the first, and a method without gradients cannot see which; name the target."
+        )
 
 
 def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Callable, KeysView, Mapping, Sequence, ValuesView
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,33 @@ from mmcam.errors import ExplainError
 
 Names = Sequence[str] | Mapping[int, str] | Mapping[str, str] | Mapping[str, int]
 """In order, or by index (``{0: "cat"}``, in JSON ``{"0": "cat"}``), or with the index (``{"cat": 0}``)."""
+
+
+@dataclass(frozen=True)
+class Wider:
+    """Names of classes beside those that they are shown by.
+
+    Attributes:
+        synonyms: the classes that each further name belongs to; one that belongs to several is ambiguous.
+        hypernyms: the classes under each wider word, as "cat" or "vehicle".
+    """
+
+    synonyms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    hypernyms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Classes of which the one with the highest score in a picture is meant.
+
+    Attributes:
+        name: the wider word that was asked for.
+        classes: their indices.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -118,6 +146,14 @@ def nearest(wanted: str, known: Sequence[str], what: str) -> int:
     Raises:
         ExplainError: not there; the message lists the closest.
     """
+    index = _among(wanted, known, what)
+    if index is None:
+        raise _unknown(wanted, known, what)
+    return index
+
+
+def _among(wanted: str, known: Sequence[str], what: str) -> int | None:
+    """The same; None where it is not there."""
     folded = wanted.strip().casefold()
     forms: list[Callable[[str], list[str]]] = [
         lambda text: [folded] if text == wanted else [],
@@ -132,24 +168,65 @@ def nearest(wanted: str, known: Sequence[str], what: str) -> int:
             raise ExplainError(
                 f"There are {len(hits)} {_many(what)} named {short(wanted)}: {hits[:20]}; pass the index."
             )
+    return None
+
+
+def _unknown(wanted: str, known: Sequence[str], what: str) -> ExplainError:
+    """The error for a name that is not there; it lists the closest."""
+    folded = wanted.strip().casefold()
     near = difflib.get_close_matches(folded, [text.casefold() for text in known], n=4, cutoff=0.5)
     near += [text for text in known if folded in text.casefold() and text.casefold() not in near]
     listed = [" ".join(text[:80].split()) for text in near[:4] or list(known)[:8]]
     hint = f"the closest are {', '.join(listed)}." if near else f"there are {', '.join(listed)} …"
-    raise ExplainError(f"There is no {what} {short(wanted)}; {hint}")
+    return ExplainError(f"There is no {what} {short(wanted)}; {hint}")
 
 
-def class_index(name: str, names: Sequence[str] | None) -> int:
+def class_index(name: str, names: Sequence[str] | None, wider: Wider | None = None) -> int | Group:
     """The index of a class by its name, whatever the case; ``"cat, tiger cat"`` is also found as ``"cat"``.
 
+    The names that classes are shown by go before synonyms, and these before hypernyms.
+
+    Args:
+        name: as it was asked for.
+        names: of the classes, as they are shown; None where nothing is known.
+        wider: further names.
+
+    Returns:
+        An index; of a hypernym, all classes under it.
+
     Raises:
-        ExplainError: unknown or ambiguous; the message lists the closest names.
+        ExplainError: unknown or ambiguous; the message lists the closest names, or what it may mean.
     """
     if names is None:
         raise ExplainError(
             f"The classes of this model have no names, so {short(name)} cannot be found; pass names=[…]."
         )
-    return nearest(name, names, "class")
+    wider = wider or Wider()
+    if (index := _among(name, names, "class")) is not None:
+        return index
+    if len(own := _meant(name, wider.synonyms)) > 1:
+        each = ", ".join(f"{i} {names[i]}{_kind(i, names, wider)}" for i in own)
+        raise ExplainError(f"There are {len(own)} classes named {short(name)}: {each}; pass the index.")
+    if own:
+        return own[0]
+    if under := _meant(name, wider.hypernyms):
+        return Group(name.strip(), under)
+    every = {text.casefold(): text for text in [*wider.hypernyms, *wider.synonyms, *names]}
+    raise _unknown(name, list(every.values()), "class")
+
+
+def _meant(name: str, words: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """The classes of a word as it is written, or else of those that differ by their case only."""
+    word = name.strip()
+    if word in words:
+        return tuple(words[word])
+    return tuple(sorted({i for text, own in words.items() if text.casefold() == word.casefold() for i in own}))
+
+
+def _kind(index: int, names: Sequence[str], wider: Wider) -> str:
+    """The narrowest word for what a class is a kind of, in brackets; "" where its name says it already."""
+    above = [(len(own), word) for word, own in wider.hypernyms.items() if index in own]
+    return f" ({min(above)[1]})" if above and "(" not in names[index] else ""
 
 
 def class_name(index: int, names: Sequence[str] | None) -> str:

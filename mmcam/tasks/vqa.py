@@ -17,6 +17,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks import scores
 from mmcam.tasks.asked import Asked, Label, quoted, titled
+from mmcam.tasks.choice import First, chosen
 from mmcam.tasks.classification import column_target
 from mmcam.tasks.names import message_of, nearest, short
 from mmcam.tasks.targets import single
@@ -78,9 +79,9 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
     n = len(questions)
     index = None if wanted.answer is None else answer_index(wanted.answer, model.answers)
     against = None if wanted.contrast is None else answer_index(wanted.contrast, model.answers)
-    predicted: list[Tensor] = []
+    first = First()
     scored = wanted.score or "logit"
-    whole = _answer_target([index] * n, against, predicted, model.answers, scored)
+    whole = _answer_target([index] * n, against, first, model.answers, scored)
     without = [blanked(question, getattr(model, "blank_word", "")) if by_word else [] for question in questions]
     # Texts of a picture: its question as it is, then without each of its words. Short questions are filled up with
     # themselves, which makes no difference, so nothing comes of it.
@@ -96,7 +97,8 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
         return outputs
 
     def label(t: int, i: int, value: float) -> Label:
-        name = model.answers[int(predicted[0][i]) if index is None else index]
+        assert first.scores is not None
+        name = model.answers[int(first.scores[i].argmax()) if index is None else index]
         other = None if against is None else model.answers[against]
         title, both = titled(name, other), quoted(name, other)
         if t == 0:
@@ -141,23 +143,24 @@ def answer_index(answer: Any, answers: Sequence[str]) -> int:
 
 
 def _answer_target(
-    column: Sequence[int | None], contrast: int | None, predicted: list[Tensor], answers: Sequence[str], score: str
+    column: Sequence[int | None], contrast: int | None, first: First, answers: Sequence[str], score: str
 ) -> Target:
     """The score of one answer a picture, or its lead over the contrast's."""
-    logits = column_target(column, contrast, predicted, answers, "answer")
+    logits = column_target(column, contrast, first, answers, "answer")
     if score == "logit":
         return logits
     function = scores.get(score)
 
     def target(output: Tensor) -> Tensor:
         logits(output)  # settles which answer is the predicted one, and refuses those that are not there
-        chosen = [int(predicted[0][n]) if index is None else index for n, index in enumerate(column)]
+        assert first.scores is not None
+        own = chosen(column, first.scores)
 
-        def of(indices: Sequence[int]) -> Tensor:
-            tokens = torch.tensor(indices, device=output.device)[:, None] % output.shape[1]
+        def of(indices: Tensor) -> Tensor:
+            tokens = indices[:, None]
             return function(output[:, None], tokens, torch.ones_like(tokens, dtype=output.dtype))
 
-        return of(chosen) if contrast is None else of(chosen) - of([contrast] * len(chosen))
+        return of(own) if contrast is None else of(own) - of(chosen([contrast] * len(column), first.scores))
 
     return target
 
