@@ -148,7 +148,7 @@ def main(
             learn_alone(answerer, fc7, tokens, answers, owners, alone, alone_rate, decay, seed, log)
             save_checkpoint(work / "checkpoint.pt", answerer, optimiser, 0, time.monotonic() - begun)
     else:
-        for split in splits if data != "vignettes" else ("train",):
+        for split in ("train",) if data == "vignettes" else tuple(splits):
             seen[split] = encoded(answerer, splits[split].pictures, work.parent, f"{name.split('-')[0]}-{split}")
 
     pixels = read_pixels(root, "train") if whole else np.empty(0)

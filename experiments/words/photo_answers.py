@@ -35,7 +35,8 @@ def main(
 ) -> None:
     """Write photo-answers.json and .md."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
-    parts, rows = [], []
+    parts: list[Part] = []
+    rows: list[dict[str, Any]] = []
     sets: list[tuple[Data, Path | None, Path | None]] = [
         ("flickr8k-questions", root, pictures),
         ("daquar", daquar, None),

@@ -97,7 +97,7 @@ def places(told: Told) -> list[str]:
 
 _ACTIONS_OF = {
     form: [action for action, forms in w.ACTIONS.items() if form in forms]
-    for form in frozenset().union(*w.ACTIONS.values())
+    for form in frozenset[str]().union(*w.ACTIONS.values())
 }
 _NO_PLACES = {"swing set", "rock wall", "beach ball", "snow suit", "water bottle"}
 _PLACE_OF = {noun: name for name, nouns in w.PLACES.items() for noun in nouns}
