@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcam.datasets import asked
@@ -41,6 +41,7 @@ def test_phrases(caption, found):
     assert read(caption) == found
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_caption_can_be_read(caption):
     """Phrases lie within the caption, in order, and do not overlap."""
@@ -52,6 +53,7 @@ def test_any_caption_can_be_read(caption):
         ends.append(phrase.end)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(nouns())), min_size=1, max_size=4), st.sampled_from(["red", "blue", "green"]))
 def test_a_colour_stays_with_its_noun(words, colour):
     """Of things in a list only the one that is called so has the colour."""
@@ -103,6 +105,7 @@ def test_objects_of_verbs():
     assert answers(objects, carried)["mouth", "dog"] == "stick"
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=3), max_size=6), st.integers(1, 4))
 def test_agreed_answer_has_its_votes_alone(votes, least):
     """Without close pairs an agreed answer is the only one, and enough captions say it."""
@@ -125,6 +128,7 @@ def test_things_that_people_leave_out_are_not_asked_for():
     assert list(kept([scene(own) for own in [named] * 5 + [rare] * 30 + [twice] * 12])) == ["dog"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("xy"), st.sampled_from("abcd"))), st.integers(1, 3))
 def test_balance(items, rank):
     """No answer of a form more often than the one of the rank, none lost that is not too frequent."""
