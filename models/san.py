@@ -33,6 +33,8 @@ class SAN(Answerer):
         vocabulary: the words of questions it knows.
         answers: what it can answer.
         hops: how often it looks.
+        product: the answer is read from the sum of question and regions, as published, and from their product, too,
+            as Lu et al. 2015 do; without it "is there a dog" can be told by the attention alone.
         pool: a region is the maxima over so many places of the map a side; 1 takes each as it is.
         dropout: before the answer, while training.
         encoder: from pictures to maps; default the bundled models' own.
@@ -46,6 +48,7 @@ class SAN(Answerer):
         *,
         hops: int = 2,
         pool: int = 2,
+        product: bool = False,
         dropout: float = 0.5,
         encoder: Features | None = None,
         **widths: int,
@@ -65,7 +68,8 @@ class SAN(Answerer):
         self.keys = nn.ModuleList(nn.Linear(state, key, bias=False) for _ in range(hops))
         self.queries = nn.ModuleList(nn.Linear(state, key) for _ in range(hops))
         self.energies = nn.ModuleList(nn.Linear(key, 1) for _ in range(hops))
-        self.output = nn.Linear(state, len(self.answers))
+        self.product = product
+        self.output = nn.Linear(state * (1 + product), len(self.answers))
         self.dropout = nn.Dropout(dropout)
 
     def see(self, x: Tensor) -> Tensor:
@@ -96,7 +100,10 @@ class SAN(Answerer):
 
     def answer(self, looked: Parts, read: Parts) -> Tensor:
         """What all hops found, classified."""
-        scores: Tensor = self.output(self.dropout(self.attend(looked, read)[0]))
+        found, question = self.attend(looked, read)[0], read[0]
+        if self.product:
+            found = torch.cat([found, (found - question) * question], dim=1)
+        scores: Tensor = self.output(self.dropout(found))
         return scores
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:

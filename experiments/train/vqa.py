@@ -95,6 +95,7 @@ def main(
     alone_rate: float = 2e-3,
     decay: float = 0.02,
     dropout: float = 0.1,
+    product: Annotated[bool, typer.Option(help="Of SAN: answers from the product with the question, too.")] = False,
     width: Annotated[list[str], typer.Option(help="Of a part, if another, as state=256; several times.")] = [],  # noqa: B006
     smoothing: Annotated[float, typer.Option(help="Of the answers' labels.")] = 0.0,
     seed: int = 0,
@@ -114,6 +115,7 @@ def main(
     keep_freed_memory()
     torch.manual_seed(seed)
     more: dict[str, Any] = {"dropout": dropout} | ({} if coattention is None else {"coattention": coattention})
+    more |= {"product": True} if product else {}
     more |= {part: int(cells) for part, _, cells in (each.partition("=") for each in width)}
     card: dict[str, Any] = {"name": name, "model": model, "task": "visual question answering"}
     if data == "vignettes":

@@ -40,7 +40,7 @@ def stacked() -> Answerer:
 
 
 def whole_map() -> Answerer:
-    return SAN(WORDS, ANSWERS, word=7, state=8, key=6, hops=3, pool=1, encoder=small_features())
+    return SAN(WORDS, ANSWERS, word=7, state=8, key=6, hops=3, pool=1, product=True, encoder=small_features())
 
 
 def parallel() -> Answerer:
@@ -247,6 +247,9 @@ def stacked_attention(model: SAN, map_: np.ndarray, tokens: Sequence[int]) -> tu
         p = softmax([linear(energy, h_i).item() for h_i in h])  # 16
         u = weighted(p, v) + u  # 17-20
         looked.append(p)
+    if model.product:
+        q = np.tanh(linear(model.question, np.concatenate([states[-1], c])))
+        u = np.concatenate([u, (u - q) * q])
     return linear(model.output, u), looked
 
 
