@@ -34,7 +34,7 @@ class SAN(Answerer):
         answers: what it can answer.
         hops: how often it looks.
         product: the answer is read from the sum of question and regions, as published, and from their product, too,
-            as Lu et al. 2015 do; without it "is there a dog" can be told by the attention alone.
+            as Lu et al. 2015 do; without it only the attention can tell whether there is a dog.
         pool: a region is the maxima over so many places of the map a side; 1 takes each as it is.
         dropout: before the answer, while training.
         encoder: from pictures to maps; default the bundled models' own.

@@ -108,7 +108,7 @@ def main(
     """
     if model not in NAMES:
         raise typer.BadParameter(f"There is no VQA model {model!r}; there are {', '.join(NAMES)}.")
-    kind = "-".join(filter(None, (NAMES[model], coattention)))
+    kind = "-".join(filter(None, (NAMES[model], coattention, "product" if product else "")))
     name = f"{'vignette' if data == 'vignettes' else data}-{kind}"
     work = work / name.removeprefix("vignette-")
     work.mkdir(parents=True, exist_ok=True)
