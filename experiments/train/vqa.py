@@ -68,6 +68,7 @@ from models.encoder import Features
 from models.photo import SIDES, photo_features
 
 FEW: Final = 8  # places a side of a map that SAN takes one by one; of more it takes the maxima over 2×2
+LICENCE: Final = "the photographs are for research only"
 NAMES: Final = {"VQA": "vqa", "SAN": "san", "HieCoAtt": "hiecoatt"}
 
 
@@ -181,7 +182,8 @@ def main(
             save_checkpoint(work / "checkpoint.pt", answerer, optimiser, step + 1, time.monotonic() - begun)
 
     card |= {
-        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)},
+        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)}
+        | ({} if data == "vignettes" else {"licence": LICENCE}),
         "command": " ".join(["python -m experiments.train.vqa", *sys.argv[1:]]),
         "hyperparameters": {
             "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay,
