@@ -33,7 +33,7 @@ DISSECTIONS = Path(__file__).parent / "dissections"
 DEFAULTS = {
     "class": "photo-classifier",
     "caption": "vignette-captioner",
-    "answer": "vignette-vqa",
+    "answer": "photo-vqa",
     "vignette-class": "vignette-classifier",
     "vignette-caption": "vignette-captioner",
     "vignette-answer": "vignette-vqa",

@@ -1,9 +1,9 @@
 """`vignette-san`: a stacked attention network of two hops, SAN-2 (Yang et al. 2016, arXiv:1511.02274).
 
 The question's vector weighs the regions of the encoder's last map, the weighted sum is added to it, and the sum looks a
-second time (equations 15-20). As published but for three things: the regions are 7×7 maxima over 2×2 places, a
-quarter of the work; the regions have a bias each, so that attention can also say where; and the question is read by h
-and c of one LSTM layer.
+second time (equations 15-20). As published but for three things: of a 14×14 map the regions are 7×7 maxima over 2×2
+places, a quarter of the work (a map of 7×7 is taken whole, `pool=1`); the regions have a bias each, so that attention
+can also say where; and the question is read by h and c of one LSTM layer.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,9 @@ class SAN(Answerer):
         vocabulary: the words of questions it knows.
         answers: what it can answer.
         hops: how often it looks.
+        product: the answer is read from the sum of question and regions, as published, and from their product, too,
+            as Lu et al. 2015 do; without it only the attention can tell whether there is a dog.
+        pool: a region is the maxima over so many places of the map a side; 1 takes each as it is.
         dropout: before the answer, while training.
         encoder: from pictures to maps; default the bundled models' own.
         widths: those of `Widths` that are to be others, by name.
@@ -44,6 +47,8 @@ class SAN(Answerer):
         answers: Sequence[str],
         *,
         hops: int = 2,
+        pool: int = 2,
+        product: bool = False,
         dropout: float = 0.5,
         encoder: Features | None = None,
         **widths: int,
@@ -52,8 +57,8 @@ class SAN(Answerer):
         word, state, key = astuple(Widths(**widths))
         self.features = features() if encoder is None else encoder
         self.preprocess = self.features.preprocess
-        self.pool = nn.MaxPool2d(2)
-        self.side = self.features.side // 2
+        self.pool = nn.MaxPool2d(pool)
+        self.side = self.features.side // pool
         self.region = nn.Linear(self.features.units, state)
         self.place = nn.Parameter(torch.zeros(self.side**2, state))
         self.embedding = nn.Embedding(len(self.vocabulary) + 2, word)
@@ -63,11 +68,12 @@ class SAN(Answerer):
         self.keys = nn.ModuleList(nn.Linear(state, key, bias=False) for _ in range(hops))
         self.queries = nn.ModuleList(nn.Linear(state, key) for _ in range(hops))
         self.energies = nn.ModuleList(nn.Linear(key, 1) for _ in range(hops))
-        self.output = nn.Linear(state, len(self.answers))
+        self.product = product
+        self.output = nn.Linear(state * (1 + product), len(self.answers))
         self.dropout = nn.Dropout(dropout)
 
     def see(self, x: Tensor) -> Tensor:
-        """Pictures (N, 3, 224, 224) → the greatest values of 2×2 places of the map, (N, units, side, side)."""
+        """Pictures (N, 3, 224, 224) → the greatest values of pool×pool places, (N, units, side, side)."""
         maps: Tensor = self.pool(self.features(x))
         return maps
 
@@ -94,7 +100,10 @@ class SAN(Answerer):
 
     def answer(self, looked: Parts, read: Parts) -> Tensor:
         """What all hops found, classified."""
-        scores: Tensor = self.output(self.dropout(self.attend(looked, read)[0]))
+        found, question = self.attend(looked, read)[0], read[0]
+        if self.product:
+            found = torch.cat([found, (found - question) * question], dim=1)
+        scores: Tensor = self.output(self.dropout(found))
         return scores
 
     def attention(self, x: Tensor, questions: Sequence[str]) -> dict[str, Tensor]:

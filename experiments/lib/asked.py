@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +25,9 @@ from models import Answerer
 from models.answerer import PAD
 from models.speaker import split_words
 
-Data = Literal["vignettes", "vqa", "daquar"]
+Data = Literal["vignettes", "vqa", "daquar", "flickr8k-questions"]
 COMMON = 1000  # answers a model of photographs can give, as in the Grad-CAM paper
+HELD = {"vignettes": ("test", "heldout"), "flickr8k-questions": ("val", "test")}  # else the test split alone
 RARE = 2  # words of questions that occur less often in training are unknown
 
 
@@ -67,20 +68,36 @@ def questions_of(records: Sequence[dict[str, Any]]) -> list[list[Question]]:
     return [[Question(text, kind, (answer,)) for text, kind, answer in record["questions"]] for record in records]
 
 
-def photo_splits(data: Data, root: Path, preprocess: Preprocess) -> dict[str, Split]:
-    """The splits "train" and "test" of a set of photographs; what is neither, such as "valid", counts as test.
+def photo_splits(data: Data, root: Path, pictures: Path | None, preprocess: Preprocess) -> dict[str, Split]:
+    """The splits of a set of photographs: "train" and those of `HELD`; what is in none, as "valid", counts as test.
 
     The official VQA files are those of one version in `root`: training and validation, the latter for the test.
+    Questions made of captions have their pictures elsewhere, in `pictures`.
     """
-    items = readers.daquar(root) if data == "daquar" else official(root)
-    splits = {}
-    for name in ("train", "test"):
-        own: defaultdict[Path, list[Question]] = defaultdict(list)
-        for item in items:
-            if (item.split == "train") == (name == "train"):
-                own[item.path].append(Question(item.question, item.type, item.answers))
-        splits[name] = Split(photographs(list(own), preprocess), list(own.values()))
-    return splits
+    if data == "flickr8k-questions":
+        items = made(root, root if pictures is None else pictures)
+    else:
+        items = readers.daquar(root) if data == "daquar" else official(root)
+    names = ("train", *HELD.get(data, ("test",)))
+    own: dict[str, defaultdict[Path, list[Question]]] = {name: defaultdict(list) for name in names}
+    for item in items:
+        split = item.split if item.split in names else "test"
+        own[split][item.path].append(Question(item.question, item.type, item.answers))
+    return {name: Split(photographs(list(of), preprocess), list(of.values())) for name, of in own.items()}
+
+
+def made(root: Path, pictures: Path) -> list[readers.Asked]:
+    """The questions that `experiments.train.photo_questions` wrote into `root`, their types those of the rules."""
+    return [
+        replace(item, split=split)
+        for split in ("train", "val", "test")
+        for item in readers.vqa(
+            root / f"OpenEnded_{split}_questions.json",
+            root / f"{split}_annotations.json",
+            pictures,
+            type_of="question_type",
+        )
+    ]
 
 
 def official(root: Path, versions: Sequence[str] = ("v2_", "")) -> list[readers.Asked]:
@@ -155,12 +172,19 @@ class Blind:
 
 
 @torch.inference_mode()
-def measure(model: Answerer, split: Split, blind: Blind | None = None) -> dict[str, Any]:
-    """Accuracy over all questions of a split and over those of each type, beside the baseline's if one is given."""
+def measure(
+    model: Answerer, split: Split, blind: Blind | None = None, seen: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Accuracy over all questions of a split and over those of each type, beside the baseline's if one is given.
+
+    `seen` is what the encoder made of the pictures, if that is known.
+    """
     right: defaultdict[str, list[float]] = defaultdict(list)
     guessed: defaultdict[str, list[float]] = defaultdict(list)
-    for rows, x in split.pictures.batches():
-        looked = model.look(model.see(x))
+    for rows in split.pictures.rows():
+        looked = model.look(
+            model.see(split.pictures.load(rows)) if seen is None else torch.from_numpy(seen[rows]).float()
+        )
         own = [(i, question) for i, row in enumerate(split.questions[rows]) for question in row]
         for start in range(0, len(own), 600):
             part = own[start : start + 600]

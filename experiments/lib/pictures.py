@@ -28,10 +28,14 @@ class Pictures:
     def __len__(self) -> int:
         return self.count
 
+    def rows(self, size: int = 100) -> Iterator[slice]:
+        """Which pictures, all in order, at most `size` at once."""
+        for start in track(range(0, self.count, size), "encoding"):
+            yield slice(start, min(start + size, self.count))
+
     def batches(self, size: int = 100) -> Iterator[tuple[slice, Tensor]]:
         """All pictures in order."""
-        for start in track(range(0, self.count, size), "encoding"):
-            rows = slice(start, min(start + size, self.count))
+        for rows in self.rows(size):
             yield rows, self.load(rows)
 
 

@@ -5,7 +5,9 @@
     python -m experiments.train.vqa --model HieCoAtt --coattention parallel     # vignette-hiecoatt-parallel
     python -m experiments.train.vqa --model HieCoAtt --coattention alternating  # vignette-hiecoatt-alternating
     python -m experiments.train.vqa --data vqa --root VQA --encoder-weights mobilenet_v2.pth …
-    python -m experiments.train.vqa --data daquar --root DAQUAR --encoder-weights mobilenet_v2.pth …
+    python -m experiments.train.vqa --data daquar --root DAQUAR --encoder efficientnet_lite0 …
+    python -m experiments.train.vqa --data flickr8k-questions --root runs/flickr8k-questions \
+        --pictures FLICKR8K/images --encoder efficientnet_lite0 …   # what experiments.train.photo_questions made
 
 `vignette-vqa` starts from the classifier's encoder and trains it on. Its question side first learns alone: every
 picture is encoded once, and a step puts each of its questions to all of up to `TOGETHER` pictures of which it was
@@ -29,8 +31,10 @@ import typer
 from torch import Tensor
 
 from experiments.lib.asked import (
+    HELD,
     Blind,
     Data,
+    Split,
     answerable,
     answers_of,
     measure,
@@ -59,10 +63,13 @@ from experiments.lib.training import (
 from mmcam.datasets.vignettes import questions
 from models import VQA, WEIGHTS, Answerer, build, load
 from models.answerer import PAD, UNKNOWN
+from models.efficientnet_lite import PUBLISHED
+from models.encoder import Features
 from models.photo import SIDES, photo_features
 
+FEW: Final = 8  # places a side of a map that SAN takes one by one; of more it takes the maxima over 2×2
+LICENCE: Final = "the photographs are for research only"
 NAMES: Final = {"VQA": "vqa", "SAN": "san", "HieCoAtt": "hiecoatt"}
-HELD: Final = {"vignettes": ("test", "heldout")}  # what is scored in the end; of photographs the test split
 
 
 def main(
@@ -72,10 +79,12 @@ def main(
     root: Annotated[Path, typer.Option(help="Rendered vignettes, or the folder of the official files.")] = Path(
         "runs/vignettes"
     ),
-    encoder: Annotated[str, typer.Option(help=f"torchvision network for photographs, e.g. {', '.join(SIDES)}.")] = (
-        "mobilenet_v2"
-    ),
-    encoder_weights: Annotated[Path | None, typer.Option(help="Its state dict; needed for photographs.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder of the photographs, if another.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help=f"For photographs: {', '.join((*PUBLISHED, *SIDES))} or torchvision's.")
+    ] = ("mobilenet_v2"),
+    encoder_weights: Annotated[Path | None, typer.Option(help="State dict of torchvision's network.")] = None,
+    publish_as: Annotated[str | None, typer.Option(help="Name, if the model goes into `out`, too.")] = None,
     work: Path = Path("runs"),
     out: Path = Path("models/weights"),
     start_from: Path = WEIGHTS,
@@ -87,6 +96,9 @@ def main(
     alone_rate: float = 2e-3,
     decay: float = 0.02,
     dropout: float = 0.1,
+    product: Annotated[bool, typer.Option(help="Of SAN: answers from the product with the question, too.")] = False,
+    width: Annotated[list[str], typer.Option(help="Of a part, if another, as state=256; several times.")] = [],  # noqa: B006
+    smoothing: Annotated[float, typer.Option(help="Of the answers' labels.")] = 0.0,
     seed: int = 0,
     save_every: int = 500,
     resume: bool = False,
@@ -97,34 +109,23 @@ def main(
     """
     if model not in NAMES:
         raise typer.BadParameter(f"There is no VQA model {model!r}; there are {', '.join(NAMES)}.")
-    kind = "-".join(filter(None, (NAMES[model], coattention)))
+    kind = "-".join(filter(None, (NAMES[model], coattention, "product" if product else "")))
     name = f"{'vignette' if data == 'vignettes' else data}-{kind}"
     work = work / name.removeprefix("vignette-")
     work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     torch.manual_seed(seed)
     more: dict[str, Any] = {"dropout": dropout} | ({} if coattention is None else {"coattention": coattention})
+    more |= {"product": True} if product else {}
+    more |= {part: int(cells) for part, _, cells in (each.partition("=") for each in width)}
     card: dict[str, Any] = {"name": name, "model": model, "task": "visual question answering"}
     if data == "vignettes":
         splits = {split: vignette_split(root, split) for split in ("train", *HELD["vignettes"])}
-        card |= {"vocabulary": questions.VOCABULARY, "answers": questions.ANSWERS, "architecture": more}
-        answerer = built(card)
-        if isinstance(answerer, VQA):
-            answerer.backbone.load_state_dict(load("vignette-classifier", folder=start_from).encoder.state_dict())
-            card["initialised_from"] = "the encoder of vignette-classifier"
-        else:
-            answerer.backbone.load_state_dict(load("vignette-vqa", folder=start_from).convolutions.state_dict())
-            card["initialised_from"] = "the convolutions of vignette-vqa, which stay as they are"
+        answerer = of_vignettes(card, more, start_from)
     else:
-        if encoder_weights is None:
-            raise typer.BadParameter("Photographs need a trained encoder; pass its state dict with --encoder-weights.")
-        convolutions = photo_features(encoder, encoder_weights)
-        splits = photo_splits(data, root, convolutions.preprocess)
-        texts = {"vocabulary": vocabulary_of(splits["train"]), "answers": answers_of(splits["train"])}
-        card |= {**texts, "architecture": more, "encoder": encoder}
-        answerer = built(card)
-        answerer.convolutions.load_state_dict(convolutions.state_dict())
-        card["initialised_from"] = f"{encoder_weights.name}, which stays as it is"
+        convolutions = convolutions_of(encoder, encoder_weights)
+        splits = photo_splits(data, root, pictures, convolutions.preprocess)
+        answerer = of_photographs(card, more, splits["train"], convolutions, encoder)
     blind = Blind(splits["train"])
     train = answerable(splits["train"], answerer.answers)
     every = [question for own in train.questions for question in own]
@@ -141,7 +142,7 @@ def main(
     optimiser = optimiser_of(answerer, decay)
     start, before = load_checkpoint(work / "checkpoint.pt", answerer, optimiser) if resume else (0, 0.0)
     log, begun = Log(work / "log.jsonl", every=50), time.monotonic() - before
-    seen: np.ndarray | None = None
+    seen: dict[str, np.ndarray] = {}
     if whole:
         if not resume:
             fc7 = torch.from_numpy(np.array(encoded(answerer, train.pictures, work, "fc7"))).float()
@@ -150,7 +151,8 @@ def main(
             learn_alone(answerer, fc7, tokens, answers, owners, alone, alone_rate, decay, seed, log)
             save_checkpoint(work / "checkpoint.pt", answerer, optimiser, 0, time.monotonic() - begun)
     else:
-        seen = encoded(answerer, train.pictures, work.parent, f"{name.split('-')[0]}-train")
+        for split in ("train",) if data == "vignettes" else tuple(splits):
+            seen[split] = encoded(answerer, splits[split].pictures, work.parent, f"{name.split('-')[0]}-{split}")
 
     pixels = read_pixels(root, "train") if whole else np.empty(0)
     asking = np.flatnonzero(numbers)  # a picture all of whose answers are rare asks nothing
@@ -163,27 +165,29 @@ def main(
         length = (text != PAD).sum(1)
         text[(rng.random(text.shape) < FORGET) & (text != PAD)] = UNKNOWN
         truths = (text, length, of_text.ravel(), answers[chosen])
-        x = pictures_of(pixels, rows, rng) if seen is None else torch.from_numpy(seen[rows]).float()
+        x = pictures_of(pixels, rows, rng) if whole else torch.from_numpy(seen["train"][rows]).float()
         return x, *(torch.from_numpy(truth.astype(np.int64)) for truth in truths)
 
     for step, (x, text, length, of_text, answer) in loaded(batch_of, start, steps):
         torch.manual_seed(seed + step)
         with autocast():
-            looked = answerer.look(answerer.see(x) if seen is None else x)
+            looked = answerer.look(answerer.see(x) if whole else x)
             looked = tuple(part.repeat_interleave(len(answer) // len(x), 0) for part in looked)
             read = tuple(part[of_text] for part in answerer.read(text, length))
             scores = answerer.answer(looked, read)
-        loss = F.cross_entropy(scores.float(), answer)
+        loss = F.cross_entropy(scores.float(), answer, label_smoothing=smoothing)
         descend(answerer, optimiser, loss, learning_rate(step, steps, rate))
         log(step, loss=loss, right=(scores.argmax(1) == answer).float().mean())
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_checkpoint(work / "checkpoint.pt", answerer, optimiser, step + 1, time.monotonic() - begun)
 
     card |= {
-        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)},
+        "data": {"set": data, "split": "train", "pictures": len(train.pictures), "questions": len(tokens)}
+        | ({} if data == "vignettes" else {"licence": LICENCE}),
         "command": " ".join(["python -m experiments.train.vqa", *sys.argv[1:]]),
         "hyperparameters": {
-            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay, "seed": seed,
+            "steps": steps, "batch": batch, "questions a picture": asked, "rate": rate, "decay": decay,
+            "smoothing": smoothing, "seed": seed,
             **({"question side alone": {"epochs": alone, "rate": alone_rate}} if whole else {}),
             "precision": PRECISION,
         },
@@ -191,9 +195,47 @@ def main(
     }  # fmt: skip
     publish(answerer, card, work)
     rounded = load(name, folder=work)  # the scores are those of the halves that are published
-    card["scores"] = {split: measure(rounded, splits[split], blind) for split in HELD.get(data, ("test",))}
+    card["scores"] = {
+        split: measure(rounded, splits[split], blind, seen.get(split)) for split in HELD.get(data, ("test",))
+    }
     publish(rounded, card, out if data == "vignettes" else work)
+    if publish_as:
+        publish(rounded, card | {"name": publish_as}, out)
     print(json.dumps(card["scores"], indent=1))
+
+
+def of_vignettes(card: dict[str, Any], architecture: dict[str, Any], folder: Path) -> Answerer:
+    """A model of vignettes with the encoder of another in `folder`, and all of that on its card."""
+    card |= {"vocabulary": questions.VOCABULARY, "answers": questions.ANSWERS, "architecture": architecture}
+    answerer = built(card)
+    if isinstance(answerer, VQA):
+        answerer.backbone.load_state_dict(load("vignette-classifier", folder=folder).encoder.state_dict())
+        card["initialised_from"] = "the encoder of vignette-classifier"
+    else:
+        answerer.backbone.load_state_dict(load("vignette-vqa", folder=folder).convolutions.state_dict())
+        card["initialised_from"] = "the convolutions of vignette-vqa, which stay as they are"
+    return answerer
+
+
+def convolutions_of(encoder: str, weights: Path | None) -> Features:
+    """The encoder of photographs."""
+    if weights is None and encoder not in PUBLISHED:
+        raise typer.BadParameter(f"{encoder} needs trained weights; pass its state dict with --encoder-weights.")
+    return photo_features(encoder, weights)
+
+
+def of_photographs(
+    card: dict[str, Any], architecture: dict[str, Any], train: Split, convolutions: Features, encoder: str
+) -> Answerer:
+    """A model of photographs with the words and answers of the training questions, and all of that on its card."""
+    if card["model"] == "SAN" and convolutions.side <= FEW:
+        architecture = {**architecture, "pool": 1}
+    texts = {"vocabulary": vocabulary_of(train), "answers": answers_of(train)}
+    card |= {**texts, "architecture": architecture, "encoder": encoder}
+    answerer = built(card)
+    answerer.convolutions.load_state_dict(convolutions.state_dict())
+    card["initialised_from"] = f"{encoder} of ImageNet, which stays as it is"
+    return answerer
 
 
 def built(card: dict[str, Any]) -> Answerer:

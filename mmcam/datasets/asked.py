@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mmcam.datasets.captioned import brief, read_text
-from mmcam.files import is_folder, parsed
+from mmcam.files import is_file, is_folder, parsed
 
 FOLDERS = ("", "train2014", "val2014", "images")  # below a folder of COCO's pictures
 _COCO_NAME = re.compile(r"(?:COCO_(?:train|val)2014_)?(\d{12})\.jpg")
@@ -31,19 +32,28 @@ class Asked:
     split: str = ""
 
 
-def vqa(questions: Path, annotations: Path, pictures: Path) -> list[Asked]:
+def vqa(
+    questions: Path,
+    annotations: Path,
+    pictures: Path,
+    *,
+    type_of: Literal["answer_type", "question_type"] = "answer_type",
+) -> list[Asked]:
     """One pair of VQA's official files, version 1 or 2, in the order of the questions.
 
     Args:
         questions: ``OpenEnded_mscoco_val2014_questions.json`` (v2: ``v2_OpenEnded…``) and the like: a list "questions"
-            whose entries have "image_id", "question", "question_id" and, where files were joined, "split".
+            whose entries have "image_id", "question", "question_id" and, where files were joined, "split". A list
+            "images", with "id" and "file_name" as in COCO's own files, names pictures that are not COCO's.
         annotations: ``mscoco_val2014_annotations.json`` and the like: a list "annotations" whose entries have
             "question_id", "answer_type" and ten "answers", each with "answer".
         pictures: holds COCO's photographs (``COCO_val2014_000000000042.jpg`` or, as in later years,
             ``000000000042.jpg``), itself or in ``train2014/``, ``val2014/`` or ``images/``.
+        type_of: which entry of an annotation is the type: "answer_type", one of "yes/no", "number" and "other", or
+            "question_type", as "what color is the".
 
     Returns:
-        An `Asked` a question, its type "yes/no", "number" or "other".
+        An `Asked` a question.
 
     Raises:
         ValueError: a file is missing or of another form, a question has no annotation, or its picture is not there.
@@ -53,20 +63,25 @@ def vqa(questions: Path, annotations: Path, pictures: Path) -> list[Asked]:
     """
     questions_text, annotations_text = read_text(questions), read_text(annotations)
     try:
+        content = parsed(questions_text)
         asked = [
             (int(entry["question_id"]), int(entry["image_id"]), entry["question"].strip(), entry.get("split", ""))
-            for entry in parsed(questions_text)["questions"]
+            for entry in content["questions"]
         ]
+        named = {int(entry["id"]): pictures / entry["file_name"] for entry in content.get("images", [])}
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"{questions} is not one of VQA's question files ({brief(error)}).") from error
     try:
         answered = {
-            int(entry["question_id"]): (entry["answer_type"], tuple(each["answer"] for each in entry["answers"]))
+            int(entry["question_id"]): (entry[type_of], tuple(each["answer"] for each in entry["answers"]))
             for entry in parsed(annotations_text)["annotations"]
         }
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"{annotations} is not one of VQA's annotation files ({brief(error)}).") from error
-    paths = _coco_pictures(pictures)
+    paths = named or _coco_pictures(pictures)
+    missing = next((path for path in named.values() if not is_file(path)), None)
+    if missing is not None:
+        raise ValueError(f"{questions.name} names {missing}, which is not there; point to the folder of its pictures.")
     items = []
     for number, picture, question, split in asked:
         if number not in answered:

@@ -517,12 +517,12 @@ def test_why_an_answer(bundled):
     """The VQA model sees with the captioner's encoder, so the names are its own, too."""
     picture, names, _ = bundled
     vqa, found, question = models.load("vignette-vqa"), Dissection.load(names), "what is in the picture"
-    (told,) = report("why", picture, "--question", question, "--names", names)
+    (told,) = report("why", picture, "--model", "vignette-vqa", "--question", question, "--names", names)
     own = mmcam.explain_answer(vqa, picture, question)
     assert told["text"] == own.why(found).text
     assert told["text"].startswith(f"It answers “{own.target}” to “{question}” ")
     options = ["--answer", "dog", "--contrast", "cat", "--by", "weight"]
-    (other,) = report("why", picture, "--question", question, *options, "--names", names)
+    (other,) = report("why", picture, "--model", "vignette-vqa", "--question", question, *options, "--names", names)
     exp = mmcam.explain_answer(vqa, picture, question, "dog", contrast="cat")
     assert other["text"] == exp.why(found, by="weight").text
     assert other["text"].startswith(f"It answers “dog” rather than “cat” to “{question}” ")
@@ -533,7 +533,19 @@ def test_why_every_word_of_a_question(bundled, tmp_path):
     picture, names, _ = bundled
     vqa, found, question = models.load("vignette-vqa"), Dissection.load(names), "what is in the picture"
     exp = mmcam.explain_answer(vqa, picture, question, by_word=True)
-    told = report("why", picture, "--question", question, "--by-word", "--names", names, "--out", tmp_path)
+    told = report(
+        "why",
+        picture,
+        "--model",
+        "vignette-vqa",
+        "--question",
+        question,
+        "--by-word",
+        "--names",
+        names,
+        "--out",
+        tmp_path,
+    )
     assert [each["target"] for each in told] == [exp.answer.target, *question.split()]
     assert [each["text"] for each in told] == [why.text for why in (exp.answer.why(found), *exp.why(found))]
     assert len({each["files"][0] for each in told}) == 6

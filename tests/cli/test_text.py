@@ -39,11 +39,24 @@ def test_the_best_captions_each_with_its_words(picture, tmp_path):
 
 def test_the_words_of_a_question(picture, tmp_path):
     question = "what colour is the house"
-    (report,) = explained(picture, tmp_path, "--question", question, "--by-word")
+    (report,) = explained(picture, tmp_path, "--model", "vignette-vqa", "--question", question, "--by-word")
     assert [word["target"] for word in report["words"]] == question.split()
     assert report["target"] in models.load("vignette-vqa").answers
     assert Image.open(tmp_path / "scene-question.png").width > 500
-    text = run(app, ["explain", str(picture), "--out", str(tmp_path), "--question", question, "--by-word"]).stdout
+    text = run(
+        app,
+        [
+            "explain",
+            str(picture),
+            "--out",
+            str(tmp_path),
+            "--model",
+            "vignette-vqa",
+            "--question",
+            question,
+            "--by-word",
+        ],
+    ).stdout
     assert "score lost without it" in text
 
 

@@ -39,6 +39,10 @@ def stacked() -> Answerer:
     return SAN(WORDS, ANSWERS, word=7, state=8, key=6, hops=3, encoder=small_features())
 
 
+def whole_map() -> Answerer:
+    return SAN(WORDS, ANSWERS, word=7, state=8, key=6, hops=3, pool=1, product=True, encoder=small_features())
+
+
 def parallel() -> Answerer:
     return HieCoAtt(WORDS, ANSWERS, coattention="parallel", width=7, encoder=small_features())
 
@@ -221,12 +225,14 @@ def lstm(cell: nn.LSTMCell, inputs: Sequence[np.ndarray]) -> tuple[list[np.ndarr
 
 
 def region_vectors(model: SAN | HieCoAtt, map_: np.ndarray) -> list[np.ndarray]:
-    """The greatest values of 2×2 places, row by row, in the question's space."""
+    """The greatest values of the places of a region, row by row, in the question's space."""
     found = []
-    for y in range(REGIONS):
-        for x in range(REGIONS):
-            greatest = [max(map_[k, 2 * y + dy, 2 * x + dx] for dy in (0, 1) for dx in (0, 1)) for k in range(5)]
-            found.append(np.tanh(linear(model.region, np.array(greatest)) + array(model.place)[y * REGIONS + x]))
+    pool = SIDE // model.side
+    near = [(dy, dx) for dy in range(pool) for dx in range(pool)]
+    for y in range(model.side):
+        for x in range(model.side):
+            greatest = [max(map_[k, pool * y + dy, pool * x + dx] for dy, dx in near) for k in range(5)]
+            found.append(np.tanh(linear(model.region, np.array(greatest)) + array(model.place)[y * model.side + x]))
     return found
 
 
@@ -241,6 +247,9 @@ def stacked_attention(model: SAN, map_: np.ndarray, tokens: Sequence[int]) -> tu
         p = softmax([linear(energy, h_i).item() for h_i in h])  # 16
         u = weighted(p, v) + u  # 17-20
         looked.append(p)
+    if model.product:
+        q = np.tanh(linear(model.question, np.concatenate([states[-1], c])))
+        u = np.concatenate([u, (u - q) * q])
     return linear(model.output, u), looked
 
 
@@ -301,11 +310,13 @@ def coattention(
     return linear(model.output, h), to_regions, to_words
 
 
-def test_stacked_attention_follows_the_equations() -> None:
-    model, x = lively(stacked).double(), some_pictures(len(QUESTIONS)).double()
+@pytest.mark.parametrize(("build", "side"), [(stacked, REGIONS), (whole_map, SIDE)], ids=["pooled", "whole"])
+def test_stacked_attention_follows_the_equations(build: Build, side: int) -> None:
+    model, x = lively(build).double(), some_pictures(len(QUESTIONS)).double()
     scores, maps = model.answer_scores(x, QUESTIONS), model.attention(x, QUESTIONS)
-    assert list(maps) == ["hop 1", "hop 2", "hop 3"]
-    assert all(weights.amax() > 1.2 / REGIONS**2 for weights in maps.values()), "far from even"
+    assert list(maps) == [f"hop {i}" for i in range(1, 1 + len(model.keys))]
+    assert all(weights.shape[1:] == (side, side) for weights in maps.values())
+    assert all(weights.amax() > 1.2 / side**2 for weights in maps.values()), "far from even"
     for n, map_ in enumerate(model.features(x).numpy()):
         expected, looked = stacked_attention(model, map_, model.tokenise(QUESTIONS[n]))
         np.testing.assert_allclose(scores[n].numpy(), expected, rtol=1e-9, atol=1e-10)
