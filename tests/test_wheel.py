@@ -92,6 +92,8 @@ def test_what_the_wheel_holds(wheel):
     for kind in ("*.py", "imagenet.*", "weights/*", "dissections/*", "foreign/*.py"):
         for file in (ROOT / "models").glob(kind):
             assert files[f"mmcam_models/{file.relative_to(ROOT / 'models')}"] == file.read_bytes()
+    for file in (ROOT / "mmcam" / "datasets" / "photographs").glob("*.*"):
+        assert files[f"mmcam/datasets/photographs/{file.name}"] == file.read_bytes()
 
 
 @pytest.mark.slow

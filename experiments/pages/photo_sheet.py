@@ -31,7 +31,7 @@ from mmcam.drawing.strip import draw_strip, stack
 from mmcam.evaluation.pointing import inside
 from mmcam.models import default
 
-PHOTOGRAPHS, WORDS, SEED, SIDE = 20, 3, 0, 180
+PHOTOGRAPHS, WORDS, SEED, SIDE = 20, 3, 0, 164
 GRAMMAR: Final = (
     *("a", "an", "the", "is", "are", "in", "on", "at", "of", "with", "and", "to", "by", "from", "his", "her", "its"),
     *("their", "he", "she", "it", "they", "while", "through", "down", "up", "over", "near", "next", "front", "into"),
