@@ -15,6 +15,10 @@ from experiments.lib.caption_scores import BLEU, RESAMPLES, SEED, scores
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, binomial, show_parts, with_error
 
+EARLIER = (  # `--encoder mobilenet_v2` with its own weights, the scripts otherwise as they are
+    ("MobileNetV2, Captioner, beam of 2", "49.8", "31.2", "18.7", "11.9", "0.248 ± 0.012"),
+    ("MobileNetV2, ShowAttendTell, beam of 2", "59.9", "41.4", "27.7", "18.5", "0.456 ± 0.016"),
+)
 PUBLISHED = (
     ("published: Karpathy & Fei-Fei 2015, VGG-16", "57.9", "38.3", "24.5", "16.0", ""),
     ("published: Xu et al. 2015, soft attention, VGG-19", "~67", "~44.8", "~29.9", "~19.5", ""),
@@ -39,7 +43,9 @@ def main(
                 rows.append({"model": card["name"], "said by": how_said, **found})
                 figures = [*(with_error(found[key], 100) for key in BLEU), with_error(found["CIDEr-D"], digits=3)]
                 lines.append([f"{card['name']}, {how_said}", *figures])
-        parts.append(Part("Captions, on the test split:", ["", *BLEU, "CIDEr-D ± s.e."], [*lines, *PUBLISHED]))
+        parts.append(
+            Part("Captions, on the test split:", ["", *BLEU, "CIDEr-D ± s.e."], [*lines, *EARLIER, *PUBLISHED])
+        )
     if answerers:
         lines = []
         for card in answerers:
@@ -58,7 +64,7 @@ def main(
         "",
         "Trained by:",
         "",
-        *(f"- `{command(card)}`: {how(card)}" for card in cards),
+        *(f"- {card['name']}: " + "; then ".join(told(stage) for stage in stages(card)) for card in cards),
     ]
     made = "python -m experiments.words.photo_scores " + " ".join(f"runs/{folder.name}" for folder in folders)
     rows += [{"model": card["name"], **card["scores"]["test"]} for card in answerers]
@@ -71,15 +77,17 @@ def spoken(path: Path) -> dict[str, dict[str, float]]:
     return scores([text.split() for text in test["said"]], test["references"], None)
 
 
-def command(card: dict[str, Any]) -> str:
-    """The command of a card, folders left out of its paths."""
-    return " ".join(Path(part).name if part.startswith("/") else part for part in card["command"].split())
+def stages(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """How it was trained: the stages of its card, or the card itself, which is one."""
+    return card.get("stages", [card])
 
 
-def how(card: dict[str, Any]) -> str:
-    """What was trained on, and for how long."""
-    what = "captions" if card["task"] == "captioning" else "questions"
-    return f"{card['data']['pictures']:,} photographs, {card['data'][what]:,} {what}, {card['seconds'] // 60} minutes"
+def told(stage: dict[str, Any]) -> str:
+    """The command of a stage, folders left out of its paths, what it learned from, and for how long."""
+    command = " ".join(Path(part).name if part.startswith(("/", ".")) else part for part in stage["command"].split())
+    what = "captions" if "captions" in stage["data"] else "questions"
+    data = f"{stage['data']['pictures']:,} photographs, {stage['data'][what]:,} {what}"
+    return f"`{command}` ({data}, {stage['seconds'] // 60} minutes)"
 
 
 if __name__ == "__main__":
