@@ -97,7 +97,7 @@ def _open(scenes: Sequence[list[Told]], least: int) -> list[Item]:
 
 def _yes_no(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
     """Of every open question whose type is in `YES_NO` one that asks for its answer, or for another of its form."""
-    answers: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    answers: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
     for item in items:
         answers[_form(item)].append(item[1].answer)
     close = w.CLOSE_COLOURS | w.CLOSE_ACTIONS
@@ -138,7 +138,7 @@ def _exist(
 
 def shares(pairs: Sequence[Pair]) -> dict[str, float]:
     """Of every type, how often the most frequent answer of a question's form is right: what a good guess scores."""
-    forms: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    forms: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     kinds = {}
     for pair in pairs:
         key = _form((pair.photo, pair.question))
