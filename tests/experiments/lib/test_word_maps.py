@@ -7,7 +7,7 @@ import torch
 import mmcam
 import models
 from experiments.lib.word_evidence import Word, seen
-from experiments.lib.word_maps import READINGS, Reading, maps_of, places_of
+from experiments.lib.word_maps import READINGS, Reading, heatmaps, maps_of, places_of
 from experiments.paper import why_gradcam_words
 from mmcam.datasets import vignettes
 
@@ -114,3 +114,11 @@ def test_a_small_thing_between_the_cells_cannot_be_hit(side, there):
     mask = np.zeros((140, 280), bool)
     mask[3:7, 8:12] = True  # the middle of the first of 14×14 cells
     assert why_gradcam_words.reachable(mask, side) == there
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop"])
+def test_maps_over_the_photograph_are_the_geometrys(mode):
+    geometry = mmcam.Preprocess(size=(20, 24), mode=mode).geometry(63, 101)
+    cams = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0))
+    expected = geometry.to_original(cams).numpy()
+    np.testing.assert_allclose(heatmaps(cams, geometry), expected, atol=1e-5)
