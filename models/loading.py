@@ -25,6 +25,7 @@ from .hiecoatt import HieCoAtt
 from .photo import Pooled, photo_features
 from .photo_classifier import PhotoClassifier
 from .san import SAN
+from .speaker import Speaker
 from .transformer import TransformerCaptioner
 from .vqa import VQA
 
@@ -32,7 +33,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 DISSECTIONS = Path(__file__).parent / "dissections"
 DEFAULTS = {
     "class": "photo-classifier",
-    "caption": "vignette-captioner",
+    "caption": "photo-captioner",
     "answer": "photo-vqa",
     "vignette-class": "vignette-classifier",
     "vignette-caption": "vignette-captioner",
@@ -153,7 +154,10 @@ def build(card: Mapping[str, Any]) -> nn.Module:
     more = dict(card.get("architecture", {}))
     if "encoder" in card:  # a network for photographs; else the bundled models' own
         more["encoder"] = _encoder(card)
-    return MODELS[card["model"]](*texts, **more)
+    model = MODELS[card["model"]](*texts, **more)
+    if isinstance(model, Speaker) and "beam" in card:
+        model.beam = int(card["beam"])
+    return model
 
 
 def packaged(model: nn.Module, card: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -24,13 +24,18 @@ Parts = tuple[Tensor, ...]
 
 
 class Speaker(Seeing):
-    """A captioner but for how it looks (`look`) and how it finds the next word (`begin`, `step`, `output`)."""
+    """A captioner but for how it looks (`look`) and how it finds the next word (`begin`, `step`, `output`).
+
+    Attributes:
+        beam: captions kept while one is generated; a card says what suits its model best.
+    """
 
     output: nn.Linear
 
     def __init__(self, vocabulary: Sequence[str], dropout: float = 0.0) -> None:
         super().__init__()
         self.vocabulary = tuple(vocabulary)
+        self.beam = BEAM
         self.dropout = nn.Dropout(dropout)  # on words and before `output`, while training
         self._token = {word: token for token, word in enumerate(self.vocabulary, start=1)}
 
@@ -103,13 +108,13 @@ class Speaker(Seeing):
         return logits
 
     @torch.no_grad()
-    def generate(self, x: Tensor, beam: int = BEAM) -> list[list[int]]:
+    def generate(self, x: Tensor, beam: int | None = None) -> list[list[int]]:
         """A caption for each of the pictures (N, 3, H, W): tokens, END left out, at most `LONGEST`.
 
-        Beam search: of all captions begun, the `beam` likeliest are carried on, and the one of the highest summed
-        log-probability, END included, is returned. `beam=1` takes the likeliest word each time.
+        Beam search: of all captions begun, the `beam` likeliest are carried on (default `self.beam`), and the one of
+        the highest summed log-probability, END included, is returned. `beam=1` takes the likeliest word each time.
         """
-        return [found[0][0] for found in self.search(self.look(self.see(x)), beam, 1)]
+        return [found[0][0] for found in self.search(self.look(self.see(x)), beam or self.beam, 1)]
 
     @torch.no_grad()
     def beams(self, x: Tensor, beam: int = BEAM) -> list[list[tuple[list[int], float]]]:
