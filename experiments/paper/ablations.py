@@ -113,8 +113,8 @@ def table(data: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, i
         "vignettes": "Each kind in the first test vignettes; boxes around all of a thing.",
         "real": "The true class of ILSVRC validation photographs that have boxes, in original pixels, an easier subset "
         "of the whole set. The paper's error counts wrong classes, too; here the class is given. Behind the last layer "
-        "MobileNetV2 has no ReLU and SqueezeNet one that positive gradients alone reach, so the rules change nothing "
-        "there.",
+        "MobileNetV2 and EfficientNet-Lite have no ReLU and SqueezeNet one that positive gradients alone reach, so the "
+        "rules change nothing there.",
     }[data]
     above = [
         f"`{command}`. {counted}.",

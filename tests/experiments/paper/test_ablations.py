@@ -39,10 +39,10 @@ def test_two_photographs(tmp_path):
     main(data="real", root=Path(os.environ["MMCAM_REAL_DATA"]), pictures=2, out=tmp_path, work=tmp_path / "work")
     rows = json.loads((tmp_path / "ablations-real.json").read_text())["rows"]
     by_name = {(row["network"], row["name"]): row for row in rows}
-    assert len(rows) == 2 * 10
+    assert len(rows) == 4 * 10
     for rule in ("guided ReLUs", "deconvnet ReLUs"):  # nothing to apply them to behind MobileNetV2's last layer
         assert by_name["MobileNetV2", rule]["difference"]["value"] == 0
-    assert len(lines(tmp_path / "work")) == 2
+    assert len(lines(tmp_path / "work")) == 4
 
 
 def test_mistakes_are_said(tmp_path):
