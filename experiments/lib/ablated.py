@@ -45,6 +45,10 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
 """Layers before the last; of the photographs' networks the last at each resolution, or near it."""
 
 
+Truth = tuple[Sequence[Box], np.ndarray]
+"""The boxes of a class, and its mask (H,W)."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A picture, and of each class that is explained the boxes, right and bottom inclusive, and the mask (H,W).
@@ -55,7 +59,7 @@ class Subject:
     name: str
     open: Callable[[mmcam.Preprocess], Image.Image]
     size: tuple[int, int]
-    truth: Mapping[str | int, tuple[Sequence[Box], np.ndarray]]
+    truth: Mapping[str | int, Truth]
 
 
 def settings_of(name: str) -> dict[str, dict[str, Any]]:

@@ -91,7 +91,7 @@ def seen(
         with torch.no_grad():
             grey = forward(torch.zeros_like(x), Rows(1))
     for word in words:
-        place = {"word": word, "token": int(tokens[word.caption, word.token])}
+        place: dict[str, Any] = {"word": word, "token": int(tokens[word.caption, word.token])}
         targets.append(partial(_SCORES[score], **place) if grey is None else partial(_less, others=grey, **place))
     c = Computation(captioner, forward, x, targets)
     places = [layer_at(captioner, c.alone, x, name) for name in layers]

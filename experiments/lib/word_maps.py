@@ -49,14 +49,16 @@ class Reading:
 
 
 def _readings() -> dict[str, Reading]:
-    found = {}
-    for place in ("last", "finer", "first finer"):
+    found = dict[str, Reading]()
+    finer: tuple[Place, ...] = ("finer", "first finer")
+    for place in ("last", *finer):
         for name in ("gradcam", "layercam", "hirescam"):
             found[name if place == "last" else f"{name}, {place}"] = Reading(((name, place),))
     found["layercam, finest"] = Reading((("layercam", "finest"),))
-    for place in ("finer", "first finer"):
+    for place in finer:
         found[f"layercam × {place}"] = Reading((("layercam", "last"), ("layercam", place)))
-    first, finest = ("layercam", "first finer"), ("layercam", "finest")
+    first: tuple[str, Place] = ("layercam", "first finer")
+    finest: tuple[str, Place] = ("layercam", "finest")
     return found | {
         "attention": Reading(attention=True),
         "attention × layercam, first finer": Reading((first,), attention=True),

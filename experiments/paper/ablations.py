@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 import models
-from experiments.lib.ablated import WHOLE, Subject, examine, figures
+from experiments.lib.ablated import WHOLE, Subject, Truth, examine, figures
 from experiments.lib.memory import keep_freed_memory
 from experiments.lib.photographs import Network, networks, validation
 from experiments.lib.sheets import keep_plot
@@ -75,7 +75,7 @@ def subjects(data: str, root: Path | None, limit: int | None) -> Iterator[Subjec
     assert root is not None
     for i, photo in enumerate(islice(validation(root), limit)):
         if photo.boxes:
-            truth = {photo.label: (photo.boxes, covered(photo.boxes, photo.size))}
+            truth: dict[str | int, Truth] = {photo.label: (photo.boxes, covered(photo.boxes, photo.size))}
             yield Subject(str(i), photo.open, photo.size, truth)
 
 
@@ -84,7 +84,7 @@ def vignette(i: int) -> Subject:
     scene = vignettes.draw(vignettes.seed("test", i))
     kinds = sorted({thing.kind for thing in scene.truth.things})
     boxes = {kind: [inclusive(thing.box) for thing in scene.truth.things if thing.kind == kind] for kind in kinds}
-    truth = {kind: (boxes[kind], scene.kind_mask(kind)) for kind in kinds}
+    truth: dict[str | int, Truth] = {kind: (boxes[kind], scene.kind_mask(kind)) for kind in kinds}
     return Subject(str(i), lambda preprocess: scene.image, scene.image.size, truth)
 
 

@@ -91,6 +91,7 @@ def run_at(
             scores = _scores(c, output, 1 if apart else copies)
             if not all(score.requires_grad for score in scores):
                 raise independent(tap.where[0], c.model)
+            gradients: Sequence[Tensor | None]
             if apart:
                 gradients = _batched(torch.stack(scores), leaves, c.texts)
             else:
