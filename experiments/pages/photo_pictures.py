@@ -1,4 +1,4 @@
-"""The pictures with which the pages begin: what the demo writes, one that fails, and the contact sheet of photographs.
+"""The pictures with which the pages begin: what the demo writes, and one that fails.
 
 MMCAM_REAL_DATA=… python -m experiments.pages.photo_pictures    # docs/images/photo-*.webp and the vignette's
 """
@@ -15,7 +15,6 @@ from rich.console import Console
 
 import mmcam
 from experiments.lib.sheets import keep_sheet
-from experiments.pages import photo_sheet
 from mmcam.demo import run_demo
 from mmcam.demo.photograph import METHOD
 from mmcam.models import default
@@ -27,9 +26,8 @@ FAILS = "000000403385.jpg"  # of COCO, CC BY 2.0
 def main(
     root: Annotated[Path, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of real photographs.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("docs/images"),
-    results: Annotated[Path, typer.Option(help="Folder for the sheet's table.")] = Path("experiments/results"),
 ) -> None:
-    """Run the demo and keep its pictures as WebP; draw photo-fails.webp; draw the sheet and write its table."""
+    """Run the demo and keep its pictures as WebP; draw photo-fails.webp."""
     with tempfile.TemporaryDirectory() as folder:
         run_demo(None, None, SEED, Path(folder), Console())
         for name in ("photo-class", "photo-caption", "photo-answer", "caption", "why"):
@@ -38,7 +36,6 @@ def main(
     captioner = mmcam.models.load(default("caption"))
     caption = mmcam.explain_caption(captioner, root / "coco" / "images" / FAILS, method=METHOD)
     print(caption.caption, keep_sheet(out / "photo-fails.webp", caption.strip()))
-    photo_sheet.main(root, images=out, out=results)
 
 
 if __name__ == "__main__":

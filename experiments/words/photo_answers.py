@@ -20,7 +20,7 @@ from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, binomial, show_parts, with_error
 from mmcam.image import Preprocess
 
-CHECKED = Path("experiments/results/photo-questions-checked.csv")
+CHECKED = Path("experiments/lib/photo_questions_checked.csv")
 
 
 def main(

@@ -42,6 +42,8 @@ def other():
 MODEL = "why_factory:make"
 WARM = "It says “warm” because it sees {}; despite {}."
 
+CAPTIONER = ("--model", "vignette-captioner")
+
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
@@ -488,28 +490,30 @@ def test_why_a_word(bundled):
     captioner, found = models.load("vignette-captioner"), Dissection.load(names)
     caption = mmcam.explain_caption(captioner, picture).caption
     word = caption.split()[-1]
-    (told,) = report("why", picture, "--word", word, "--names", names)
+    (told,) = report("why", picture, "--word", word, *CAPTIONER, "--names", names)
     assert told["text"] == mmcam.explain_caption(captioner, picture, word).why(found).text
     assert told["text"].startswith(f"It says “{word}” in “{caption}” ")
-    (given,) = report("why", picture, "--text", "a red dog", "--word", "dog", "--contrast", "cat", "--names", names)
+    (given,) = report(
+        "why", picture, "--text", "a red dog", "--word", "dog", "--contrast", "cat", *CAPTIONER, "--names", names
+    )
     exp = mmcam.explain_caption(captioner, picture, "dog", caption="a red dog", contrast="cat")
     assert given["text"] == exp.why(found).text
     assert given["target"] == "dog rather than cat"
-    assert "has no 'zebra'" in refused("why", picture, "--word", "zebra", "--names", names)
+    assert "has no 'zebra'" in refused("why", picture, "--word", "zebra", *CAPTIONER, "--names", names)
 
 
 def test_why_every_word(bundled, tmp_path):
     picture, names, _ = bundled
     captioner = models.load("vignette-captioner")
     exp = mmcam.explain_caption(captioner, picture)
-    told = report("why", picture, "--caption", "--names", names, "--k", 3, "--out", tmp_path)
+    told = report("why", picture, "--caption", *CAPTIONER, "--names", names, "--k", 3, "--out", tmp_path)
     assert [each["target"] for each in told] == exp.caption.split()
     assert [each["text"] for each in told] == [why.text for why in exp.why(Dissection.load(names), k=3)]
     files = [each["files"][0] for each in told]
     assert sorted(files) == sorted(str(file) for file in tmp_path.iterdir())
     assert len(set(files)) == len(told), "a word that is said twice has two figures"
     assert files[1].endswith(f"scene-01-{exp[1].target}-why.png")
-    given = report("why", picture, "--text", "a red dog", "--names", names)
+    given = report("why", picture, "--text", "a red dog", *CAPTIONER, "--names", names)
     assert [each["target"] for each in given] == ["a", "red", "dog"]
 
 
@@ -556,7 +560,7 @@ def test_why_a_word_at_a_position(bundled):
     picture, names, _ = bundled
     captioner, found = models.load("vignette-captioner"), Dissection.load(names)
     options = ["--text", "a red dog", "--word", "cat", "--position", 2]
-    (told,) = report("why", picture, *options, "--names", names)
+    (told,) = report("why", picture, *options, *CAPTIONER, "--names", names)
     exp = mmcam.explain_caption(captioner, picture, "cat", caption="a red dog", position=2)
     assert told["text"] == exp.why(found).text
     assert told["text"].startswith("It says “cat” in “a red cat” ")

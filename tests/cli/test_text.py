@@ -13,6 +13,7 @@ from mmcam.cli import app
 from mmcam.datasets import vignettes
 
 run = CliRunner().invoke
+CAPTIONER = ("--model", "vignette-captioner")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def explained(picture, out, *arguments):
 
 
 def test_the_best_captions_each_with_its_words(picture, tmp_path):
-    reports = explained(picture, tmp_path, "--beam", "2")
+    reports = explained(picture, tmp_path, "--beam", "2", *CAPTIONER)
     captioner = models.load("vignette-captioner")
     best = mmcam.explain_caption(captioner, picture, beam=2)
     assert [report["caption"] for report in reports] == [exp.caption for exp in best]
@@ -61,10 +62,10 @@ def test_the_words_of_a_question(picture, tmp_path):
 
 
 def test_how_much_words_owe_to_the_picture(picture, tmp_path):
-    (report,) = explained(picture, tmp_path, "--grounding")
+    (report,) = explained(picture, tmp_path, "--grounding", *CAPTIONER)
     owed = mmcam.grounding(models.load("vignette-captioner"), picture)
     assert [word["drop"] for word in report["grounding"]] == pytest.approx([word.drop for word in owed], abs=1e-4)
-    text = run(app, ["explain", str(picture), "--out", str(tmp_path), "--grounding"]).stdout
+    text = run(app, ["explain", str(picture), "--out", str(tmp_path), "--grounding", *CAPTIONER]).stdout
     assert ("not from the picture" in text) == any(word.flagged for word in owed)
 
 
@@ -75,7 +76,9 @@ def test_the_models_own_attention(picture, tmp_path):
     )  # fmt: skip
     assert {word["layer"] for word in report["words"]} == {"attention"}
     assert (tmp_path / "scene-caption-attention.png").is_file()
-    result = run(app, ["explain", str(picture), "--out", str(tmp_path), "--caption", "--method", "attention"])
+    result = run(
+        app, ["explain", str(picture), "--out", str(tmp_path), "--caption", "--method", "attention", *CAPTIONER]
+    )
     assert result.exit_code == 1
     assert "shows no attention of its own" in " ".join(result.stderr.split())
 
@@ -104,7 +107,7 @@ def test_options_that_do_not_go_together(picture, arguments, sentence):
 
 
 def test_another_score_of_a_word_and_of_an_answer(picture, tmp_path):
-    (word,) = explained(picture, tmp_path, "--word", "house", "--score", "prob")
+    (word,) = explained(picture, tmp_path, "--word", "house", "--score", "prob", *CAPTIONER)
     expected = mmcam.explain_caption(models.load("vignette-captioner"), picture, "house", score="prob")
     assert (word["scored"], word["score"]) == ("prob", pytest.approx(expected.score, rel=1e-5))
     (answer,) = explained(picture, tmp_path, "--question", "where is this", "--score", "entropy")

@@ -1,6 +1,7 @@
 """The ablations' judge against masks counted by hand, and errors that count pictures."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,17 +13,20 @@ from experiments.paper.ablations import vignette
 from mmcam.image import Geometry
 
 SUBJECT = vignette(3)
+WHOLE_PICTURE = mmcam.Preprocess(size=(224, 224), mode="squash")
 
 
 def explained(heatmap):
     values = torch.from_numpy(np.asarray(heatmap, np.float32))
     known = {"target": "", "score": 0.0, "weights": None, "layer": "", "method": "", "model": ""}
-    return mmcam.Explanation(values=values, image=SUBJECT.picture, geometry=Geometry((224, 224), (224, 224)), **known)
+    return mmcam.Explanation(
+        values=values, image=SUBJECT.open(WHOLE_PICTURE), geometry=Geometry((224, 224), (224, 224)), **known
+    )
 
 
 def test_a_map_of_the_thing_itself_is_right_and_its_opposite_wrong():
     for kind, (boxes, mask) in SUBJECT.truth.items():
-        subject = type(SUBJECT)("3", SUBJECT.picture, {kind: (boxes, mask)})
+        subject = replace(SUBJECT, truth={kind: (boxes, mask)})
         left, top, right, bottom = boxes[0]
         whole = np.zeros((224, 224))
         whole[top : bottom + 1, left : right + 1] = mask[top : bottom + 1, left : right + 1] + 0.5

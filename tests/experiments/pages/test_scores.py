@@ -65,8 +65,8 @@ def test_photograph_scores_stand_beside_the_published_ones(tmp_path):
         (tmp_path / "flickr8k-captioner" / f"said-{beam}.json").write_text(json.dumps({"test": said}))
     photo_scores.main([tmp_path / card["name"] for card in cards], out=tmp_path)
     text = (tmp_path / "photographs.md").read_text()
-    # Seven of nine words are right; of resampled pictures all may be, or five.
-    assert "| flickr8k-captioner, beam of 2 | 77.8 (55.6–100.0) |" in text
+    # Seven of nine words are right; of resampled pictures all may be, and one time in 27 but three.
+    assert "| flickr8k-captioner, beam of 2 | 77.8 (33.3–100.0) |" in text
     assert "| 57.9 | 38.3 | 24.5 | 16.0 |" in text
     assert "| daquar-san | 7 | 27.3 ± 16.8 | 25.0 ± 16.4 |" in text
     assert "--root flickr8k" in text
