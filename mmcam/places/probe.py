@@ -39,6 +39,7 @@ _UNSTEADY = "it gives other values each time"
 _COARSE, _FINE = 8, 16
 _SIDE = 12
 """Cells of a side up to which the coarse bands do."""
+_PIXELS = 12 * 512**2  # of all rows of a forward: attention among the cells of large pictures fills any memory
 _MOST = 256**2
 """Places that are looked at in one output: a map of a quarter of a large picture's side."""
 
@@ -149,7 +150,7 @@ def measurements(
         try:
             hooks.run(forward, torch.cat(halved(x)), halves=True)
             base = level(x)
-            for chunk in _chunks(striped(x, base, _bands(layers))):
+            for chunk in _chunks(striped(x, base, _bands(layers)), first=5):
                 hooks.run(forward, torch.cat([base, *chunk]))
         except Reached:
             raise
@@ -174,9 +175,14 @@ def _side(layer: _Layer) -> float:
     return min(sides.values(), default=0)  # another axis than the pictures' may be a multiple of their number
 
 
-def _chunks(pictures: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    """Two parts of the coarse probes, three of the fine ones: other numbers of rows than the first forward's."""
+def _chunks(pictures: Sequence[Tensor], first: int) -> Iterator[Sequence[Tensor]]:
+    """Two parts of the coarse probes, three of the fine ones, more of large pictures (see `_PIXELS`).
+
+    With the blank picture they are other numbers of rows than the `first` forward's, so that the rows' axis shows.
+    """
     size = _COARSE if len(pictures) == 2 * _COARSE else 11
+    size = max(1, min(size, _PIXELS // pictures[0][0, 0].numel() - 1))
+    size -= size + 1 == first
     for start in range(0, len(pictures), size):
         yield pictures[start : start + size]
 

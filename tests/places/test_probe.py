@@ -331,3 +331,16 @@ def test_half_precision_and_changes_in_place_behind_the_layer():
     for dtype in (torch.float32, torch.bfloat16):
         model = Changed().to(dtype)
         assert measured(model, ("patches",), pictures().to(dtype)).grid is not None
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 6])
+def test_large_pictures_are_probed_a_few_at_a_time(most, monkeypatch):
+    """However few rows a forward takes, a planted order is found again."""
+    monkeypatch.setattr("mmcam.places.probe._PIXELS", most * (SIDE * PATCH) ** 2)
+    torch.manual_seed(0)
+    order, rows = torch.randperm(CELLS, generator=torch.Generator().manual_seed(5)), []
+    model = Patches(in_order(order)).eval()
+    place = probe(model, lambda x: (rows.append(len(x)), model(x))[1], pictures(), [("out", 0)])["out", 0]
+    assert max(rows) <= max(5, most)
+    values = torch.randn(1, CELLS, WIDTH)
+    assert torch.equal(place.grid.read(values[:, order]), values.transpose(1, 2).unflatten(2, (SIDE, SIDE)))
