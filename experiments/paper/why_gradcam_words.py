@@ -201,7 +201,20 @@ def page(found: dict[str, Any], stamped: dict[str, Any], places: Mapping[Place, 
     show_parts(path, {**stamped, "places": dict(places), "rows": found}, parts, above, CONCLUSION)
 
 
-CONCLUSION: Final[Sequence[str]] = ()
+CONCLUSION: Final[Sequence[str]] = (
+    "",
+    "What follows:",
+    "",
+    "- **The average, where cells are fine.** At 14×14 cells the same activations and gradients hit more than twice as "
+    "often when the gradient is not averaged (HiResCAM, LayerCAM): behind attention each place has a gradient of its "
+    "own, and their mean is that of no place.",
+    "- **The layer.** At 7×7 cells no method is above the place where such things usually are, though a map of so many "
+    "cells could hit most of them: each cell of the last layer has seen nearly the whole picture.",
+    "- **Not the score.** A logit, the contrast with the next best word, or with the word's score without a picture "
+    "change nothing that exceeds the errors.",
+    "- **The resolution.** A picture twice as large, which the model was not trained on, raises every map of the last "
+    "layer by about ten points, towards the finer layers of the plain picture and not beyond.",
+)
 
 
 if __name__ == "__main__":
