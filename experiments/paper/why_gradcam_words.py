@@ -198,7 +198,8 @@ def page(found: dict[str, Any], stamped: dict[str, Any], places: Mapping[Place, 
         f"{with_error(hits[PRIOR], 100)}. The three methods have the same activations and gradients: Grad-CAM averages "
         "a unit's gradient over the cells, HiResCAM does not, LayerCAM does not and leaves negative gradients out.",
     ]
-    show_parts(path, {**stamped, "places": dict(places), "rows": found}, parts, above, CONCLUSION)
+    rows = [{"of": kind, "name": name, **figure} for kind, own in found.items() for name, figure in own.items()]
+    show_parts(path, {**stamped, "places": dict(places), "rows": rows}, parts, above, CONCLUSION)
 
 
 CONCLUSION: Final[Sequence[str]] = (
