@@ -5,7 +5,6 @@ need them apply. The packages hold one file each, Apache-2.0, with the tensors i
 """
 
 import hashlib
-import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess
+from mmcam.models.zoos import timm_zoo
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,7 @@ def network(name: str) -> Any:
     Raises:
         ExplainError: timm is not there, or broken.
     """
-    try:
-        timm = importlib.import_module("timm")
-    except Exception as error:  # whatever a broken one raises
-        raise ExplainError(f"timm cannot be imported ({error}); install it: pip install timm.") from error
-    return timm.create_model(f"tf_{name}")
+    return timm_zoo(f"tf_{name}").create_model(f"tf_{name}")
 
 
 def efficientnet_lite(name: str = "efficientnet_lite0") -> Any:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from experiments.lib.captioned import Split
+from experiments.lib.pictures import activations
 
 SIDES = frozenset({"left", "right"})
 
@@ -36,6 +40,20 @@ class Encoded:
         turned = (np.random.default_rng(seed).random(len(rows)) < 0.5) & ~self.sided[rows]
         pairs = zip(rows, turned, strict=True)
         return torch.from_numpy(np.stack([(self.mirrored if turn else self.plain)[row] for row, turn in pairs])).float()
+
+
+def encode(front: nn.Module, split: Split, folder: Path, name: str, mirror: bool) -> Encoded:
+    """What an encoder, or its first layers, in eval mode made of a split, each photograph encoded once.
+
+    Args:
+        front: the encoder, or its first layers.
+        split: the photographs, and the captions that may name a side.
+        folder, name: see `activations`.
+        mirror: whether the mirrored photographs are wanted, too.
+    """
+    plain = activations(front, split.pictures, folder, name)
+    turned = activations(front, split.pictures, folder, name, mirrored=True) if mirror else None
+    return Encoded(plain, turned, name_sides(split.captions))
 
 
 def name_sides(captions: Sequence[Sequence[Sequence[str]]]) -> np.ndarray:

@@ -25,8 +25,7 @@ from experiments.lib.caption_training import built, captions_of, measure, speak,
 from experiments.lib.captioned import CAPTIONS, Data, Split, photo_splits, vignette_split, vocabulary_of
 from experiments.lib.captions_judged import judged, kept
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.mirrored import Encoded, name_sides
-from experiments.lib.pictures import activations, encoded
+from experiments.lib.mirrored import encode
 from experiments.lib.precision import PRECISION
 from experiments.lib.tables import keep
 from experiments.lib.training import (
@@ -118,9 +117,7 @@ def main(
     speaker.backbone.to(memory_format=torch.channels_last)
     train = splits["train"]
     tokens = captions_of(speaker, train)
-    of = f"{name.split('-')[0]}-train"
-    turned = activations(speaker.backbone.eval(), train.pictures, work.parent, of, mirrored=True) if mirror else None
-    seen = Encoded(encoded(speaker, train.pictures, work.parent, of), turned, name_sides(train.captions))
+    seen = encode(speaker.backbone.eval(), train, work.parent, f"{name.split('-')[0]}-train", mirror)
     pictures_used = min(len(seen), max(batch, round(share * len(seen))))
 
     speaker.train()

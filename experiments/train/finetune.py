@@ -24,8 +24,7 @@ from experiments.lib.captioned import CAPTIONS, Split, photo_splits
 from experiments.lib.captions_judged import judged, kept
 from experiments.lib.cider_reward import CiderReward
 from experiments.lib.memory import keep_freed_memory
-from experiments.lib.mirrored import Encoded, name_sides
-from experiments.lib.pictures import activations
+from experiments.lib.mirrored import encode
 from experiments.lib.precision import PRECISION
 from experiments.lib.self_critical import self_critical
 from experiments.lib.training import (
@@ -75,12 +74,7 @@ def main(
     splits = photo_splits("flickr8k", root, None, speaker.convolutions.preprocess)
     train = splits["train"]
     front, behind = parted(speaker, layers)
-    plain, turned = (
-        activations(front, train.pictures, work.parent, "flickr8k-train", mirrored=side) if mirror or not side else None
-        for side in (False, True)
-    )
-    assert plain is not None
-    seen = Encoded(plain, turned, name_sides(train.captions))
+    seen = encode(front.eval(), train, work.parent, "flickr8k-train", mirror)
     used = min(len(seen), max(batch, round(share * len(seen))))
     loss_of = objective_of(objective, speaker, train, smoothing=smoothing, samples=samples)
 

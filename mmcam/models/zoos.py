@@ -67,7 +67,7 @@ def from_timm(name: str, weights: Path | None) -> nn.Module:
     Raises:
         ExplainError: no such network, no weights, or weights that do not fit it.
     """
-    timm = _timm_zoo(name)
+    timm = timm_zoo(name)
     if weights is None:
         raise ExplainError(
             f"timm:{name} needs --weights FILE, since none are downloaded; on a machine with a network, "
@@ -90,7 +90,7 @@ def untrained(library: str, name: str) -> nn.Module:
         ExplainError: no such network.
     """
     if library == "timm":
-        model: nn.Module = _timm_zoo(name).create_model(name, pretrained=False)
+        model: nn.Module = timm_zoo(name).create_model(name, pretrained=False)
     else:
         options = {"init_weights": False} if name in _AUXILIARY else {}
         model = _torchvision_zoo(name).get_model(name, weights=None, **options)
@@ -148,7 +148,7 @@ def _torchvision_zoo(name: str) -> Any:
     return zoo
 
 
-def _timm_zoo(name: str) -> Any:
+def timm_zoo(name: str) -> Any:
     """timm, with a network of this name, perhaps with the tag of its weights.
 
     Raises:
