@@ -67,6 +67,9 @@ def _readings() -> dict[str, Reading]:
         "guided layercam, first finer": Reading((first,), guided=True),
         "guided layercam, first finer, blurred": Reading((first,), guided=True, blurred=True),
         "guided layercam, finest": Reading((finest,), guided=True),
+        "guided layercam, finest, blurred": Reading((finest,), guided=True, blurred=True),
+        "guided layercam, first finer × finest": Reading((first, finest), guided=True),
+        "guided layercam, first finer × finest, blurred": Reading((first, finest), guided=True, blurred=True),
         "guided attention × layercam, first finer × finest": Reading((first, finest), attention=True, guided=True),
     }
 
