@@ -263,7 +263,7 @@ def test_loaders_and_data_sets():
         list(class_(model, ([image, image] for image in PICTURES[:2]), 1)),
         [class_(model, PICTURES[n], 1) for n in (0, 0, 1, 1)],
     )
-    with pytest.raises(PictureError, match=r"A batch of image, label does not say .* batch\['image'\]"):
+    with pytest.raises(PictureError, match=r"A batch of image, label does not say .*batch\['image'\]"):
         next(class_(model, [{"image": tensors[0], "label": 0}].__iter__(), "dog"))
 
 
