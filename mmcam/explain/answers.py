@@ -13,7 +13,7 @@ from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import Explained, How, Layers, as_list, explanations
-from mmcam.explanation import Explanation, QuestionExplanation
+from mmcam.explanation import Explanation, Explanations, QuestionExplanation
 from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
@@ -99,7 +99,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_answer(
     model: nn.Module,
@@ -118,7 +118,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[QuestionExplanation]: ...
+) -> Explanations[QuestionExplanation]: ...
 @overload
 def explain_answer(
     model: nn.Module,
@@ -137,7 +137,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_answer(
     model: nn.Module,
@@ -156,7 +156,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[QuestionExplanation]: ...
+) -> Explanations[QuestionExplanation]: ...
 @overload
 def explain_answer(
     model: nn.Module,
@@ -175,7 +175,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[Explanation]]: ...
+) -> Explanations[Explanations[Explanation]]: ...
 @overload
 def explain_answer(
     model: nn.Module,
@@ -194,7 +194,7 @@ def explain_answer(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[QuestionExplanation]]: ...
+) -> Explanations[Explanations[QuestionExplanation]]: ...
 @overload
 def explain_answer(
     model: nn.Module,

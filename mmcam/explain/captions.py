@@ -11,7 +11,7 @@ from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import How, Layers, as_list, explanations
-from mmcam.explanation import CaptionExplanation, Explanation
+from mmcam.explanation import CaptionExplanation, Explanation, Explanations
 from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
@@ -81,7 +81,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -101,7 +101,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[CaptionExplanation]: ...
+) -> Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -121,7 +121,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> Explanation | CaptionExplanation | list[CaptionExplanation]: ...
+) -> Explanation | CaptionExplanation | Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -141,7 +141,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[CaptionExplanation]: ...
+) -> Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -161,7 +161,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -181,7 +181,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[Explanation]]: ...
+) -> Explanations[Explanations[Explanation]]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -201,7 +201,7 @@ def explain_caption(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[CaptionExplanation]]: ...
+) -> Explanations[Explanations[CaptionExplanation]]: ...
 @overload
 def explain_caption(
     model: nn.Module,

@@ -11,7 +11,7 @@ from mmcam.adapters.class_names import classes_of
 from mmcam.engine.modules import unwrap
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups
 from mmcam.explain.explained import How, Layers, explanations
-from mmcam.explanation import Explanation
+from mmcam.explanation import Explanation, Explanations
 from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
@@ -54,7 +54,7 @@ def explain_class(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_class(
     model: nn.Module,
@@ -71,7 +71,7 @@ def explain_class(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_class(
     model: nn.Module,
@@ -88,7 +88,7 @@ def explain_class(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[Explanation]]: ...
+) -> Explanations[Explanations[Explanation]]: ...
 @overload
 def explain_class(
     model: nn.Module,

@@ -17,7 +17,7 @@ from mmcam.engine.layer import Layer
 from mmcam.engine.modules import check_recordable, each_layer, layer_name
 from mmcam.engine.outputs import score_of
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.explanation import Explanation
+from mmcam.explanation import Explanation, Explanations
 from mmcam.image import Geometry
 from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import check_fusion, fuse
@@ -53,9 +53,9 @@ class How:
     fuse: Fusion = "max"
 
 
-def as_list(results: Iterable[Result]) -> list[Result]:
+def as_list(results: Iterable[Result]) -> Explanations[Result]:
     """Several results, as all functions hand them out."""
-    return list(results)
+    return Explanations(results)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 from mmcam.engine.modules import unwrap
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import How, Layers, as_list, explanations
-from mmcam.explanation import Explanation
+from mmcam.explanation import Explanation, Explanations
 from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
@@ -50,7 +50,7 @@ def explain_similarity(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_similarity(
     model: nn.Module,
@@ -66,7 +66,7 @@ def explain_similarity(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_similarity(
     model: nn.Module,
@@ -82,7 +82,7 @@ def explain_similarity(
     batch_size: int | None = None,
     errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[Explanation]]: ...
+) -> Explanations[Explanations[Explanation]]: ...
 @overload
 def explain_similarity(
     model: nn.Module,
