@@ -2,6 +2,7 @@
 
 from mmcam import models
 from mmcam.adapters.transformers import wrap
+from mmcam.comparison import compare
 from mmcam.engine.run import Evidence
 from mmcam.errors import ExplainError, IndependentError, PictureError
 from mmcam.explain import (
@@ -15,7 +16,7 @@ from mmcam.explain import (
     record,
 )
 from mmcam.explain.check import Check, check
-from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
+from mmcam.explanation import CaptionExplanation, Explanation, Explanations, QuestionExplanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
 from mmcam.methods import METHODS, backward_rules, register, register_cam
@@ -38,6 +39,7 @@ __all__ = [
     "Evidence",
     "ExplainError",
     "Explanation",
+    "Explanations",
     "Geometry",
     "Grounding",
     "IndependentError",
@@ -51,6 +53,7 @@ __all__ = [
     "attribute",
     "backward_rules",
     "check",
+    "compare",
     "dissect",
     "evidence",
     "explain_action",

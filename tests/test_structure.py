@@ -25,6 +25,7 @@ FLOORS = (
     ("neurons",),
     ("explanation",),
     ("explain", "grounding", "models"),
+    ("comparison",),
     (FACE,),
     ("evaluation", "report"),
     ("demo",),

@@ -1,9 +1,9 @@
-"""The command line: explain a picture, say why, try the demo, list layers and methods, dissect, draw vignettes."""
+"""The command line: explain a picture, compare maps of it, say why, try the demo, list layers and methods, dissect, draw vignettes."""
 
 import sys
 from io import TextIOWrapper
 
-from mmcam.cli import draw, explain, listing, neurons  # noqa: F401 - each adds its commands
+from mmcam.cli import compare, draw, explain, listing, neurons  # noqa: F401 - each adds its commands
 from mmcam.cli.shared import app
 
 __all__ = ["app"]

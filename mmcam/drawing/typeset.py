@@ -412,6 +412,6 @@ def write_vector(figure: Figure, file: IO[bytes], kind: str) -> None:
         for image in axes.images:
             image.set_interpolation("none")  # the word at which matplotlib embeds a picture as it is
     dated: dict[str, Any] = {"CreationDate": None} if kind == "pdf" else {"Date": None}
-    settings = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "mmcam", "savefig.bbox": "standard"}
+    settings: Any = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "mmcam", "savefig.bbox": "standard"}
     with mpl.rc_context(settings), _fonts_of(figure).told():
         figure.savefig(file, format=kind, dpi=figure.dpi, metadata=dated, facecolor=_PAPER, edgecolor="none")
