@@ -1,4 +1,4 @@
-"""The command line: explain a picture, compare maps of it, say why, try the demo, list layers and methods, dissect, draw vignettes."""
+"""The command line: explain and compare, say why, try the demo, list layers and methods, dissect, draw vignettes."""
 
 import sys
 from io import TextIOWrapper

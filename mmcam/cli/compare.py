@@ -70,22 +70,30 @@ def compare(
     check_task(task, model, by_word=False)
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out {out.name} is no figure; end its name in {', '.join(SUFFIXES)}")
-    asked: dict[str, Any] = {
+    of_task: dict[str, dict[str, Any]] = {
         "class": {"targets": [index_or_name(name) for name in class_ or []] or None},
         "caption": {"targets": word or None, **({} if text is None else {"caption": text})},
         "answer": {"targets": answer or None, "question": question},
         "similarity": {"targets": similar_to},
-    }[task]
+    }
+    asked = of_task[task]
     if contrast is not None:
         asked["contrast"] = index_or_name(contrast) if task == "class" else contrast
     with one_sentence():
         methods = method or ["gradcam"]
-        options = [options_of(name, option or []) for name in methods][0]
+        each = [options_of(name, option or []) for name in methods]  # every method has to have them
         loaded, preprocess = load_model(default(task) if model is None else model, weights, device)
         compared = mmcam.compare(
-            loaded, picture, methods=methods, layers=layer or None, preprocess=preprocess, **asked, **options
+            loaded, picture, methods=methods, layers=layer or None, preprocess=preprocess, **asked, **each[0]
         )
-        look = {"title": title, "width": width, "cmap": colours, "scale": scale, "box": box, "peak": peak}
+        look: dict[str, Any] = {
+            "title": title,
+            "width": width,
+            "cmap": colours,
+            "scale": scale,
+            "box": box,
+            "peak": peak,
+        }
         file = compared.save(out, **look)
     if as_json:
         found = [exp.summary() for exp in leaves(compared)]

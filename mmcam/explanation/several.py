@@ -168,7 +168,7 @@ def _size(result: Any) -> int:
 
 
 def _kind(result: Any) -> str:
-    """How a result is drawn: "one" beside others, as a "text", as a "row" of a table, as a "list" of its own, or not."""
+    """How a result is drawn: "one" beside others, a "text", a "row" of a table, a "list" of its own, or a "failure"."""
     if isinstance(result, Explanation):
         return "one"
     if isinstance(result, (CaptionExplanation, QuestionExplanation)):
