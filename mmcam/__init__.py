@@ -15,7 +15,7 @@ from mmcam.explain import (
     record,
 )
 from mmcam.explain.check import Check, check
-from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
+from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation, load_explanation
 from mmcam.grounding import Grounding, grounding
 from mmcam.image import Geometry, Preprocess, load_image
 from mmcam.methods import METHODS, backward_rules, register, register_cam
@@ -59,6 +59,7 @@ __all__ = [
     "explain_class",
     "explain_similarity",
     "grounding",
+    "load_explanation",
     "load_image",
     "models",
     "record",

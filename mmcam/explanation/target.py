@@ -18,8 +18,8 @@ from torch import Tensor
 from mmcam.drawing.overlay import draw_overlay, draw_signed
 from mmcam.drawing.png import png_bytes
 from mmcam.errors import ExplainError
+from mmcam.explanation.npz import packed
 from mmcam.explanation.saving import picture_writers, save_as
-from mmcam.files import json_text
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
@@ -165,8 +165,8 @@ class Explanation:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the overlay (``.png``, ``.jpg``, ``.pdf``) or the data (``.npz``), whole or not at all.
 
-        The ``.npz`` holds ``heatmap`` (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
-        Folders are made, and a file that is there is replaced.
+        `mmcam.load_explanation` gives the explanation back from its ``.npz``, which holds the map at its own resolution
+        and the picture (see `mmcam.explanation.npz`). Folders are made, and a file that is there is replaced.
 
         Raises:
             ExplainError: another suffix, or a place where nothing can be written.
@@ -175,11 +175,7 @@ class Explanation:
         return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
 
     def _write_data(self, file: IO[bytes]) -> None:
-        arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
-        if self.weights is not None:
-            arrays["weights"] = self.weights.float().cpu().numpy()
-        arrays["meta"] = np.array(json_text(self.summary()))
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
 
     def summary(self) -> dict[str, object]:
         """The explanation without its arrays, ready for JSON."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, overload
+from typing import IO, Any, ClassVar, overload
 
+import numpy as np
 from PIL import Image
 
 from mmcam.drawing.png import png_bytes
 from mmcam.drawing.strip import draw_strip
+from mmcam.explanation.npz import packed
 from mmcam.explanation.saving import picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.neurons.dissection import Dissection
@@ -24,6 +26,7 @@ class _Words(Sequence[Explanation]):
     """A text, one Explanation for each of its words, and one for all together."""
 
     words: tuple[Explanation, ...]
+    _kind: ClassVar[str]
 
     @property
     def text(self) -> str:
@@ -73,15 +76,20 @@ class _Words(Sequence[Explanation]):
         plt.show()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the strip as ``.png``, ``.jpg`` or ``.pdf``; the file appears whole or not at all.
+        """Write the strip (``.png``, ``.jpg``, ``.pdf``) or the data of all its words (``.npz``), whole or not at all.
 
-        Folders are made, and a file that is there is replaced.
+        `mmcam.load_explanation` gives the text back from its ``.npz``. Folders are made, and a file that is there is
+        replaced.
 
         Raises:
             ExplainError: another suffix, or a place where nothing can be written.
         """
-        instead = "a text's strip is a .png, .jpg or .pdf; words save their own .npz"
-        return save_as(path, picture_writers(self.strip), instead)
+        writers = {**picture_writers(self.strip), ".npz": self._write_data}
+        return save_as(path, writers, "use .png, .jpg or .pdf for the strip or .npz for the data")
+
+    def _write_data(self, file: IO[bytes]) -> None:
+        arrays = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())
@@ -101,6 +109,7 @@ class CaptionExplanation(_Words):
         whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
     """
 
+    _kind = "caption"
     caption: str
     words: tuple[Explanation, ...]
     whole: Explanation
@@ -135,6 +144,7 @@ class QuestionExplanation(_Words):
         answer: the Explanation of the answer.
     """
 
+    _kind = "question"
     question: str
     words: tuple[Explanation, ...]
     answer: Explanation
