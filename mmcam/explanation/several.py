@@ -15,6 +15,9 @@ from mmcam.errors import ExplainError
 from mmcam.explanation.saving import picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.explanation.text import CaptionExplanation, QuestionExplanation
+from mmcam.neurons.dissection import Dissection
+from mmcam.neurons.names import Names
+from mmcam.report.explained import write_page
 
 Result = TypeVar("Result")
 """An Explanation, a CaptionExplanation or a QuestionExplanation, or a list of them."""
@@ -53,6 +56,32 @@ class Explanations(list[Result]):
             ExplainError: another suffix, nothing to draw, or a place where nothing can be written.
         """
         return save_as(path, picture_writers(self._picture), "a list's figure is a .png, .jpg or .pdf")
+
+    def html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        labels: Sequence[str] = (),
+        names: Names | Dissection | None = None,
+        title: str = "",
+    ) -> Path:
+        """Write all of them as one page that opens from disk; results of one picture stand together.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            labels: what stands above each result, of a nested list one after the other: names of files, true answers.
+            names: of the layer's units, to say why beside each map (see `Explanation.why`).
+            title: of the page.
+
+        Raises:
+            ExplainError: another suffix, nothing to show, not one label a result, a place where nothing can be written,
+                or names that do not fit.
+        """
+        every = list(leaves(self))
+        if labels and len(labels) != len(every):
+            raise ExplainError(f"There are {len(every)} results and {len(labels)} labels; give one label a result.")
+        labels = [str(label) for label in labels] or [""] * len(every)
+        return write_page(path, [one.line(label) for one, label in zip(every, labels, strict=True)], names, title)
 
     def _picture(self) -> Image.Image:
         rows: list[Image.Image] = []

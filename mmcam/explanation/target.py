@@ -25,6 +25,8 @@ from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why, narrate
+from mmcam.report.explained import write_page
+from mmcam.report.shown import Line
 from mmcam.tasks.prediction import Prediction
 from mmcam.version import __version__
 
@@ -173,6 +175,25 @@ class Explanation:
         """
         writers = {**picture_writers(self.overlay), ".npz": self._write_data}
         return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
+
+    def html(
+        self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = ""
+    ) -> Path:
+        """Write a page that opens from disk: the map over the picture, with its score.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            names: of the layer's units, to say why (see `why`).
+            title: of the page; default what was explained.
+
+        Raises:
+            ExplainError: another suffix, a place where nothing can be written, or names that do not fit.
+        """
+        return write_page(path, [self.line()], names, title)
+
+    def line(self, name: str = "") -> Line:
+        """What a page says of it, under a name."""
+        return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
         np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, ClassVar, overload
+from typing import IO, Any, ClassVar, Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -20,13 +20,15 @@ from mmcam.explanation.target import Explanation
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why
+from mmcam.report.explained import write_page
+from mmcam.report.shown import Line
 
 
 class _Words(Sequence[Explanation]):
     """A text, one Explanation for each of its words, and one for all together."""
 
     words: tuple[Explanation, ...]
-    _kind: ClassVar[str]
+    _kind: ClassVar[Literal["caption", "question"]]
 
     @property
     def text(self) -> str:
@@ -87,6 +89,25 @@ class _Words(Sequence[Explanation]):
         writers = {**picture_writers(self.strip), ".npz": self._write_data}
         return save_as(path, writers, "use .png, .jpg or .pdf for the strip or .npz for the data")
 
+    def html(
+        self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = ""
+    ) -> Path:
+        """Write a page that opens from disk: words light up their maps when pointed at, touched or gone to by keys.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            names: of the layer's units, to say why beside each map (see `Explanation.why`).
+            title: of the page; default the text.
+
+        Raises:
+            ExplainError: another suffix, a place where nothing can be written, or names that do not fit.
+        """
+        return write_page(path, [self.line()], names, title)
+
+    def line(self, name: str = "") -> Line:
+        """What a page says of it, under a name."""
+        return Line(self._kind, self.words, self.all, name)
+
     def _write_data(self, file: IO[bytes]) -> None:
         arrays = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -109,7 +130,7 @@ class CaptionExplanation(_Words):
         whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
     """
 
-    _kind = "caption"
+    _kind: ClassVar[Literal["caption", "question"]] = "caption"
     caption: str
     words: tuple[Explanation, ...]
     whole: Explanation
@@ -144,7 +165,7 @@ class QuestionExplanation(_Words):
         answer: the Explanation of the answer.
     """
 
-    _kind = "question"
+    _kind: ClassVar[Literal["caption", "question"]] = "question"
     question: str
     words: tuple[Explanation, ...]
     answer: Explanation
