@@ -79,9 +79,7 @@ class Browser:
         return json.loads(message)
 
     def size(self, width, height, touch=False):
-        self._send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
-        )
+        self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self._send("Emulation.setTouchEmulationEnabled", enabled=touch)
 
     def dark(self, dark=True):
@@ -102,10 +100,12 @@ class Browser:
         return found["result"].get("value")
 
     def _middle(self, selector):
-        rectangle = (
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
+        rectangle = f"""(() => {{
+            const e = document.querySelector({json.dumps(selector)});
+            e.scrollIntoView({{block: 'center'}});
+            const r = e.getBoundingClientRect();
+            return [r.x + r.width / 2, r.y + r.height / 2];
+        }})()"""
         return dict(zip("xy", self(rectangle), strict=True))
 
     def hover(self, selector):

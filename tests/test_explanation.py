@@ -373,7 +373,7 @@ def test_the_strip_shows_the_picture_and_every_word(caption):
 def test_saving_a_caption(caption, tmp_path):
     path = caption.save(tmp_path / "strip.png")
     assert Image.open(path).size == caption.strip().size
-    with pytest.raises(ValueError, match=r"use .png, .jpg or .pdf for the strip or .npz for the data"):
+    with pytest.raises(ValueError, match=r"use .png, .jpg, .pdf or .svg for the strip or .npz for the data"):
         caption.save(tmp_path / "strip.npy")
     assert caption[1].save(tmp_path / "dog.npz").exists()
 

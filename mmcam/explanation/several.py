@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, SupportsIndex, TypeVar, overload
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Unpack, overload
 
 from mmcam.drawing.png import png_bytes
-from mmcam.drawing.strip import draw_strip, stack
+from mmcam.drawing.sheet import DPI, SCREEN, SIDE, Block, Sheet
 from mmcam.errors import ExplainError
-from mmcam.explanation.saving import picture_writers, save_as
+from mmcam.explanation import drawn
+from mmcam.explanation.drawn import Look, Pen, View
+from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.explanation.text import CaptionExplanation, QuestionExplanation
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.report.explained import write_page
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Result = TypeVar("Result")
 """An Explanation, a CaptionExplanation or a QuestionExplanation, or a list of them."""
+
+GLANCE = 24
+"""How many results a notebook shows of a list."""
 
 
 class Explanations(list[Result]):
@@ -38,24 +46,61 @@ class Explanations(list[Result]):
             return Explanations(super().__getitem__(index))
         return super().__getitem__(index)
 
-    def figure(self) -> Any:
-        """All of them as a matplotlib Figure."""
-        from matplotlib.figure import Figure
+    def figure(
+        self,
+        *,
+        columns: int = 4,
+        scale: str = "map",
+        title: str | None = None,
+        width: float | None = None,
+        dpi: float = DPI,
+        **look: Unpack[Look],
+    ) -> Figure:
+        """All of them in one figure.
 
-        picture = self._picture()
-        figure = Figure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
-        axis = figure.add_axes((0, 0, 1, 1))
-        axis.imshow(picture)
-        axis.axis("off")
-        return figure
+        A list of explanations stands side by side, after the picture if it is the same. A list of lists is a table:
+        what its rows have in common stands at their left, what its columns have in common above them. Captions and
+        questions are their strips, one below the other. What is common to all stands at the top.
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the figure as ``.png``, ``.jpg`` or ``.pdf``; the file appears whole or not at all.
+        Args:
+            columns: how many panels stand side by side, tables apart.
+            scale: "map": the last colour of each map is its own maximum (of the words of a question, their greatest).
+                "list": it is the greatest value of all, for maps of one method, layer, model and kind of score. The
+                legend says which it is.
+            title: above; default what all have in common: caption or question, and target.
+            width: at most so many inches; a journal's column has about 3.5, its page 7. Default 1.6 a panel.
+            dpi: pixels an inch, which larger pictures are reduced to.
+            look: ``alpha``, ``cmap``, ``box``, ``peak`` and ``threshold`` as in `Explanation.overlay`.
+
+        Returns:
+            A matplotlib Figure, made without pyplot.
 
         Raises:
-            ExplainError: another suffix, nothing to draw, or a place where nothing can be written.
+            ExplainError: nothing to draw, or more than a figure holds; no such scale, number of columns, width or look.
         """
-        return save_as(path, picture_writers(self._picture), "a list's figure is a .png, .jpg or .pdf")
+        from mmcam.drawing.typeset import typeset
+
+        drawn.check_frame(columns, width, dpi)
+        if scale not in ("map", "list"):
+            raise ExplainError(f"scale= of a list is 'map' or 'list'; {scale!r} is neither.")
+        across = _across(self, columns)
+        side = SIDE if width is None else width / (across + (across + 1) / 28)
+        view = View(**look)
+        pen = Pen(view, round(side * dpi))
+        parts = [part for one in leaves(self) for part in ([one] if isinstance(one, Explanation) else one.panels())]
+        if not parts:
+            raise ExplainError("There is nothing to draw: no explanation is in the list.")
+        top = None
+        if scale == "list":
+            drawn.check_common_scale(parts)
+            top = pen.top(parts)
+        shared = drawn.common(parts)
+        tops: list[str] = []
+        blocks = list(_blocks(self, pen, shared, columns, top, tops))
+        heading = drawn.heading(shared) if title is None else title
+        return typeset(
+            Sheet(blocks, heading, drawn.subtitle(shared), **drawn.legend(parts, view, tops)), side=side, dpi=dpi
+        )
 
     def html(
         self,
@@ -83,22 +128,40 @@ class Explanations(list[Result]):
         labels = [str(label) for label in labels] or [""] * len(every)
         return write_page(path, [one.line(label) for one, label in zip(every, labels, strict=True)], names, title)
 
-    def _picture(self) -> Image.Image:
-        rows: list[Image.Image] = []
-        loose: list[Explanation] = []
-        for one in leaves(self):
-            if isinstance(one, Explanation):
-                loose.append(one)
-            else:
-                rows.append(one.strip())
-        if loose:
-            rows.append(draw_strip([(e.overlay(), e.target) for e in loose], [f"{e.score:.2f}" for e in loose]))
-        if not rows:
-            raise ExplainError("There is no explanation in the list, so there is nothing to draw.")
-        return stack(rows)
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the figure as ``.png``, ``.jpg``, ``.pdf`` or ``.svg``; in the last two its texts stay texts.
 
-    def _repr_png_(self) -> bytes:
-        return png_bytes(self._picture())
+        The file appears whole or not at all; folders are made, and a file that is there is replaced.
+
+        Args:
+            path: its suffix says what is written.
+            options: as of `figure`.
+
+        Raises:
+            ExplainError: another suffix, what `figure` refuses, or a place where nothing can be written.
+        """
+        from mmcam.drawing.typeset import as_picture
+
+        writers = {
+            **picture_writers(lambda: as_picture(self.figure(**options))),
+            **figure_writers(lambda: self.figure(**options)),
+        }
+        return save_as(path, writers, "a list's figure is a .png, .jpg, .pdf or .svg")
+
+    def _repr_png_(self) -> bytes | None:
+        """The figure, of a long list its beginning; None where there is nothing to draw."""
+        from mmcam.drawing.typeset import as_picture
+
+        some, count = Explanations[Result](), 0
+        for one in self:
+            if count and count + _size(one) > GLANCE:
+                break
+            some.append(one)
+            count += _size(one)
+        if not count:
+            return None
+        title = None if len(some) == len(self) else f"The first {len(some)} of {len(self)}"
+        return png_bytes(as_picture(some.figure(dpi=SCREEN, title=title)))
 
 
 def leaves(results: Sequence[Any]) -> Iterator[Explanation | CaptionExplanation | QuestionExplanation]:
@@ -108,3 +171,59 @@ def leaves(results: Sequence[Any]) -> Iterator[Explanation | CaptionExplanation 
             yield one
         else:
             yield from leaves(one)
+
+
+def _size(result: Any) -> int:
+    """How many panels a result has."""
+    if isinstance(result, Explanation):
+        return 1
+    return len(result) if isinstance(result, (CaptionExplanation, QuestionExplanation)) else sum(map(_size, result))
+
+
+def _kind(result: Any) -> str:
+    """How a result is drawn: "one" beside others, as a "text", as a "row" of a table, or as a "list" of its own."""
+    if isinstance(result, Explanation):
+        return "one"
+    if isinstance(result, (CaptionExplanation, QuestionExplanation)):
+        return "text"
+    return "row" if result and all(isinstance(one, Explanation) for one in result) else "list"
+
+
+def _across(results: Sequence[Any], columns: int) -> int:
+    """How many panels stand side by side, as far as is known before pictures are compared."""
+    widest = 1
+    for kind, group in groupby(results, _kind):
+        same = list(group)
+        if kind == "row":
+            widest = max(widest, *(1 + len(row) for row in same))
+        elif kind == "list":
+            widest = max(widest, *(_across(one, columns) for one in same))
+        else:
+            widest = max(widest, min(columns, 1 + max(len(same), *map(_size, same))))
+    return widest
+
+
+def _blocks(
+    results: Sequence[Any], pen: Pen, shared: dict[str, str], columns: int, top: float | None, tops: list[str]
+) -> Iterator[Block]:
+    """The blocks of a sheet; what their last colours stand for is added to `tops`."""
+    own = "each map's own maximum: compare places, not strengths"
+    told = own if top is None else f"{top:.3g}, the maximum of all maps: strengths compare"
+    for kind, group in groupby(results, _kind):
+        same = list(group)
+        if kind == "text":
+            for text in same:
+                block, its = text.block(pen, columns, top=top)
+                block = replace(block, subtitle=drawn.block_subtitle(text.panels(), shared))
+                tops.append(its if top is None else told)
+                yield block
+        elif kind == "list":
+            for one in same:
+                yield from _blocks(one, pen, shared, columns, top, tops)
+        else:
+            tops.append(told)
+            yield (
+                drawn.flat_block(pen, same, shared, columns, top)
+                if kind == "one"
+                else drawn.grid_block(pen, same, shared, top)
+            )

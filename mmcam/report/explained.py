@@ -10,12 +10,14 @@ import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mmcam.drawing.overlay import ALPHA, COLOUR_MAP
 from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 from mmcam.neurons.dissection import Dissection
@@ -27,8 +29,6 @@ from mmcam.version import __version__
 
 SIDE, QUALITY = 480, 80
 """Of the pictures on a page: at most so many pixels a side, about 25 kB each."""
-
-ALPHA, COLOUR_MAP = 0.6, "turbo"
 
 _SCORES = {"log_prob": "log-probability", "prob": "probability", "": "score"}
 """What a score is called where its name does not say it."""
@@ -54,8 +54,10 @@ class Card:
 
     @property
     def name(self) -> str:
-        """What the names of its lines have in common."""
-        return os.path.commonprefix([line.name for line in self.lines]).strip(" -_.")
+        """The beginning that the names of its lines have in common."""
+        names = sorted(line.name for line in self.lines)
+        letters = takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False))
+        return "".join(letter for letter, _ in letters).strip(" -_.")
 
     @property
     def starts(self) -> list[int]:

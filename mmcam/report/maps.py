@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,12 +25,12 @@ CELLS = 64
 
 def drawn(exp: Shown, size: tuple[int, int]) -> dict[str, Any]:
     """What the browser draws of an explanation over its picture, reduced to `size` (width, height)."""
-    geometry = at_size(exp.geometry, size)
+    geometry = exp.geometry.resized(size[1], size[0])
     place = {"x": _line(geometry, 1), "y": _line(geometry, 0)}
     if exp.values.ndim == 3:
         values = geometry.to_original(exp.values).cpu()
-        empty = not bool((values.abs() > 0).any())
-        return {**place, "image": None if empty else data_uri(draw_signed(values.numpy())), "peak": _peak(values.abs().amax(0))}
+        image = data_uri(draw_signed(values.numpy())) if bool((values.abs() > 0).any()) else None
+        return {**place, "image": image, "peak": _peak(values.abs().amax(0))}
     seen = geometry.to_original(exp.values)
     top = float(seen.max())
     if not 0 < top < math.inf:
@@ -47,13 +46,6 @@ def drawn(exp: Shown, size: tuple[int, int]) -> dict[str, Any]:
         "top": top,
         "peak": _peak(seen.cpu()),
     }
-
-
-def at_size(geometry: Geometry, size: tuple[int, int]) -> Geometry:
-    """Where the pixels of a picture lie in the model's input once the picture is reduced to (width, height)."""
-    height, width = geometry.original
-    scale = geometry.scale[0] * height / size[1], geometry.scale[1] * width / size[0]
-    return replace(geometry, original=(size[1], size[0]), scale=scale)
 
 
 def shown_part(geometry: Geometry) -> list[float] | None:

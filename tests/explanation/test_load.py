@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tiny import SMALL, VQA, Captioner, Deep, seeded
@@ -82,6 +82,7 @@ def test_shared_activations_are_kept_once(tmp_path):
     assert len([name for name in names if name.startswith("values")]) == len(caption) + 1
 
 
+@settings(deadline=None)  # files
 @given(
     st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.floats(0.01, 30),
     st.floats(-50, 50), st.integers(0, 2**32 - 1),
@@ -95,15 +96,14 @@ def test_any_map_comes_back_bit_for_bit(tmp_path_factory, h, w, height, width, s
     same(exp, load_explanation(exp.save(tmp_path_factory.mktemp("maps") / "it.npz")))
 
 
-def test_a_photograph_of_twelve_megapixels_is_small(tmp_path):
+def test_a_large_photograph_is_small(tmp_path):
     """The map is kept where it was made, the picture as a JPEG: about what the camera wrote."""
-    picture = photograph(4000, 3000)
-    geometry = Geometry((3000, 4000), (224, 224), (224 / 3000, 224 / 4000))
+    picture = photograph(1600, 1200)
+    geometry = Geometry((1200, 1600), (224, 224), (224 / 1200, 224 / 1600))
     exp = Explanation("dog", 1.0, torch.rand(7, 7), torch.rand(512), "layer4", "gradcam", "Net", picture, geometry)
     path = exp.save(tmp_path / "large.npz")
-    assert path.stat().st_size < 2e6  # the heatmap alone was 48 MB, packed 17.5
+    assert path.stat().st_size < 0.1 * exp.heatmap.nbytes
     back = load_explanation(path)
-    assert back.heatmap.shape == (3000, 4000)
     assert np.array_equal(back.heatmap, exp.heatmap)
     difference = np.abs(np.asarray(back.image, int) - np.asarray(picture, int))
     assert difference.mean() < 2
@@ -249,6 +249,7 @@ def test_a_file_that_claims_to_be_huge_is_not_unpacked(tmp_path, saved, monkeypa
 CHANGED = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
 
 
+@settings(deadline=None)  # files
 @given(CHANGED)
 def test_no_changed_byte_raises_anything_else(tmp_path_factory, changes):
     """What is read in spite of it is an explanation all the same."""

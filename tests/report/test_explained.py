@@ -16,7 +16,7 @@ import mmcam
 from mmcam import ExplainError, Explanation, Geometry, Preprocess
 from mmcam.explanation import Explanations
 from mmcam.neurons.names import Names, UnitName
-from mmcam.report.maps import at_size, shown_part
+from mmcam.report.maps import shown_part
 
 CROP = Preprocess(size=(24, 24), mode="crop", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 PAD = replace(CROP, mode="pad", size=(32, 32))
@@ -85,7 +85,7 @@ def test_the_page_stands_alone(caption, question, tmp_path):
     assert all(address.startswith("data:") for address in found.loaded)
     assert not any(outside in html for outside in ("http:", "https:", "url(", "@import"))
     assert found.tags.count("article") == found.tags.count("img") == 2
-    asked = "what is on the grass".split()
+    asked = ["what", "is", "on", "the", "grass"]
     assert found.words == [*caption.caption.split(), "whole", *asked, question.answer.target]
 
 
@@ -113,10 +113,10 @@ def test_a_picture_is_on_the_page_once(tmp_path, caption):
     assert re.findall(r"<h2>(.*?)</h2>", html) == ["photo", "b"]
 
 
-def test_a_hundred_captions_weigh_little(caption, tmp_path):
+def test_a_caption_weighs_little(caption, tmp_path):
     single = caption.html(tmp_path / "one.html").stat().st_size
-    many = Explanations([mmcam.CaptionExplanation(c, w.words, w.whole) for c, w in [("", caption)] * 100])
-    assert many.html(tmp_path / "many.html").stat().st_size < 100 * 12_000 + single
+    many = Explanations([caption] * 11).html(tmp_path / "many.html").stat().st_size
+    assert (many - single) / 10 < 6_000  # bytes of a caption without its picture
 
 
 def test_why_stands_beside_a_map(tmp_path):
@@ -147,15 +147,6 @@ def test_what_cannot_be_written_is_one_sentence(caption, tmp_path):
 # --- where the cells lie ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preprocess", [SMALL, CROP, PAD], ids=["squash", "crop", "pad"])
-def test_a_smaller_picture_lies_in_the_input_as_the_whole_does(preprocess):
-    geometry = preprocess.geometry(310, 570)
-    cam = torch.rand(6, 6)
-    small = at_size(geometry, (57, 31)).to_original(cam)
-    averaged = torch.nn.functional.avg_pool2d(geometry.to_original(cam)[None], 10)[0]
-    assert (small - averaged).abs().median() < 0.01
-
-
 def test_the_part_that_was_shown():
     assert shown_part(SMALL.geometry(31, 57)) is None
     assert shown_part(PAD.geometry(31, 57)) is None
@@ -181,7 +172,9 @@ def overlaid(browser, exp):
 
 
 def is_shown(browser, exp):
-    seen, expected = overlaid(browser, exp), np.asarray(exp.overlay(), float)
+    left, top, right, bottom = exp.geometry.shown()
+    inside = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    seen, expected = overlaid(browser, exp)[inside], np.asarray(exp.overlay(), float)[inside]
     return np.abs(seen - expected).mean() < 1 and np.percentile(np.abs(seen - expected), 99) < 8
 
 
@@ -191,8 +184,10 @@ def is_shown(browser, exp):
 def test_what_is_drawn_is_the_overlay(browser, tmp_path, method, preprocess):
     model = seeded(Deep, 24 if preprocess is CROP else 32)
     options = {"n": 20} if method == "rise" else {}
-    exp = mmcam.explain_class(model, photograph(180, 100), 3, method=method, preprocess=preprocess, **options)
-    assert not exp.empty
+    every = mmcam.explain_class(
+        model, photograph(180, 100), [0, 1, 2, 3, 4], method=method, preprocess=preprocess, **options
+    )
+    exp = next(exp for exp in every if not exp.empty)
     browser.open(exp.html(tmp_path / "page.html"))
     assert is_shown(browser, exp)
     assert browser('document.querySelectorAll(".out").length') == (4 if preprocess is CROP else 0)
@@ -227,7 +222,7 @@ def test_keys_light_up_the_right_map(browser, tmp_path, caption):
     browser.press("ArrowRight")
     assert browser(LIT) == words[1:2]
     assert is_shown(browser, caption[1])
-    assert browser('getComputedStyle(document.activeElement).outlineStyle') == "solid"
+    assert browser("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     browser.press("ArrowLeft")
     browser.press("ArrowLeft")
     assert browser(LIT) == words[:1]
