@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-import mmcam
+from mmcam.cli.commands import Commands
+from mmcam.errors import ExplainError, PictureError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 complaints = Console(stderr=True)
 
@@ -38,7 +39,7 @@ Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.s
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-FAILURES = (mmcam.ExplainError, mmcam.PictureError, OSError, ValueError)
+FAILURES = (ExplainError, PictureError, OSError, ValueError)
 """What a person can mend, or the machine's owner: told in a sentence, without a traceback."""
 
 
@@ -66,7 +67,7 @@ def check_new(*paths: Path | None) -> None:
         ExplainError: one is; no result overwrites another.
     """
     if taken := next((path for path in paths if path is not None and os.path.lexists(path)), None):
-        raise mmcam.ExplainError(f"{taken} is there already; name another place, or remove it first.")
+        raise ExplainError(f"{taken} is there already; name another place, or remove it first.")
 
 
 def task_of(

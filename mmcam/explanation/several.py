@@ -169,7 +169,7 @@ def leaves(results: Sequence[Any]) -> Iterator[Explanation | CaptionExplanation 
     for one in results:
         if isinstance(one, (Explanation, CaptionExplanation, QuestionExplanation)):
             yield one
-        else:
+        elif not isinstance(one, Exception):  # of a picture that could not be explained
             yield from leaves(one)
 
 

@@ -61,6 +61,7 @@ class Explanation:
         cells: how it is known where the layer's cells lie in the picture: "convolutional" (no operation before it moves
             them), "declared" by the model, or "measured"; "" for pixels and attention.
         prediction: of a classifier, the class that is explained with its probability, and the five best; else None.
+        preparation: how the model's input was made of the picture, in words; "" where that is not known.
         version: of mmcam.
     """
 
@@ -83,6 +84,7 @@ class Explanation:
     scored: str = ""
     cells: str = ""
     prediction: Prediction | None = None
+    preparation: str = ""
     version: str = field(default=__version__)
 
     @property
@@ -314,6 +316,7 @@ class Explanation:
             "layer": self.layer,
             "model": self.model,
             "size": list(self.image.size),
+            "preparation": self.preparation,
             "note": self.note,
             "prediction": None if self.prediction is None else self.prediction.summary(),
             "version": self.version,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from mmcam.adapters.torchvision import torchvision_preprocess
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess, preprocess_of
 from mmcam.models.state import fill, read_state
@@ -22,8 +23,8 @@ _AUXILIARY = ("googlenet", "inception_v3")
 long to draw."""
 
 
-def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
-    """A classifier of torchvision, and how its pictures are made.
+def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess | None]:
+    """A classifier of torchvision, and how its pictures are made if a file's name or torchvision's records tell.
 
     Args:
         name: as torchvision has it.
@@ -46,8 +47,8 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
         complaint = f"The weights in {weights} do not fit torchvision's {name}"
         model = make(num_classes=_classes(state, _head(make), complaint))
         fill(model, state, complaint)
-        trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), preset)
-        return model, preprocess_of(trained.transforms())
+        trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), None)
+        return model, torchvision_preprocess(model) if trained is None else preprocess_of(trained.transforms())
     try:
         return zoo.get_model(name, weights=preset), preprocess_of(preset.transforms())
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
