@@ -17,6 +17,14 @@ COMMANDS = {
         "mmcam.cli.neurons",
         "Say in words why a class, a word, an answer or a similarity: which named units spoke for it, which against.",
     ),
+    "page": (
+        "mmcam.cli.page",
+        "Show saved explanations on one page that opens from disk: words light up their maps.",
+    ),
+    "table": (
+        "mmcam.cli.page",
+        "Tell saved explanations as a table: target, score, peak, box, and how each was made.",
+    ),
     "demo": (
         "mmcam.cli.draw",
         "Explain a photograph by class, caption and answer, then a drawn scene where it is known what is where.",

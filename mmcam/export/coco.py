@@ -51,11 +51,15 @@ def coco_results(
     results = []
     for exp, image in zip(explanations, images, strict=True):
         if not isinstance(exp, Explanation):
-            raise ExplainError(f"COCO's results are of single targets, and a {type(exp).__name__} is none; pass its words.")
+            raise ExplainError(
+                f"COCO's results are of single targets, and a {type(exp).__name__} is none; pass its words."
+            )
         if exp.target not in categories:
             raise ExplainError(f"No category is called {exp.target[:80]!r}; add its id to categories=.")
         if not math.isfinite(exp.score):
-            raise ExplainError(f"The score of {exp.target[:80]!r} is {exp.score}, which COCO cannot rank; leave it out.")
+            raise ExplainError(
+                f"The score of {exp.target[:80]!r} is {exp.score}, which COCO cannot rank; leave it out."
+            )
         box = exp.box(threshold)
         if box is None:
             continue

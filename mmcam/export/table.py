@@ -73,7 +73,7 @@ def table(
 
     frame = pandas.DataFrame(records(explanations, truth=truth, tolerance=tolerance, threshold=threshold))
     whole = ("position", "x", "y", "left", "top", "right", "bottom")
-    kinds = {name: "Int64" for name in whole} | {"score": "float64"}
+    kinds = dict.fromkeys(whole, "Int64") | {"score": "float64"}
     if truth is not None:
         kinds |= {"pointing": "boolean", "iou": "float64"}
     return frame.astype(kinds)

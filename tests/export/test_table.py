@@ -85,7 +85,7 @@ def test_what_makes_no_table_is_one_sentence(monkeypatch):
     one = explanation(np.eye(8))
     with pytest.raises(ExplainError, match="nothing to tell"):
         mmcam.table([])
-    with pytest.raises(ExplainError, match="There are 1 rows, .* and 2 masks"):
+    with pytest.raises(ExplainError, match=r"There are 1 rows, .* and 2 masks"):
         mmcam.table(one, truth=[None, None])
     with pytest.raises(ExplainError, match="The mask of 'dog' is 8×10, and its picture 8×8"):
         mmcam.table(one, truth=[square(0, 0, 1, 1)])
