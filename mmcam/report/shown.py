@@ -34,6 +34,10 @@ class Shown(ExplanationLike, Protocol):
         """What the score is."""
 
     @property
+    def preparation(self) -> str:
+        """How the model's input was made of the picture, in words."""
+
+    @property
     def prediction(self) -> Prediction | None:
         """Of a classifier, what it makes of the picture."""
 
