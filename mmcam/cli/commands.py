@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -59,6 +60,20 @@ class Commands(TyperGroup):
         if found is None and cmd_name in COMMANDS:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
         return found
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what the file system refuses, standard output too, is a sentence and exit code 1."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # a reader that has seen enough
+            raise
+        except OSError as error:
+            from mmcam.cli.shared import one_sentence
+
+            with one_sentence():
+                raise error
+        return result
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is run, imported."""

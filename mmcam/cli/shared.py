@@ -20,15 +20,21 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 console = Console()
 complaints = Console(stderr=True)
 
-Pictures = Annotated[list[Path], typer.Argument(help="One or more picture files.")]
-Class = Annotated[str | None, typer.Option("--class", help="A class, by name, by index, or by a wider word: cat.")]
-Word = Annotated[str | None, typer.Option(help="A word or phrase of the caption.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(help="Picture files, folders, 'patterns/*.jpg', or @lists.txt of paths, one a line.")
+]
+Class = Annotated[
+    list[str] | None,
+    typer.Option("--class", help="A class, by name, by index, or by a wider word: cat. May be repeated."),
+]
+Word = Annotated[list[str] | None, typer.Option(help="A word or phrase of the caption. May be repeated.")]
 EveryWord = Annotated[bool, typer.Option("--caption", help="Every word of the caption.")]
 Text = Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")]
-Question = Annotated[str | None, typer.Option(help="A question about the picture.")]
-Answer = Annotated[str | None, typer.Option(help="Its answer; default the model's own.")]
+Question = Annotated[list[str] | None, typer.Option(help="A question about the picture. May be repeated.")]
+Answer = Annotated[list[str] | None, typer.Option(help="Its answer; default the model's own. May be repeated.")]
 SimilarTo = Annotated[
-    str | None, typer.Option(help="A text, for models that compare pictures and texts, such as CLIP.")
+    list[str] | None,
+    typer.Option(help="A text, for models that compare pictures and texts, such as CLIP. May be repeated."),
 ]
 Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word, answer or text.")]
 Position = Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")]
@@ -93,6 +99,6 @@ def check_task(task: str, model: str | None, by_word: bool) -> None:
         raise typer.BadParameter("--by-word needs its --question")
 
 
-def index_or_name(text: str | None) -> int | str | None:
+def index_or_name(text: str) -> int | str:
     """A class as it is typed: digits are an index."""
-    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,18}", text) else text
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text

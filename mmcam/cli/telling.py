@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmcam
+from mmcam.cli.asking import Result
 from mmcam.cli.shared import console
 from mmcam.files import is_file, write_all
 from mmcam.tasks.prediction import Prediction
 
-Result = mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation
 Report = dict[str, Any]
 """What JSON says of one picture."""
 
@@ -103,8 +103,16 @@ def tell(
     exp: Result,
     files: list[Path],
     owed: Sequence[mmcam.Grounding] = (),
+    prepared: list[str] | None = None,
 ) -> None:
-    """Say in words what was found and where it lies."""
+    """Say in words what was found and where it lies.
+
+    Args:
+        exp: a result.
+        files: of it.
+        owed: what each word of a caption owes to the picture.
+        prepared: how pictures were prepared, as far as it was told; told once.
+    """
     if not isinstance(exp, mmcam.Explanation):
         if isinstance(exp, mmcam.CaptionExplanation):
             console.print(f"[bold]{escape(exp.caption)}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
@@ -135,5 +143,9 @@ def tell(
             console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
         for line in best:
             console.print(escape(line), highlight=False)
+    how = (exp if isinstance(exp, mmcam.Explanation) else exp.all).preparation
+    if prepared is not None and how not in prepared:
+        prepared.append(how)
+        console.print(f"[dim]picture: {escape(how)}[/]", highlight=False, soft_wrap=True)
     for file in files[:2]:
         console.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from mmcam.image import Preprocess
 from mmcam.models.factory import from_factory
 from mmcam.models.hub import from_transformers
 from mmcam.models.packages import check_device, load
-from mmcam.models.zoos import from_timm, from_torchvision, untrained
+from mmcam.models.zoos import from_timm, from_torchvision, likely, untrained
 
 
 def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> tuple[nn.Module, Preprocess | None]:
@@ -47,9 +47,13 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
         try:
             model = load(spec)
         except ExplainError as error:
-            raise ExplainError(
-                f"{error} Others are named torchvision:NAME, timm:NAME, hf:NAME or module:factory."
-            ) from error
+            meant = likely(spec)
+            hint = (
+                f"Did you mean {meant}?"
+                if meant
+                else "Others are named torchvision:NAME, timm:NAME, hf:NAME or module:factory."
+            )
+            raise ExplainError(f"{error} {hint}") from error
     return model.to(device).eval(), preprocess
 
 

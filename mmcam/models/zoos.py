@@ -84,6 +84,17 @@ def from_timm(name: str, weights: Path | None) -> nn.Module:
     return model
 
 
+def likely(name: str) -> str:
+    """What the specification of a network may be that was named without its library; "" if neither has one."""
+    for library, zoo in (("torchvision", _torchvision_zoo), ("timm", timm_zoo)):
+        try:
+            zoo(name)
+        except ExplainError:
+            continue
+        return f"{library}:{name}"
+    return ""
+
+
 def untrained(library: str, name: str) -> nn.Module:
     """A network of "torchvision" or "timm" with random weights, in eval mode.
 

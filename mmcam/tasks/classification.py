@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.as_found import as_found
 from mmcam.engine.calling import on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target, score_of
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
@@ -85,6 +87,26 @@ def ask(model: nn.Module, batch: Batch, targets: Sequence[Any], contrast: Any, c
     label = ClassLabels(columns, words, other, against, known, classes.probabilities, first)
     computation = Computation(model, on_pictures(model), batch.x, scores)
     return Asked(batch, computation, label, [range(len(row)) for row in rows], [is_list(entry) for entry in targets])
+
+
+def best_of(model: nn.Module, x: Tensor, classes: Classes, count: int) -> list[int]:
+    """The classes with the highest scores for one picture, the highest first; all, where there are not so many.
+
+    Args:
+        model: gives logits.
+        x: the picture, (1,C,H,W).
+        classes: of the model.
+        count: how many.
+
+    Raises:
+        ExplainError: a model without classes, or an output in which they are not clear.
+    """
+    check_classifier(model, [None], classes.names)
+    known = named(classes.names)
+    with as_found(model):
+        scores = sides(finder(known)(on_pictures(model)(x, Rows(1))), known)[0]
+    best: list[int] = torch.argsort(scores, descending=True, stable=True)[:count].tolist()
+    return best
 
 
 def check_classifier(model: nn.Module, targets: Iterable[Any], names: Names | None = None) -> None:
