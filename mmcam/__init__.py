@@ -14,6 +14,7 @@ from mmcam.version import __version__
 if TYPE_CHECKING:
     from mmcam import models
     from mmcam.adapters.transformers import wrap
+    from mmcam.comparison import compare
     from mmcam.engine.run import Evidence
     from mmcam.errors import ExplainError, IndependentError, PictureError
     from mmcam.explain import (
@@ -72,6 +73,7 @@ __all__ = [
     "backward_rules",
     "check",
     "coco_results",
+    "compare",
     "dissect",
     "evidence",
     "explain_action",
@@ -93,6 +95,7 @@ __all__ = [
 
 _HOMES = {
     "mmcam.adapters.transformers": ("wrap",),
+    "mmcam.comparison": ("compare",),
     "mmcam.engine.run": ("Evidence",),
     "mmcam.errors": ("ExplainError", "IndependentError", "PictureError"),
     "mmcam.explain": (

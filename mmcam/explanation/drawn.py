@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -101,13 +101,14 @@ class Pen:
         tops = [_top(self.values(exp)) for exp in explanations]
         return max((top for top in tops if math.isfinite(top)), default=0.0)
 
-    def panel(self, exp: Explanation, title: str, top: float | None = None) -> Panel:
+    def panel(self, exp: Explanation, title: str, top: float | None = None, scored: bool = True) -> Panel:
         """An explanation's overlay, with its score as the note.
 
         Args:
             exp: what is drawn.
             title: below it.
             top: the value of the last colour; default the map's own maximum.
+            scored: whether the score is told.
         """
         values, view = self.values(exp), self.view
         background = self.picture(exp.image).picture
@@ -117,7 +118,7 @@ class Pen:
             drawn = draw_overlay(background, values, alpha=view.alpha, cmap=view.cmap, top=top)
         height, width = values.shape[-2:]
         shown = exp.geometry if exp.image.size == (width, height) else exp.geometry.resized(height, width)
-        note = f"{told(exp.score)}{' · empty' if exp.empty else ''}"
+        note = " · ".join([told(exp.score)] * scored + ["empty"] * exp.empty)
         return Panel(
             mute_outside(drawn, shown.shown()),
             title,
@@ -188,24 +189,25 @@ def grid_block(pen: Pen, rows: Sequence[Sequence[Explanation]], shared: Mapping[
     """Rows of explanations; what a row or a column has in common stands beside or above it."""
     above, shared = _block_titles([exp for row in rows for exp in row], shared)
     own = [[_own(exp, shared) for exp in row] for row in rows]
-    columns = [[row[c] for row in own if c < len(row)] for c in range(max(map(len, own)))]
     of_rows = [_agreed(row) for row in own]
-    names = {name for row in own for facts_ in row for name in facts_}
-    in_rows_ = {name for name in names if len(rows) > 1 and all(name in agreed for agreed in of_rows)}
-    of_columns = [_agreed(column) for column in columns]
-    in_columns = {name for name in names - in_rows_ if len(rows) > 1 and all(name in agreed for agreed in of_columns)}
-    panels: list[list[Panel | None]] = [
-        [
-            pen.panel(exp, " · ".join(fact for name, fact in its.items() if name not in in_rows_ | in_columns), top)
-            for exp, its in zip(row, facts_of_row, strict=True)
-        ]
-        for row, facts_of_row in zip(rows, own, strict=True)
-    ]
-    column_titles = [_joined(agreed, in_columns) for agreed in of_columns]
-    if all(row and one_picture(row) for row in rows):
+    of_columns = [_agreed([row[c] for row in own if c < len(row)]) for c in range(max(map(len, own)))]
+    beside = set.intersection(*map(set, of_rows))
+    over = set.intersection(*map(set, of_columns)) - beside
+    # A score is the target's, whatever the method: it is told once beside the row.
+    scores = [{told(exp.score) for exp in row} for row in rows]
+    once = "target" in beside and all(len(each) == 1 for each in scores)
+    panels: list[list[Panel | None]] = []
+    for row, row_facts in zip(rows, own, strict=True):
+        titles = [_joined(its, its.keys() - beside - over) for its in row_facts]
+        panels.append([pen.panel(exp, title, top, not once) for exp, title in zip(row, titles, strict=True)])
+    row_titles = [_joined(agreed, beside) for agreed in of_rows]
+    if once:
+        row_titles = [f"{title}  {score}" for title, (score,) in zip(row_titles, scores, strict=True)]
+    column_titles = [_joined(agreed, over) for agreed in of_columns]
+    if all(map(one_picture, rows)):
         panels = [[pen.picture(row[0].image), *drawn] for row, drawn in zip(rows, panels, strict=True)]
         column_titles.insert(0, "")
-    return Block(panels, *above, [_joined(agreed, in_rows_) for agreed in of_rows] if in_rows_ else (), column_titles)
+    return Block(panels, *above, row_titles, column_titles)
 
 
 def block_subtitle(explanations: Sequence[Explanation], shared: Mapping[str, str]) -> str:
@@ -233,7 +235,7 @@ def _agreed(several: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: fact for name, fact in first.items() if all(other.get(name) == fact for other in several)}
 
 
-def _joined(agreed: Mapping[str, str], names: set[str]) -> str:
+def _joined(agreed: Mapping[str, str], names: Set[str]) -> str:
     return " · ".join(fact for name, fact in agreed.items() if name in names)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 """An Explanation, a CaptionExplanation or a QuestionExplanation, or a list of them."""
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+"""What a figure is written as."""
+
 GLANCE = 24
 """How many results a notebook shows of a list."""
 
@@ -98,9 +101,9 @@ class Explanations(list[Result]):
         tops: list[str] = []
         blocks = list(_blocks(self, pen, shared, columns, top, tops))
         heading = drawn.heading(shared) if title is None else title
-        return typeset(
-            Sheet(blocks, heading, drawn.subtitle(shared), **drawn.legend(parts, view, tops)), side=side, dpi=dpi
-        )
+        below = drawn.legend(parts, view, tops)
+        below["remarks"] += _failures(self)
+        return typeset(Sheet(blocks, heading, drawn.subtitle(shared), **below), side=side, dpi=dpi)
 
     def html(
         self,
@@ -173,26 +176,41 @@ def leaves(results: Sequence[Any]) -> Iterator[Explanation | CaptionExplanation 
             yield from leaves(one)
 
 
+def _failures(results: Sequence[Any]) -> Iterator[str]:
+    """What is said of the pictures that could not be explained."""
+    for one in results:
+        if isinstance(one, Exception):
+            yield f"Not explained: {one}"
+        elif _kind(one) in ("row", "list"):
+            yield from _failures(one)
+
+
+def _drawable(results: Sequence[Any]) -> list[Any]:
+    return [one for one in results if _kind(one) != "failure"]
+
+
 def _size(result: Any) -> int:
     """How many panels a result has."""
-    if isinstance(result, Explanation):
+    if isinstance(result, (Explanation, Exception)):
         return 1
     return len(result) if isinstance(result, (CaptionExplanation, QuestionExplanation)) else sum(map(_size, result))
 
 
 def _kind(result: Any) -> str:
-    """How a result is drawn: "one" beside others, as a "text", as a "row" of a table, or as a "list" of its own."""
+    """How a result is drawn: "one" beside others, a "text", a "row" of a table, a "list" of its own, or a "failure"."""
     if isinstance(result, Explanation):
         return "one"
     if isinstance(result, (CaptionExplanation, QuestionExplanation)):
         return "text"
+    if isinstance(result, Exception):
+        return "failure"
     return "row" if result and all(isinstance(one, Explanation) for one in result) else "list"
 
 
 def _across(results: Sequence[Any], columns: int) -> int:
     """How many panels stand side by side, as far as is known before pictures are compared."""
     widest = 1
-    for kind, group in groupby(results, _kind):
+    for kind, group in groupby(_drawable(results), _kind):
         same = list(group)
         if kind == "row":
             widest = max(widest, *(1 + len(row) for row in same))
@@ -209,7 +227,7 @@ def _blocks(
     """The blocks of a sheet; what their last colours stand for is added to `tops`."""
     own = "each map's own maximum: compare places, not strengths"
     told = own if top is None else f"{top:.3g}, the maximum of all maps: strengths compare"
-    for kind, group in groupby(results, _kind):
+    for kind, group in groupby(_drawable(results), _kind):
         same = list(group)
         if kind == "text":
             for text in same:
