@@ -26,7 +26,7 @@ FLOORS = (
     ("report",),
     ("explanation",),
     ("explain", "grounding", "models"),
-    ("evaluation",),
+    ("evaluation", "comparison"),
     ("export",),
     (FACE,),
     ("demo",),
