@@ -13,7 +13,7 @@ from mmcam.errors import ExplainError
 from mmcam.evaluation.localisation import inclusive, iou
 from mmcam.evaluation.pointing import inside
 from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
-from mmcam.explanation.several import leaves
+from mmcam.explanation.several import flat
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,7 +26,7 @@ class Part:
     """A row: an explanation, and where it belongs.
 
     Attributes:
-        result: the number of the result in the list, from 0.
+        result: the number of the result in the list, from 0; pictures that were skipped count.
         kind: "target", "word" of a caption or question, "caption" as a whole, or "answer".
         position: of a word, from 0; None for others.
         explanation: what the row tells.
@@ -107,9 +107,11 @@ def records(
 
 
 def parts(explanations: Result | Sequence[Any]) -> Iterator[Part]:
-    """Every explanation in them, the words of texts one by one."""
+    """Every explanation in them, the words of texts one by one; pictures that were skipped have none."""
     alone = isinstance(explanations, (Explanation, CaptionExplanation, QuestionExplanation))
-    for number, result in enumerate(leaves([explanations] if alone else explanations)):
+    for number, result in enumerate(flat([explanations] if alone else explanations)):
+        if isinstance(result, Exception):
+            continue
         if isinstance(result, Explanation):
             yield Part(number, "target", None, result)
             continue
