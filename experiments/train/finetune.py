@@ -57,6 +57,7 @@ def main(
     dropout: Annotated[float, typer.Option(help="While training by likelihood.")] = 0.5,
     smoothing: Annotated[float, typer.Option(help="Share of a word's probability that is owed to all alike.")] = 0.0,
     samples: Annotated[int, typer.Option(help="Captions drawn of a photograph, for the objective cider.")] = 5,
+    temperature: Annotated[float, typer.Option(help="What logits are divided by as they are drawn.")] = 1.0,
     mirror: Annotated[bool, typer.Option(help="See half of the photographs mirrored.")] = True,
     share: Annotated[float, typer.Option(help="Of the training photographs, for trials.")] = 1.0,
     seed: int = 0,
@@ -76,7 +77,7 @@ def main(
     front, behind = parted(speaker, layers)
     seen = encode(front.eval(), train, work.parent, "flickr8k-train", mirror)
     used = min(len(seen), max(batch, round(share * len(seen))))
-    loss_of = objective_of(objective, speaker, train, smoothing=smoothing, samples=samples)
+    loss_of = objective_of(objective, speaker, train, smoothing=smoothing, samples=samples, temperature=temperature)
 
     speaker.train(objective == "likelihood")
     speaker.backbone.eval().requires_grad_(False)
@@ -101,8 +102,8 @@ def main(
         "command": " ".join(["python -m experiments.train.finetune", *sys.argv[1:]]),
         "hyperparameters": {
             "objective": objective, "layers": layers, "slower": slower, "steps": steps, "batch": batch, "rate": rate,
-            "decay": decay, "dropout": dropout, "smoothing": smoothing, "samples": samples, "mirror": mirror,
-            "seed": seed, "precision": PRECISION,
+            "decay": decay, "dropout": dropout, "smoothing": smoothing, "samples": samples, "temperature": temperature,
+            "mirror": mirror, "seed": seed, "precision": PRECISION,
         },
         "data": {"set": "flickr8k", "split": "train", "pictures": used, "captions": CAPTIONS * used},
         "seconds": round(time.monotonic() - begun),
@@ -132,7 +133,7 @@ def parted(speaker: Speaker, layers: int) -> tuple[nn.Module, nn.Module]:
 
 
 def objective_of(
-    objective: str, speaker: Speaker, train: Split, *, smoothing: float, samples: int
+    objective: str, speaker: Speaker, train: Split, *, smoothing: float, samples: int, temperature: float
 ) -> Callable[[Tensor, list[int]], tuple[Tensor, dict[str, Tensor]]]:
     """From what is seen of photographs and their numbers to the loss and what the log tells."""
     if objective == "likelihood":
@@ -146,7 +147,7 @@ def objective_of(
     reward = CiderReward(train.captions)
 
     def cider(seen: Tensor, rows: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, score = self_critical(speaker, seen, rows, reward, samples)
+        loss, score = self_critical(speaker, seen, rows, reward, samples, temperature)
         return loss, {"reward": score}
 
     return cider

@@ -14,7 +14,6 @@ from mmcam.cli.shared import (
     Device,
     Json,
     Model,
-    Question,
     Weights,
     app,
     check_task,
@@ -39,7 +38,7 @@ def compare(
     word: Annotated[list[str] | None, typer.Option(help="A word of the caption; may be repeated.")] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Every word of the caption.")] = False,
     text: Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")] = None,
-    question: Question = None,
+    question: Annotated[str | None, typer.Option(help="A question about the picture.")] = None,
     answer: Annotated[list[str] | None, typer.Option(help="Its answer; may be repeated.")] = None,
     similar_to: Annotated[
         list[str] | None, typer.Option(help="A text, for models that compare pictures and texts; may be repeated.")

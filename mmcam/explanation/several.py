@@ -17,6 +17,9 @@ from mmcam.explanation.drawn import Look, Pen, View
 from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.explanation.text import CaptionExplanation, QuestionExplanation
+from mmcam.neurons.dissection import Dissection
+from mmcam.neurons.names import Names
+from mmcam.report.explained import write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,6 +105,34 @@ class Explanations(list[Result]):
         below["remarks"] += _failures(self)
         return typeset(Sheet(blocks, heading, drawn.subtitle(shared), **below), side=side, dpi=dpi)
 
+    def html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        labels: Sequence[str] = (),
+        names: Names | Dissection | None = None,
+        title: str = "",
+    ) -> Path:
+        """Write all of them as one page that opens from disk; results of one picture stand together.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            labels: what stands above each result, of a nested list one after the other: names of files, true answers.
+                A picture that was skipped has one, too.
+            names: of the layer's units, to say why beside each map (see `Explanation.why`).
+            title: of the page.
+
+        Raises:
+            ExplainError: another suffix, nothing to show, not one label a result, a place where nothing can be written,
+                or names that do not fit.
+        """
+        every = list(flat(self))
+        if labels and len(labels) != len(every):
+            raise ExplainError(f"There are {len(every)} results and {len(labels)} labels; give one label a result.")
+        named = zip(every, [str(label) for label in labels] or [""] * len(every), strict=True)
+        lines = [one.line(label) for one, label in named if not isinstance(one, Exception)]
+        return write_page(path, lines, names, title)
+
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write the figure as ``.png``, ``.jpg``, ``.pdf`` or ``.svg``; in the last two its texts stay texts.
 
@@ -139,12 +170,19 @@ class Explanations(list[Result]):
 
 
 def leaves(results: Sequence[Any]) -> Iterator[Explanation | CaptionExplanation | QuestionExplanation]:
-    """The results of a nested list, one after the other."""
-    for one in results:
-        if isinstance(one, (Explanation, CaptionExplanation, QuestionExplanation)):
+    """The results of a nested list, one after the other; without the errors of pictures that were skipped."""
+    for one in flat(results):
+        if not isinstance(one, Exception):
             yield one
-        elif not isinstance(one, Exception):  # of a picture that could not be explained
-            yield from leaves(one)
+
+
+def flat(results: Sequence[Any]) -> Iterator[Any]:
+    """The results of a nested list, one after the other, and the errors that stand in the place of some."""
+    for one in results:
+        if isinstance(one, (Explanation, CaptionExplanation, QuestionExplanation, Exception)):
+            yield one
+        else:
+            yield from flat(one)
 
 
 def _failures(results: Sequence[Any]) -> Iterator[str]:

@@ -20,13 +20,15 @@ from mmcam.drawing.png import png_bytes
 from mmcam.drawing.sheet import DPI, Block, Sheet
 from mmcam.explanation import drawn, segments
 from mmcam.explanation.drawn import Look, Pen, View
+from mmcam.explanation.npz import packed
 from mmcam.explanation.saving import figure_writers, picture_writers, save_as
-from mmcam.files import json_text
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why, narrate
+from mmcam.report.explained import write_page
+from mmcam.report.shown import Line
 from mmcam.tasks.prediction import Prediction
 from mmcam.version import __version__
 
@@ -59,6 +61,7 @@ class Explanation:
         cells: how it is known where the layer's cells lie in the picture: "convolutional" (no operation before it moves
             them), "declared" by the model, or "measured"; "" for pixels and attention.
         prediction: of a classifier, the class that is explained with its probability, and the five best; else None.
+        preparation: how the model's input was made of the picture, in words; "" where that is not known.
         version: of mmcam.
     """
 
@@ -81,6 +84,7 @@ class Explanation:
     scored: str = ""
     cells: str = ""
     prediction: Prediction | None = None
+    preparation: str = ""
     version: str = field(default=__version__)
 
     @property
@@ -258,8 +262,9 @@ class Explanation:
         """Write the overlay (``.png``, ``.jpg``), the figure (``.pdf``, ``.svg``) or the data (``.npz``).
 
         The file appears whole or not at all; folders are made, and a file that is there is replaced. The overlay has
-        the picture's own size; the figure, of `figure`, has texts that stay texts. The ``.npz`` holds ``heatmap``
-        (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
+        the picture's own size; the figure, of `figure`, has texts that stay texts. `mmcam.load_explanation`
+        gives the explanation back from its ``.npz``, which holds the map at its own resolution and the picture (see
+        `mmcam.explanation.npz`).
 
         Args:
             path: its suffix says what is written.
@@ -275,12 +280,25 @@ class Explanation:
         }
         return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
 
+    def html(self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = "") -> Path:
+        """Write a page that opens from disk: the map over the picture, with its score.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            names: of the layer's units, to say why (see `why`).
+            title: of the page; default what was explained.
+
+        Raises:
+            ExplainError: another suffix, a place where nothing can be written, or names that do not fit.
+        """
+        return write_page(path, [self.line()], names, title)
+
+    def line(self, name: str = "") -> Line:
+        """What a page says of it, under a name."""
+        return Line("target", (), self, name)
+
     def _write_data(self, file: IO[bytes]) -> None:
-        arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
-        if self.weights is not None:
-            arrays["weights"] = self.weights.float().cpu().numpy()
-        arrays["meta"] = np.array(json_text(self.summary()))
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
 
     def summary(self) -> dict[str, object]:
         """The explanation without its arrays, ready for JSON."""
@@ -298,6 +316,7 @@ class Explanation:
             "layer": self.layer,
             "model": self.model,
             "size": list(self.image.size),
+            "preparation": self.preparation,
             "note": self.note,
             "prediction": None if self.prediction is None else self.prediction.summary(),
             "version": self.version,

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, overload
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, Unpack, overload
 
+import numpy as np
 from PIL import Image
 
 from mmcam.drawing.png import png_bytes
@@ -15,11 +16,14 @@ from mmcam.drawing.sheet import DPI, SCREEN, SIDE, Block, Sheet, in_rows
 from mmcam.errors import ExplainError
 from mmcam.explanation import drawn
 from mmcam.explanation.drawn import Look, Pen, View
+from mmcam.explanation.npz import packed
 from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why
+from mmcam.report.explained import write_page
+from mmcam.report.shown import Line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +33,7 @@ class _Words(Sequence[Explanation]):
     """A text, one Explanation for each of its words, and one for all together."""
 
     words: tuple[Explanation, ...]
-
-    _kind: ClassVar[str]
+    _kind: ClassVar[Literal["caption", "question"]]
     """What all words together are, as `scale=` names it."""
     _scale: ClassVar[str]
     """The scale that is used if none is named."""
@@ -154,9 +157,10 @@ class _Words(Sequence[Explanation]):
         plt.show()
 
     def save(self, path: str | os.PathLike[str], *, scale: str | None = None, **look: Unpack[Look]) -> Path:
-        """Write the strip as ``.png`` or ``.jpg``, or the figure, whose texts stay texts, as ``.pdf`` or ``.svg``.
+        """Write the strip (``.png``, ``.jpg``), the figure (``.pdf``, ``.svg``) or the data (``.npz``) of all words.
 
-        The file appears whole or not at all; folders are made, and a file that is there is replaced.
+        The file appears whole or not at all; folders are made, and a file that is there is replaced. The figure's texts
+        stay texts, and `mmcam.load_explanation` gives the text back from its ``.npz``.
 
         Args:
             path: its suffix says what is written.
@@ -168,8 +172,30 @@ class _Words(Sequence[Explanation]):
         writers = {
             **picture_writers(lambda: self.strip(scale=scale, **look)),
             **figure_writers(lambda: self.figure(scale=scale, **look)),
+            ".npz": self._write_data,
         }
-        return save_as(path, writers, "a text's strip is a .png, .jpg or .pdf; words save their own .npz")
+        return save_as(path, writers, "use .png, .jpg, .pdf or .svg for the strip or .npz for the data")
+
+    def html(self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = "") -> Path:
+        """Write a page that opens from disk: words light up their maps when pointed at, touched or gone to by keys.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            names: of the layer's units, to say why beside each map (see `Explanation.why`).
+            title: of the page; default the text.
+
+        Raises:
+            ExplainError: another suffix, a place where nothing can be written, or names that do not fit.
+        """
+        return write_page(path, [self.line()], names, title)
+
+    def line(self, name: str = "") -> Line:
+        """What a page says of it, under a name."""
+        return Line(self._kind, self.words, self.all, name)
+
+    def _write_data(self, file: IO[bytes]) -> None:
+        arrays = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())
@@ -189,11 +215,11 @@ class CaptionExplanation(_Words):
         whole: the Explanation of the sum of all words' log-probabilities, the end token left out.
     """
 
+    _kind: ClassVar[Literal["caption", "question"]] = "caption"
     caption: str
     words: tuple[Explanation, ...]
     whole: Explanation
 
-    _kind: ClassVar[str] = "caption"
     _scale: ClassVar[str] = "word"
 
     @property
@@ -226,11 +252,11 @@ class QuestionExplanation(_Words):
         answer: the Explanation of the answer.
     """
 
+    _kind: ClassVar[Literal["caption", "question"]] = "question"
     question: str
     words: tuple[Explanation, ...]
     answer: Explanation
 
-    _kind: ClassVar[str] = "question"
     _scale: ClassVar[str] = "question"
 
     @property

@@ -68,6 +68,11 @@ class Caption:
     rival: Sequence[int] | None = None
     rival_span: Span = range(0)
 
+    @property
+    def size(self) -> tuple[int, tuple[int, int]]:
+        """How many rows it takes behind the encoder, and the lengths of its texts."""
+        return len(self.spans) * (1 if self.rival is None else 2), (len(self.tokens), len(self.rival or ()))
+
 
 def every_word(model: Any, tokens: Sequence[int]) -> Caption:
     """Each word of a caption, and last all of them together."""
@@ -95,6 +100,20 @@ def one_word(model: Any, tokens: Sequence[int], word: str | int, position: int |
     if rival == list(tokens):
         raise both_are("phrase" if len(span) > 1 else "word", contrast)
     return Caption(tokens, [span], rival, rival_span)
+
+
+def several_words(
+    model: Any, tokens: Sequence[int], words: Sequence[str | int], position: int | None, contrast: str | None
+) -> list[Caption]:
+    """Several words of a caption: as one where they stand in the same text, so that they share a pass.
+
+    Raises:
+        ExplainError: as `one_word`.
+    """
+    each = [one_word(model, tokens, word, position, contrast) for word in words]
+    if contrast is None and all(own.tokens == each[0].tokens for own in each):
+        return [Caption(each[0].tokens, [span for own in each for span in own.spans])]
+    return each
 
 
 def whole(model: Any, tokens: Sequence[int], contrast: str | None) -> Caption:

@@ -14,22 +14,33 @@ Span = range
 """Positions of neighbouring words in a caption."""
 
 
-def check_asked(word: Any, position: Any, contrast: Any) -> tuple[str | int, int | None, str | None]:
-    """What is asked of a caption's word, with whole numbers of any type as ints.
+def check_word(word: Any) -> str | int:
+    """A word of a caption, with whole numbers of any type as ints.
 
     Raises:
-        ExplainError: a word that is neither text nor position, a position that is no whole number, a contrast that is
-            no text.
+        ExplainError: neither text nor position.
     """
-    place = None if isinstance(word, str) else whole_number(word)
-    if not isinstance(word, str) and place is None:
+    if isinstance(word, str):
+        return str(word)
+    if (place := whole_number(word)) is None:
         raise ExplainError(f"A word is given as a text or by its position, and {short(word)} is neither.")
+    return place
+
+
+def check_where(position: Any, contrast: Any, alone: bool = True) -> tuple[int | None, str | None]:
+    """Where a word is looked for and what might have stood there, with whole numbers of any type as ints.
+
+    Raises:
+        ExplainError: a position that is no whole number, or one of several words; a contrast that is no text.
+    """
     where = None if position is None else whole_number(position)
     if position is not None and where is None:
         raise ExplainError(f"A position in a caption is a whole number, and position={short(position)} is none.")
+    if position is not None and not alone:
+        raise ExplainError("position= belongs to one word; of several, give each one's position as the word itself.")
     if contrast is not None and not isinstance(contrast, str):
         raise ExplainError(f"A contrast is a word or phrase as text, and {short(contrast)} is none.")
-    return str(word) if place is None else place, where, contrast
+    return where, contrast
 
 
 def find_span(words: Sequence[str], wanted: str | int, position: int | None = None) -> Span | None:

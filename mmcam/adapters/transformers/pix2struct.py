@@ -33,6 +33,12 @@ class Patchwork(Preprocess):
     processor: Any = None
     patch: tuple[int, int] = (16, 16)
 
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words."""
+        h, w = self.patch
+        return f"whole patches of {w}×{h}, each picture's own mean and std, by {type(self.processor).__name__}"
+
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """The processor's input as a picture (3, rows·height, columns·width) and the geometry that leads back."""
         flat = self.processor(images=picture.convert("RGB"), return_tensors="pt")["flattened_patches"][0]

@@ -33,6 +33,11 @@ class Resized(Preprocess):
 
     maker: Any = None
 
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words."""
+        return f"resize in its own proportions, by {type(self.maker).__name__}"
+
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """The processor's input as a picture (3, H, W), and the geometry that leads back."""
         try:
