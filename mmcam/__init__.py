@@ -14,6 +14,7 @@ from mmcam.version import __version__
 if TYPE_CHECKING:
     from mmcam import models
     from mmcam.adapters.transformers import wrap
+    from mmcam.comparison import compare
     from mmcam.engine.run import Evidence
     from mmcam.errors import ExplainError, IndependentError, PictureError
     from mmcam.explain import (
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
         record,
     )
     from mmcam.explain.check import Check, check
-    from mmcam.explanation import CaptionExplanation, Explanation, QuestionExplanation
+    from mmcam.explanation import (
+        CaptionExplanation,
+        Explanation,
+        Explanations,
+        QuestionExplanation,
+        load_explanation,
+    )
+    from mmcam.export.coco import coco_results
+    from mmcam.export.table import table
     from mmcam.grounding import Grounding, grounding
     from mmcam.image import Geometry, Preprocess, load_image
     from mmcam.methods import METHODS, backward_rules, register, register_cam
@@ -49,6 +58,7 @@ __all__ = [
     "Evidence",
     "ExplainError",
     "Explanation",
+    "Explanations",
     "Geometry",
     "Grounding",
     "IndependentError",
@@ -62,6 +72,8 @@ __all__ = [
     "attribute",
     "backward_rules",
     "check",
+    "coco_results",
+    "compare",
     "dissect",
     "evidence",
     "explain_action",
@@ -70,17 +82,20 @@ __all__ = [
     "explain_class",
     "explain_similarity",
     "grounding",
+    "load_explanation",
     "load_image",
     "models",
     "record",
     "register",
     "register_cam",
     "register_score",
+    "table",
     "wrap",
 ]
 
 _HOMES = {
     "mmcam.adapters.transformers": ("wrap",),
+    "mmcam.comparison": ("compare",),
     "mmcam.engine.run": ("Evidence",),
     "mmcam.errors": ("ExplainError", "IndependentError", "PictureError"),
     "mmcam.explain": (
@@ -88,7 +103,11 @@ _HOMES = {
         *("explain_similarity", "record"),
     ),
     "mmcam.explain.check": ("Check", "check"),
-    "mmcam.explanation": ("CaptionExplanation", "Explanation", "QuestionExplanation"),
+    "mmcam.explanation": (
+        *("CaptionExplanation", "Explanation", "Explanations", "QuestionExplanation", "load_explanation"),
+    ),
+    "mmcam.export.coco": ("coco_results",),
+    "mmcam.export.table": ("table",),
     "mmcam.grounding": ("Grounding", "grounding"),
     "mmcam.image": ("Geometry", "Preprocess", "load_image"),
     "mmcam.methods": ("METHODS", "backward_rules", "register", "register_cam"),

@@ -1,4 +1,4 @@
-"""The command line: explain a picture, say why, try the demo, list layers and methods, dissect, draw vignettes.
+"""The command line: explain and compare, say why, try the demo, list layers and methods, dissect, draw vignettes.
 
 A command's module is imported when it is run: `mmcam --help` needs neither torch nor the models.
 """

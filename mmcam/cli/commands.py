@@ -14,9 +14,21 @@ COMMANDS = {
         "mmcam.cli.explain",
         "Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz.",
     ),
+    "compare": (
+        "mmcam.cli.compare",
+        "Put maps of one picture beside each other in a figure: of several classes, words or answers, methods, layers.",
+    ),
     "why": (
         "mmcam.cli.neurons",
         "Say in words why a class, a word, an answer or a similarity: which named units spoke for it, which against.",
+    ),
+    "page": (
+        "mmcam.cli.page",
+        "Show saved explanations on one page that opens from disk: words light up their maps.",
+    ),
+    "table": (
+        "mmcam.cli.page",
+        "Tell saved explanations as a table: target, score, peak, box, and how each was made.",
     ),
     "demo": (
         "mmcam.cli.draw",

@@ -70,14 +70,11 @@ def write(exp: Result, out: Path, stem: str) -> list[Path]:
     """Write picture and data of an explanation; the files' names say what was explained, and how if not by Grad-CAM."""
     whole = exp if isinstance(exp, mmcam.Explanation) else exp.all
     how = "" if whole.method == "gradcam" else f"-{whole.method}"
-    if isinstance(exp, mmcam.Explanation):
-        parts: dict[str, Result] = dict.fromkeys((f"-{slug(exp.target)}{how}{end}" for end in (".png", ".npz")), exp)
-    else:
-        kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
-        words = {f"-{i:02d}-{slug(word.target)}{how}.npz": word for i, word in enumerate(exp)}
-        parts = {f"-{kind}{how}.png": exp, **words}
+    kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
+    what = slug(exp.target) if isinstance(exp, mmcam.Explanation) else kind
+    parts = [f"-{what}{how}{suffix}" for suffix in (".png", ".npz")]
     with tempfile.TemporaryDirectory() as folder:
-        contents = {rest: part.save(Path(folder) / f"it{rest[-4:]}").read_bytes() for rest, part in parts.items()}
+        contents = {rest: exp.save(Path(folder) / f"it{rest[-4:]}").read_bytes() for rest in parts}
     return keep(out, stem, contents)
 
 
