@@ -202,7 +202,7 @@ def grid_block(pen: Pen, rows: Sequence[Sequence[Explanation]], shared: Mapping[
         panels.append([pen.panel(exp, title, top, not once) for exp, title in zip(row, titles, strict=True)])
     row_titles = [_joined(agreed, beside) for agreed in of_rows]
     if once:
-        row_titles = [f"{title}  {score}" for title, (score,) in zip(row_titles, scores, strict=True)]
+        row_titles = [f"{title} · {score}" for title, (score,) in zip(row_titles, scores, strict=True)]
     column_titles = [_joined(agreed, over) for agreed in of_columns]
     if all(map(one_picture, rows)):
         panels = [[pen.picture(row[0].image), *drawn] for row, drawn in zip(rows, panels, strict=True)]

@@ -145,10 +145,11 @@ def test_a_pdf_embeds_fonts_and_pictures_as_they_are():
     assert b"/Width 60" in whole
     assert b"/Height 40" in whole
     assert np.asarray(noise(seed=0)).tobytes() in whole or b"/Predictor" in whole
-    assert b"<00E9>" in whole, "a reader is told that a glyph is é"
+    assert b"<00e9>" in whole.lower(), "a reader is told that a glyph is é"
     assert b"CreationDate" not in data
 
 
+@pytest.mark.filterwarnings("ignore:No installed font")
 def test_an_svg_has_its_texts_as_texts():
     file = io.BytesIO()
     write_vector(typeset(sheet(["café & <b>"], heading="日本", remarks=["$5"]), dpi=100), file, "svg")
