@@ -96,8 +96,8 @@ def main(
     below = [
         "",
         f"{Path(name).name}, {method} at {layer}; {PHOTOGRAPHS} of {len(free)} photographs that may be shown, drawn "
-        f"with seed {SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has marked; "
-        "too few for a figure, which stands in [photo-words.md](photo-words.md).",
+        f"with seed {SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has "
+        "marked; too few for a figure, which stands in [photo-words.md](photo-words.md).",
     ]
     show(out / "photo-sheet", {**stamp(command, seed=SEED), "rows": rows}, head, cells, [f"`{command}`"], below)
 
