@@ -33,15 +33,14 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results"),
     seed: int = 0,
 ) -> None:
-    """Write photo-answers.json and .md."""
+    """Write a table for each set of questions: photo-answers of those made of captions, daquar-answers."""
     cards = [json.loads((folder / f"{folder.name}.json").read_text()) for folder in folders]
-    parts: list[Part] = []
-    rows: list[dict[str, Any]] = []
-    sets: list[tuple[Data, Path | None, Path | None]] = [
-        ("flickr8k-questions", root, pictures),
-        ("daquar", daquar, None),
+    made = "python -m experiments.words.photo_answers " + " ".join(f"runs/{folder.name}" for folder in folders)
+    sets: list[tuple[Data, Path | None, Path | None, str]] = [
+        ("flickr8k-questions", root, pictures, "photo-answers"),
+        ("daquar", daquar, None, "daquar-answers"),
     ]
-    for data, folder, photographs in sets:
+    for data, folder, photographs, file in sets:
         of_data = [card for card in cards if card["data"]["set"] == data]
         if not of_data or folder is None:
             continue
@@ -55,22 +54,21 @@ def main(
             for kind in kinds
         ]
         title = f"{data}, test split, right % ± s.e.:"
-        parts.append(Part(title, ["type", "questions", *names], lines))
-        rows += [{"data": data, "by": name, "types": column} for name, column in zip(names, columns, strict=True)]
-    if CHECKED.exists():
-        parts.append(checked())
-    below = [
-        "",
-        "The first two columns have not seen the picture: the answer most often given to the same question in "
-        "training, or to its type; and a linear classifier of the question's words and pairs of words. Answers are "
-        "right word for word. ± is √(p(1−p)/n), a lower bound, as questions of one picture are not independent.",
-        "",
-        "Trained by:",
-        "",
-        *(f"- `{card['command']}` ({card['seconds'] // 60} minutes)" for card in cards),
-    ]
-    made = "python -m experiments.words.photo_answers " + " ".join(f"runs/{folder.name}" for folder in folders)
-    show_parts(out / "photo-answers", {**stamp(made, seed=seed), "rows": rows}, parts, [f"`{made} …`"], below)
+        parts = [Part(title, ["type", "questions", *names], lines)]
+        if data == "flickr8k-questions":
+            parts.append(checked())
+        rows = [{"data": data, "by": name, "types": column} for name, column in zip(names, columns, strict=True)]
+        below = [
+            "",
+            "The first two columns have not seen the picture: the answer most often given to the same question in "
+            "training, or to its type; and a linear classifier of the question's words and pairs of words. Answers are "
+            "right word for word. ± is √(p(1−p)/n), a lower bound, as questions of one picture are not independent.",
+            "",
+            "Trained by:",
+            "",
+            *(f"- `{card['command']}` ({card['seconds'] // 60} minutes)" for card in of_data),
+        ]
+        show_parts(out / file, {**stamp(made, seed=seed), "rows": rows}, parts, [f"`{made} …`"], below)
 
 
 Scores = dict[str, tuple[float, int]]  # of every type and of "all": the share that is right, and of how many
