@@ -33,7 +33,7 @@ from mmcam.cli.shared import (
     Word,
     app,
     check_task,
-    complaints,
+    complain,
     console,
     one_sentence,
     sentence,
@@ -127,7 +127,9 @@ def explain(
         for name, options in ways.items():
             for part, exp in asking.of(loaded, picture, method=name, **shared, **options):
                 files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)
-                owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess) if grounding else []
+                owed = []
+                if grounding and isinstance(exp, mmcam.CaptionExplanation):
+                    owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess)
                 reports.append(report_of(picture, exp, files, owed))
                 if not as_json:
                     tell(exp, files, owed, prepared)
@@ -173,9 +175,7 @@ def _each(pictures: list[Path], one: Callable[[Path], list[Report]], several: bo
         except FAILURES as error:
             failed += 1
             reports.append({"picture": str(picture), "error": sentence(error)})
-            complaints.print(
-                f"[red]{escape(str(picture))}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
-            )
+            complain(picture, error)
     return reports, failed
 
 
