@@ -147,7 +147,7 @@ def scored(exp: Shown, line: Line) -> str:
 def how_of(exp: Shown) -> str:
     """By what method a map was made, where, and from what."""
     where = "" if exp.layer in ("pixels", "attention") else f" at {exp.layer}"
-    return f"{exp.method}{where} of {exp.model}" + (f", {exp.preparation}" if exp.preparation else "")
+    return f"{exp.method}{where} of {exp.model}" + (f"; picture: {exp.preparation}" if exp.preparation else "")
 
 
 def _cards(lines: Sequence[Line], names: Names | Dissection | None) -> list[Card]:
