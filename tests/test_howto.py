@@ -169,6 +169,15 @@ def test_files_and_pages(desk):
     assert names["image"].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_figures(desk):
+    names = run("figures.md")
+    assert {"methods.pdf", "methods.jpg", "words.pdf", "tabby.png"} <= written(desk / "out")
+    assert [[exp.target for exp in row] for row in names["words"]] == [["dog", "dog"], ["cat", "cat"]]
+    assert names["table"][0][1].method == "layercam"
+    assert names["exp"].mask(0.5).shape == names["exp"].heatmap.shape
+
+
 def test_every_page_is_listed_and_run():
     listed = set(re.findall(r"\]\((\w+\.md)\)", (FOLDER / "README.md").read_text()))
     assert listed == {path.name for path in FOLDER.glob("*.md")} - {"README.md"}
