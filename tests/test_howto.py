@@ -38,12 +38,16 @@ def desk(tmp_path, monkeypatch):
     vignettes.draw(20000123).image.save(photos / "beach.jpg")
     (photos / "broken.txt").write_text("no picture")
     (tmp_path / "paths.txt").write_text("photos/dog-and-cat.jpg\nphotos/broken.txt\nphotos/beach.jpg\n")
-    asked = [("what is the dog doing?", "sitting", 1), ("is there a dog?", "no", 2), ("is the qwertz here?", "yes", 1)]
+    asked = [("what is the dog doing?", "sitting", 1), ("is there a dog?", "no", 2), ("is this a car?", "yes", 3)]
     people = [{"answer": answer} for answer in ("on the floor", "elsewhere")]
     (tmp_path / "questions.json").write_text(
         json.dumps(
             {
-                "images": [{"id": 1, "file_name": "dog-and-cat.jpg"}, {"id": 2, "file_name": "beach.jpg"}],
+                "images": [
+                    {"id": 1, "file_name": "dog-and-cat.jpg"},
+                    {"id": 2, "file_name": "beach.jpg"},
+                    {"id": 3, "file_name": "broken.txt"},
+                ],
                 "questions": [{"question_id": i, "image_id": p, "question": q} for i, (q, _, p) in enumerate(asked)],
             }
         )
@@ -136,7 +140,7 @@ def test_a_vqa_file(desk):
     names = run("questions.md")
     assert {"answers.html", "answers.csv"} <= written(desk / "out")
     results = names["results"]
-    assert isinstance(results[2], mmcam.ExplainError), "a word the model does not know costs one question"
+    assert isinstance(results[2], mmcam.PictureError), "what cannot be read costs one question"
     assert [result.question for result in results[:2]] == ["what is the dog doing", "is there a dog"]
     assert "people say sitting" in (desk / "out" / "answers.html").read_text()
 

@@ -127,7 +127,9 @@ def explain(
         for name, options in ways.items():
             for part, exp in asking.of(loaded, picture, method=name, **shared, **options):
                 files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)
-                owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess) if grounding else []
+                owed = []
+                if grounding and isinstance(exp, mmcam.CaptionExplanation):
+                    owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess)
                 reports.append(report_of(picture, exp, files, owed))
                 if not as_json:
                     tell(exp, files, owed, prepared)

@@ -327,7 +327,9 @@ def explain_caption(
             asked = captioning.ask(module, some, [captions[n] for n in members], contrast, score)
             return explanations(asked, how).rows
 
-        return in_groups(module, batch, [caption.size for caption in captions], of)
+        # Inside a block of the user's `asked`, the model has a question for each picture of the batch as it is.
+        whole = hasattr(module, "asked") and getattr(module, "_questions", ()) is not None
+        return in_groups(module, batch, [(0, 0) if whole else caption.size for caption in captions], of)
 
     def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
         if beam is not None:

@@ -12,7 +12,7 @@ The bundled models are one such package. A name is looked up in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
@@ -120,7 +120,11 @@ def default(task: str) -> str:
     raise ExplainError(f"No installed package has a model for the task {task!r}; name one.")
 
 
-_BACKENDS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}
+_BACKENDS: Mapping[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "xpu": torch.xpu.is_available,
+}
 
 
 def check_device(device: str | torch.device) -> None:

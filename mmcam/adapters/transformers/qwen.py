@@ -111,11 +111,11 @@ class Qwen(Generative):
 
         return Grid(read, write, map_.form)
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """What the model writes by its own generation settings, for each picture."""
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
         found = self.model.model.rope_deltas  # the model remembers them from one call to the next
         try:
-            return super().generate(x)
+            return super().generated(x, **settings)
         finally:
             self.model.model.rope_deltas = found
 
