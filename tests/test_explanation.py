@@ -309,7 +309,9 @@ def test_half_precision_data_is_saved(tmp_path):
 def test_other_suffixes_are_refused(tmp_path):
     exp = explanation(np.eye(4))
     for name in ("dog.bmp", "dog", "dog.npy"):
-        with pytest.raises(ExplainError, match=rf"Cannot write '{name}': use .png, .jpg or .pdf for the"):
+        with pytest.raises(
+            ExplainError, match=rf"Cannot write '{name}': use .png or .jpg for the overlay, .pdf or .svg for the figure"
+        ):
             exp.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -140,7 +140,8 @@ def tell(
         if exp.note:
             console.print(escape(exp.note), highlight=False)
         else:
-            console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
+            beside = " (of a larger part, which does not hold it)" if exp.peak_in_box() is False else ""
+            console.print(f"looked most at {exp.peak()}, box {exp.box()}{beside}", highlight=False)
         for line in best:
             console.print(escape(line), highlight=False)
     how = (exp if isinstance(exp, mmcam.Explanation) else exp.all).preparation

@@ -6,6 +6,7 @@ lines, which automatic layouts do not know; that is why places are reckoned here
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -98,13 +99,17 @@ class _Layout:
         return [*kept[:-1], kept[-1] if kept[-1].endswith("…") else f"{kept[-1][:-1]}…"]
 
     def _broken(self, word: str, size: float, room: float, weight: str) -> list[str]:
-        """A word in parts that fit, broken between characters that can be seen apart."""
+        """A word in parts that fit, broken after its signs (layer4.2_conv), else between characters seen apart."""
+        if self.width(word, size, weight) <= room:
+            return [word]
         parts, part = list[str](), ""
-        for character in _seen(word) if self.width(word, size, weight) > room else [word]:
-            if part and self.width(part + character, size, weight) > room:
-                parts.append(part)
-                part = ""
-            part += character
+        for piece in re.findall(r"[^_./+-]*[_./+-]|[^_./+-]+", word):
+            fits = self.width(piece, size, weight) <= room
+            for unit in [piece] if fits else _seen(piece):
+                if part and self.width(part + unit, size, weight) > room:
+                    parts.append(part)
+                    part = ""
+                part += unit
         return [*parts, part]
 
     def paragraph(self, lines: Sequence[str], x: float, y: float, **look: Any) -> float:
@@ -372,7 +377,7 @@ def _place(figure: Figure, place: _Place, width: int, height: int) -> None:
         aspect="auto",
         interpolation="auto",
     )
-    line = 0.7 if small else 1.1
+    line = 0.6 if small else 0.8
     effects = [withStroke(linewidth=2.4 * line, foreground="black")]
     if panel.box is not None:
         left, top, right, low = panel.box
@@ -385,7 +390,7 @@ def _place(figure: Figure, place: _Place, width: int, height: int) -> None:
     if panel.peak is not None:
         x, y = panel.peak
         axes.plot(
-            [x + 0.5], [y + 0.5], marker="+", markersize=5 if small else 9, markeredgewidth=line, color="white",
+            [x + 0.5], [y + 0.5], marker="+", markersize=5 if small else 7, markeredgewidth=line, color="white",
             path_effects=effects, scalex=False, scaley=False,
         )  # fmt: skip
 

@@ -271,6 +271,8 @@ def legend(explanations: Sequence[Explanation], view: View, tops: Iterable[str])
             for exp in explanations
             if exp.peak_in_box(view.threshold) is False
         ]
+    inputs = dict.fromkeys(exp.preparation for exp in explanations if exp.preparation)
+    remarks += [f"Input: {'; or '.join(inputs)}."] if inputs else []
     return {"bars": bars, "keys": keys, "remarks": list(dict.fromkeys(remarks))}
 
 

@@ -278,7 +278,9 @@ class Explanation:
             **figure_writers(lambda: self.figure(**look)),
             ".npz": self._write_data,
         }
-        return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
+        return save_as(
+            path, writers, "use .png or .jpg for the overlay, .pdf or .svg for the figure, or .npz for the data"
+        )
 
     def html(self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = "") -> Path:
         """Write a page that opens from disk: the map over the picture, with its score.

@@ -109,7 +109,8 @@ def records(
 def parts(explanations: Result | Sequence[Any]) -> Iterator[Part]:
     """Every explanation in them, the words of texts one by one; pictures that were skipped have none."""
     alone = isinstance(explanations, (Explanation, CaptionExplanation, QuestionExplanation))
-    for number, result in enumerate(flat([explanations] if alone else explanations)):
+    every: Any = [explanations] if alone else explanations
+    for number, result in enumerate(flat(every)):
         if isinstance(result, Exception):
             continue
         if isinstance(result, Explanation):

@@ -22,7 +22,7 @@ from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
-from mmcam.report.maps import drawn, shown_part
+from mmcam.report.maps import drawn
 from mmcam.report.shown import Line, Shown
 from mmcam.report.spotlight import data_uri, thumbnail
 from mmcam.version import __version__
@@ -41,14 +41,12 @@ class Card:
     Attributes:
         picture: as a data URI.
         size: (width, height) of that.
-        seen: the part that the model was shown, in percent; None if it is all.
         lines: what was said.
         maps: of all lines, one after the other, as the browser reads them.
     """
 
     picture: str
     size: tuple[int, int]
-    seen: list[float] | None
     lines: list[Line] = field(default_factory=list)
     maps: list[dict[str, Any]] = field(default_factory=list)
 
@@ -121,7 +119,7 @@ def page(lines: Sequence[Line], names: Names | Dissection | None = None, title: 
         cards=cards,
         how=next(iter(how)) if len(how) == 1 else "",
         texts=any(line.words for line in lines),
-        cropped=any(card.seen for card in cards),
+        cropped=any(drawing["seen"] for card in cards for drawing in card.maps),
         gradient=", ".join(f"#{bytes(colours[level]).hex()}" for level in range(0, 256, 51)),
         data={
             "alpha": ALPHA,
@@ -147,7 +145,7 @@ def scored(exp: Shown, line: Line) -> str:
 def how_of(exp: Shown) -> str:
     """By what method a map was made, where, and from what."""
     where = "" if exp.layer in ("pixels", "attention") else f" at {exp.layer}"
-    return f"{exp.method}{where} of {exp.model}" + (f", {exp.preparation}" if exp.preparation else "")
+    return f"{exp.method}{where} of {exp.model}" + (f"; picture: {exp.preparation}" if exp.preparation else "")
 
 
 def _cards(lines: Sequence[Line], names: Names | Dissection | None) -> list[Card]:
@@ -161,7 +159,7 @@ def _cards(lines: Sequence[Line], names: Names | Dissection | None) -> list[Card
             small[id(image)] = reduced, data_uri(reduced, QUALITY)
         reduced, uri = small[id(image)]
         if (uri, image.size) not in cards:
-            cards[uri, image.size] = Card(uri, reduced.size, shown_part(line.whole.geometry))
+            cards[uri, image.size] = Card(uri, reduced.size)
         card = cards[uri, image.size]
         for exp in line.items:
             card.maps.append(

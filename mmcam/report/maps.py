@@ -26,7 +26,7 @@ CELLS = 64
 def drawn(exp: Shown, size: tuple[int, int]) -> dict[str, Any]:
     """What the browser draws of an explanation over its picture, reduced to `size` (width, height)."""
     geometry = exp.geometry.resized(size[1], size[0])
-    place = {"x": _line(geometry, 1), "y": _line(geometry, 0)}
+    place = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
     if exp.values.ndim == 3:
         values = geometry.to_original(exp.values).cpu()
         image = data_uri(draw_signed(values.numpy())) if bool((values.abs() > 0).any()) else None

@@ -83,6 +83,14 @@ def test_every_word_is_set():
     assert labels == ["panel", "panel", "bar", "box", "peak", "outside", "signed"]
 
 
+def test_a_name_is_broken_after_its_signs():
+    figure = typeset(sheet(["features.layer4_2_convolution_of_the_block"]), dpi=100)
+    lines = [text.get_text() for text in figure.texts if text.get_text() != "0.00"]
+    assert len(lines) > 1
+    assert "".join(lines) == "features.layer4_2_convolution_of_the_block"
+    assert all(line[-1] in "._" for line in lines[:-1])
+
+
 def test_what_is_too_long_ends_in_an_ellipsis():
     figure = typeset(sheet(["word " * 200]), dpi=100)
     titles = [text.get_text() for text in figure.texts if text.get_text() != "0.00"]

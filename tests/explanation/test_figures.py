@@ -140,6 +140,13 @@ def test_an_empty_map_says_so():
     assert np.array_equal(panels(figure)[1], np.asarray(PHOTO))
 
 
+def test_how_the_input_was_made_is_told():
+    squashed, cropped = (explanation(preparation=how) for how in ("resize to 32×32", "crop to 32×32"))
+    assert "Input: resize to 32×32." in said(squashed.figure())
+    assert "Input: resize to 32×32; or crop to 32×32." in said(Explanations([squashed, cropped, squashed]).figure())
+    assert "Input" not in said(explanation().figure())
+
+
 def test_what_a_crop_left_out_is_marked():
     cropped = Geometry(SIZE[::-1], (30, 30), (1.0, 1.0), (0.0, -5.0))
     exp = replace(explanation(top=0.0), geometry=cropped)
