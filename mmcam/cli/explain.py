@@ -33,7 +33,7 @@ from mmcam.cli.shared import (
     Word,
     app,
     check_task,
-    complaints,
+    complain,
     console,
     one_sentence,
     sentence,
@@ -175,9 +175,7 @@ def _each(pictures: list[Path], one: Callable[[Path], list[Report]], several: bo
         except FAILURES as error:
             failed += 1
             reports.append({"picture": str(picture), "error": sentence(error)})
-            complaints.print(
-                f"[red]{escape(str(picture))}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
-            )
+            complain(picture, error)
     return reports, failed
 
 

@@ -38,7 +38,7 @@ from mmcam.cli.shared import (
     app,
     check_new,
     check_task,
-    complaints,
+    complain,
     console,
     one_sentence,
     sentence,
@@ -190,9 +190,7 @@ def why(
         except FAILURES as error:
             failed += 1
             reports.append({"picture": str(picture), "error": sentence(error)})
-            complaints.print(
-                f"[red]{escape(str(picture))}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
-            )
+            complain(picture, error)
     if as_json:
         typer.echo(json_text(reports, indent=2))
     raise typer.Exit(1 if failed else 0)

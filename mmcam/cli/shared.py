@@ -66,6 +66,13 @@ def sentence(error: Exception) -> str:
     return str(error)
 
 
+def complain(picture: Path, error: Exception) -> None:
+    """Say on standard error what is wrong with a picture, and with which where the sentence does not begin with it."""
+    said = sentence(error)
+    which = "" if said.startswith(str(picture)) else f"[red]{escape(str(picture))}:[/] "
+    complaints.print(f"{which}{escape(said)}", highlight=False, soft_wrap=True)
+
+
 def check_new(*paths: Path | None) -> None:
     """Nothing where none of the paths is taken.
 
