@@ -81,10 +81,10 @@ class _Words(Sequence[Explanation]):
             columns: how many panels stand side by side.
             scale: "word": each word's last colour is its own maximum, so that every word shows where it looked.
                 "caption" (of a question "question"): the last colour is the greatest value of all words, so that weak
-                maps look weak. By default a caption has its words' own scales: a word that is said with certainty has
-                a log-probability near 0 and hardly a gradient, and would be blank. The words of a question share
-                theirs: a score there is what the answer loses without the word, and a word that matters nothing
-                shall look so. The legend says which it is.
+                maps look weak; an answer's map has its own. By default a caption has its words' own scales: a word that
+                is said with certainty has a log-probability near 0 and hardly a gradient, and would be blank. The words
+                of a question share theirs: a score there is what the answer loses without the word, and a word that
+                matters nothing shall look so. The legend says which it is.
             title: above; default the caption or question.
             width: at most so many inches; default 1.6 a panel.
             dpi: pixels an inch, which larger pictures are reduced to.
@@ -128,12 +128,15 @@ class _Words(Sequence[Explanation]):
         if scale not in ("word", self._kind):
             raise ExplainError(f"scale= of a {self._kind} is 'word' or '{self._kind}'; {scale!r} is neither.")
         parts = self.panels()
-        if top is None and scale != "word":
-            top = pen.top(parts)
-        panels = [pen.picture(self.all.image), *(pen.panel(exp, exp.target, top) for exp in parts)]
+        tops = [top] * len(parts)
         own = "each word's own maximum: compare places, not strengths"
-        told = own if top is None else f"{top:.3g}, the maximum over the {self._kind}: strengths compare"
-        return Block(in_rows(panels, columns), self.text), told
+        if top is None and scale != "word":
+            top = pen.top(self.words)
+            tops = [top] * len(self.words) + [None] * (len(parts) - len(self.words))  # the answer has its own
+            own = f"{top:.3g}, the maximum over the {self._kind}'s words: their strengths compare"
+        panels = [pen.picture(self.all.image)]
+        panels += [pen.panel(exp, exp.target, each) for exp, each in zip(parts, tops, strict=True)]
+        return Block(in_rows(panels, columns), self.text), own
 
     def strip(self, columns: int = 6, *, scale: str | None = None, **look: Unpack[Look]) -> Image.Image:
         """The figure as a picture for the screen, 224 pixels a panel; arguments as in `figure`."""

@@ -192,7 +192,7 @@ def test_each_word_has_its_own_scale_in_a_caption_unless_told_otherwise():
     assert strengths[1][1] > 60
     assert strengths[1][0] < 20, "a word of a 200th of the strength hardly shows"
     assert "each word's own maximum" in said(own)
-    assert f"{caption()[1].heatmap.max():.3g}, the maximum over the caption" in said(shared)
+    assert f"{caption()[1].heatmap.max():.3g}, the maximum over the caption's words" in said(shared)
     assert np.array_equal(panels(own)[2], panels(shared)[2])
     for figure in (own, shared):
         for words in ("a dog runs", "-2.00", "score: log-probability", "gradcam at layer4 of Net"):
@@ -203,8 +203,11 @@ def test_the_words_of_a_question_share_a_scale_unless_told_otherwise():
     shared, own = question().figure(), question().figure(scale="word")
     assert strength(panels(shared)[2]) < 10, "a word that matters nothing looks so"
     assert strength(panels(own)[2]) > 60
-    assert f"{question()[0].heatmap.max():.3g}, the maximum over the question" in said(shared)
+    assert f"{question()[0].heatmap.max():.3g}, the maximum over the question's words" in said(shared)
     assert "answer: cat" in said(shared)
+    assert np.array_equal(panels(shared)[-1], panels(own)[-1]), "the answer's is another quantity"
+    loud = replace(question(), answer=explanation("cat", top=100.0)).figure()
+    assert np.array_equal(panels(loud)[1], panels(shared)[1])
 
 
 @pytest.mark.parametrize("scale", ["words", "question", "map", 3])
