@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.adapters.timm import timm_preprocess
+from mmcam.adapters.torchvision import torchvision_preprocess
 from mmcam.engine.as_found import as_found
 from mmcam.engine.calling import first_channels
 from mmcam.errors import PictureError
@@ -29,15 +30,29 @@ def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     Raises:
         PictureError: a picture that cannot be used, or a number of channels whose scale is not known.
     """
-    given = preprocess
-    if given is None:
-        given = getattr(module, "preprocess", None) or timm_preprocess(module)
-    made = Preprocess(resize=256) if given is None else preprocess_of(given)
+    made, assumed = preparation_of(module, preprocess)
     every = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
     if preprocess is None and not all(map(prepared, every)):
         made = _by_channels(module, made)
     like = _like(module)
-    return prepare(images, made, like.device, like.dtype)
+    batch = prepare(images, made, like.device, like.dtype)
+    if assumed:
+        told = [how if how.startswith("none") else f"{how} (assumed)" for how in batch.preparations]
+        return replace(batch, preparations=told)
+    return batch
+
+
+def preparation_of(module: nn.Module, preprocess: Any = None) -> tuple[Preprocess, bool]:
+    """How a model's pictures are made, and whether that is only assumed.
+
+    It is what was given, else the model's own ``preprocess``, else what the library that a network comes from says
+    (timm, torchvision). Where nothing says, ImageNet's usual way is assumed: resize to 256, crop to 224.
+    """
+    given = getattr(module, "preprocess", None) if preprocess is None else preprocess
+    if given is not None:
+        return preprocess_of(given), False
+    known = timm_preprocess(module) or torchvision_preprocess(module)
+    return (Preprocess(resize=256), True) if known is None else (known, False)
 
 
 def _like(module: nn.Module) -> Tensor:

@@ -80,6 +80,7 @@ class TransformerCaptioner(Speaker):
         encoder: Features | None = None,
     ) -> None:
         super().__init__(vocabulary, dropout)
+        self.longest = PLACES - 1  # tokens of a caption: START has a place, too
         self.features = features() if encoder is None else encoder
         self.preprocess = self.features.preprocess
         units, self.side = self.features.units, self.features.side

@@ -497,8 +497,10 @@ def test_the_strip_shows_the_picture_the_words_and_the_answer(made, tmp_path):
     assert Image.open(io.BytesIO(made._repr_png_())).size == made.strip().size
     assert Image.open(made.save(tmp_path / "words.png")).size == made.strip().size
     assert made.answer.target == "red", "what stands before it is only drawn"
-    with pytest.raises(ValueError, match=r"Cannot write 'words.npz': a text's strip is a .png, .jpg or .pdf; words"):
-        made.save(tmp_path / "words.npz")
+    with pytest.raises(
+        ValueError, match=r"Cannot write 'words.npy': use .png, .jpg, .pdf or .svg for the strip or .npz"
+    ):
+        made.save(tmp_path / "words.npy")
 
 
 def test_the_summary_is_json(made):

@@ -16,7 +16,7 @@ from rich.console import Console
 import mmcam
 from experiments.lib.sheets import keep_sheet
 from mmcam.demo import run_demo
-from mmcam.demo.photograph import METHOD
+from mmcam.demo.photograph import LAYER, METHOD
 from mmcam.models import default
 
 SEED = 20_000_123
@@ -34,7 +34,7 @@ def main(
             with Image.open(Path(folder) / f"{name}.png") as picture:
                 print(keep_sheet(out / f"{name}.webp", picture))
     captioner = mmcam.models.load(default("caption"))
-    caption = mmcam.explain_caption(captioner, root / "coco" / "images" / FAILS, method=METHOD)
+    caption = mmcam.explain_caption(captioner, root / "coco" / "images" / FAILS, method=METHOD, layer=LAYER)
     print(caption.caption, keep_sheet(out / "photo-fails.webp", caption.strip()))
 
 

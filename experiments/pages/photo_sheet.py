@@ -26,7 +26,7 @@ from experiments.lib.photographs import FREE_WITH_CREDIT
 from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
-from mmcam.demo.photograph import METHOD
+from mmcam.demo.photograph import LAYER, METHOD
 from mmcam.drawing.strip import draw_strip, stack
 from mmcam.evaluation.pointing import inside
 from mmcam.models import default
@@ -57,6 +57,7 @@ def main(
     root: Annotated[Path, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of real photographs.")],
     captioner: Annotated[str | None, typer.Option(help="A name or a folder; default the one for photographs.")] = None,
     method: Annotated[str, typer.Option(help="How the maps are made.")] = METHOD,
+    layer: Annotated[str, typer.Option(help="Where.")] = LAYER,
     images: Annotated[Path, typer.Option(help="Folder for the sheet.")] = Path("docs/images"),
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
 ) -> None:
@@ -71,7 +72,7 @@ def main(
     rows: list[dict[str, Any]] = []
     for number, entry in enumerate(track(random.Random(SEED).sample(free, PHOTOGRAPHS), "explaining"), start=1):
         image = mmcam.load_image(root / "coco" / "images" / entry["file_name"])
-        caption = mmcam.explain_caption(model, image, method=method)
+        caption = mmcam.explain_caption(model, image, method=method, layer=layer)
         words = list(chosen(caption, coco, entry))
         panels += [(image, str(number)), *((word.overlay, word.text) for word in words)]
         panels += [(Image.new("RGB", image.size, "white"), "")] * (WORDS - len(words))
@@ -88,15 +89,15 @@ def main(
     ]
     keep_sheet(images / "photo-sheet.webp", stack(strips))
     asked = "" if captioner is None else f" --captioner {captioner}"
-    command = f"MMCAM_REAL_DATA=… python -m experiments.pages.photo_sheet{asked} --method {method}"
+    command = f"MMCAM_REAL_DATA=… python -m experiments.pages.photo_sheet{asked} --method {method} --layer {layer}"
     head = ("", "caption", "words judged", "hit", "COCO id", "photograph, CC BY 2.0, made smaller")
     cells = [[*(str(value) for value in list(row.values())[:5]), row["source"]] for row in rows]
     hit, judged_words = sum(row["hit"] for row in rows), sum(row["judged"] for row in rows)
     below = [
         "",
-        f"{Path(name).name}, {method}; {PHOTOGRAPHS} of {len(free)} photographs that may be shown, drawn with seed "
-        f"{SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has marked; too few "
-        "for a figure, which stands in [photo-words.md](photo-words.md).",
+        f"{Path(name).name}, {method} at {layer}; {PHOTOGRAPHS} of {len(free)} photographs that may be shown, drawn "
+        f"with seed {SEED}. The maximum lies on the thing for {hit} of {judged_words} words whose thing COCO has "
+        "marked; too few for a figure, which stands in [photo-words.md](photo-words.md).",
     ]
     show(out / "photo-sheet", {**stamp(command, seed=SEED), "rows": rows}, head, cells, [f"`{command}`"], below)
 

@@ -23,6 +23,10 @@ class Squashed(Preprocess):
 
     full: tuple[int, int] = (224, 224)
 
+    @property
+    def _told_places(self) -> str:
+        return f"resize to {self.full[1]}×{self.full[0]}, crop {self.size[1]}×{self.size[0]}"
+
     def _resized(self, h: int, w: int) -> tuple[int, int]:
         return self.full
 

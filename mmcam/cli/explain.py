@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,9 @@ import typer
 from rich.markup import escape
 
 import mmcam
+from mmcam.cli.asking import Asking, names_in
+from mmcam.cli.pictures import pictures_of
+from mmcam.cli.schema import SCHEMA
 from mmcam.cli.shared import (
     FAILURES,
     Answer,
@@ -31,14 +33,13 @@ from mmcam.cli.shared import (
     Word,
     app,
     check_task,
-    complaints,
+    complain,
     console,
-    index_or_name,
     one_sentence,
     sentence,
     task_of,
 )
-from mmcam.cli.telling import Report, report_of, tell, write
+from mmcam.cli.telling import Report, report_of, slug, tell, write
 from mmcam.files import json_text
 from mmcam.methods import registry
 from mmcam.models import default
@@ -46,10 +47,20 @@ from mmcam.models.specification import load_model
 from mmcam.progress import with_progress
 
 
+def _schema(wanted: bool) -> None:
+    if wanted:
+        typer.echo(SCHEMA.read_text(encoding="utf-8"))
+        raise typer.Exit
+
+
 @app.command()
 def explain(
     pictures: Pictures,
     class_: Class = None,
+    top: Annotated[int | None, typer.Option(min=1, help="So many of the best classes.")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Names of the model's classes: a file with one a line, or JSON.")
+    ] = None,
     word: Word = None,
     caption: EveryWord = False,
     text: Text = None,
@@ -70,7 +81,10 @@ def explain(
         typer.Option(help="Where to read activations; `mmcam layers` lists them. Several are fused into one map."),
     ] = None,
     fuse: Annotated[str, typer.Option(help="How the maps of several layers become one: max or product.")] = "max",
-    method: Annotated[str, typer.Option(help="How the map is made; `mmcam methods` lists them.")] = "gradcam",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="How the map is made; `mmcam methods` lists them. May be repeated.", show_default="gradcam"),
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, an option of the method: --option n=50. May be repeated.")
     ] = None,
@@ -80,45 +94,48 @@ def explain(
     ] = None,
     device: Device = "cpu",
     as_json: Json = False,
+    json_schema: Annotated[
+        bool,
+        typer.Option(
+            "--json-schema", callback=_schema, is_eager=True, help="Print the JSON schema of --json and exit."
+        ),
+    ] = False,
 ) -> None:
     """Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz."""
-    about_caption = caption or word is not None or text is not None or beam is not None or grounding
-    task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
+    about_caption = bool(caption or word or text is not None or beam is not None or grounding)
+    about_class = bool(class_) or top is not None or names is not None
+    task = task_of(about_class, about_caption, bool(question), bool(answer), bool(similar_to))
     check_task(task, model, by_word)
-    _check_extras(task, score, grounding and (word is not None or beam is not None))
+    _check_extras(task, score, bool(grounding and (word or beam is not None)), bool(class_) and top is not None)
     with one_sentence():
+        files_of = pictures_of(pictures)
+        asking = Asking(
+            task, class_ or (), word or (), question or (), answer or (), similar_to or (), top, names_in(names), text,
+            position, beam, by_word,
+        )  # fmt: skip
         loaded, preprocess = load_model(default(task) if model is None else model, weights, device)
-        options = options_of(method, option or [])
-    shared: dict[str, Any] = {
-        "layer": layer or None,
-        "fuse": fuse,
-        "method": method,
-        "preprocess": preprocess,
-        "contrast": index_or_name(contrast) if task == "class" else contrast,
-    }
+        ways = {name: _options(name, method or ["gradcam"], option or []) for name in method or ["gradcam"]}
+    shared: dict[str, Any] = {"layer": layer or None, "fuse": fuse, "preprocess": preprocess, "contrast": contrast}
     if score is not None:
         shared["score"] = score
-    if clash := sorted(shared.keys() & options.keys()):
+    if clash := sorted({"method", *shared} & {name for options in ways.values() for name in options}):
         raise typer.BadParameter(f"--option {clash[0]} is none of the method's; use --{clash[0]}")
-    functions: dict[str, Callable[..., Any]] = {
-        "class": partial(mmcam.explain_class, target=index_or_name(class_)),
-        "caption": partial(mmcam.explain_caption, word=word, caption=text, position=position, beam=beam),
-        "answer": partial(mmcam.explain_answer, question=question or "", answer=answer, by_word=by_word),
-        "similarity": partial(mmcam.explain_similarity, text=similar_to or ""),
-    }
+    prepared: list[str] = []
 
     def one(picture: Path) -> list[Report]:
-        results = functions[task](loaded, picture, **shared | options)
         reports = []
-        for place, exp in enumerate(results if beam is not None else [results], start=1):
-            files = write(exp, out, picture.stem if beam is None else f"{picture.stem}-beam{place}")
-            owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess) if grounding else []
-            reports.append(report_of(picture, exp, files, owed))
-            if not as_json:
-                tell(exp, files, owed)
+        for name, options in ways.items():
+            for part, exp in asking.of(loaded, picture, method=name, **shared, **options):
+                files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)
+                owed = []
+                if grounding and isinstance(exp, mmcam.CaptionExplanation):
+                    owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess)
+                reports.append(report_of(picture, exp, files, owed))
+                if not as_json:
+                    tell(exp, files, owed, prepared)
         return reports
 
-    reports, failed = _each(pictures, one)
+    reports, failed = _each(files_of, one, several=len(files_of) > 1 and not as_json)
     if as_json:
         typer.echo(json_text(reports, indent=2))
     elif model is None and not failed:
@@ -134,28 +151,48 @@ def _whose(task: str) -> str:
     return f"By {used}, which knows photographs; for scenes drawn by mmcam there is --model {drawn}."
 
 
-def _check_extras(task: str, score: str | None, clash: bool) -> None:
-    """Raise typer.BadParameter for a score of what has none, and for `--grounding` of one word or a beam."""
+def _check_extras(task: str, score: str | None, clash: bool, both: bool) -> None:
+    """Raise typer.BadParameter for a score of what has none, for `--grounding` of one word or a beam, for two choices
+    of classes.
+    """
+    if both:
+        raise typer.BadParameter("--top chooses the classes; leave --class out")
     if score is not None and task not in ("caption", "answer"):
         raise typer.BadParameter("--score is of words and answers; ask with --word, --caption or --question")
     if clash:
         raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
 
 
-def _each(pictures: list[Path], one: Callable[[Path], list[Report]]) -> tuple[list[Report], int]:
+def _each(pictures: list[Path], one: Callable[[Path], list[Report]], several: bool) -> tuple[list[Report], int]:
     """The reports on all pictures, and how many could not be explained; each of these costs only itself."""
     reports: list[Report] = []
     failed = 0
     for picture in with_progress(pictures, "Explaining"):
+        if several:
+            console.print(f"[dim]{escape(str(picture))}[/]", highlight=False, soft_wrap=True)
         try:
             reports += one(picture)
         except FAILURES as error:
             failed += 1
             reports.append({"picture": str(picture), "error": sentence(error)})
-            complaints.print(
-                f"[red]{escape(picture.name)}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
-            )
+            complain(picture, error)
     return reports, failed
+
+
+def _options(method: str, methods: list[str], given: list[str]) -> dict[str, Any]:
+    """Those of the given options that are of a method, if there are several; each has to be of one of them.
+
+    Raises:
+        ExplainError: as `options_of`.
+    """
+    known = {each: registry.get(each).options for each in methods}
+    others = [options for each, options in known.items() if each != method]
+
+    def elsewhere(text: str) -> bool:
+        name = text.partition("=")[0]
+        return name not in known[method] and any(name in options for options in others)
+
+    return options_of(method, [text for text in given if not elsewhere(text)])
 
 
 def options_of(method: str, given: list[str]) -> dict[str, Any]:

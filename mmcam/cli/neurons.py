@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmcam
+from mmcam.cli.asking import Asking
+from mmcam.cli.pictures import pictures_of
 from mmcam.cli.shared import (
     FAILURES,
     MODELS,
@@ -36,9 +38,8 @@ from mmcam.cli.shared import (
     app,
     check_new,
     check_task,
-    complaints,
+    complain,
     console,
-    index_or_name,
     one_sentence,
     sentence,
     task_of,
@@ -157,24 +158,19 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Say in words why a class, a word, an answer or a similarity: which named units spoke for it, which against."""
-    about_caption = caption or word is not None or text is not None
-    task = task_of(class_ is not None, about_caption, question is not None, answer is not None, similar_to is not None)
+    about_caption = bool(caption or word or text is not None)
+    task = task_of(bool(class_), about_caption, bool(question), bool(answer), bool(similar_to))
     check_task(task, model, by_word)
+    asking = Asking(
+        task, class_ or (), word or (), question or (), answer or (), similar_to or (),
+        caption=text, position=position, by_word=by_word,
+    )  # fmt: skip
     with one_sentence():
+        files_of = pictures_of(pictures)
         spec = default(task) if model is None else model
         loaded, preprocess = load_model(spec, weights, device)
         known = dissection(spec) if names is None else names_of(names)
     shared: dict[str, Any] = {"layer": layer, "preprocess": preprocess, "contrast": contrast}
-
-    def ask(picture: Path) -> Any:
-        if task == "caption":
-            return mmcam.explain_caption(loaded, picture, word, caption=text, position=position, **shared)
-        if task == "answer":
-            return mmcam.explain_answer(loaded, picture, question or "", answer, by_word=by_word, **shared)
-        if task == "similarity":
-            return mmcam.explain_similarity(loaded, picture, similar_to or "", **shared)
-        other = index_or_name(contrast)
-        return mmcam.explain_class(loaded, picture, index_or_name(class_), **shared | {"contrast": other})
 
     def all_of(exp: Any) -> Sequence[mmcam.Explanation]:
         """What there is to be told of: an answer stands before the words of its question."""
@@ -183,9 +179,10 @@ def why(
         return [exp] if isinstance(exp, mmcam.Explanation) else exp
 
     reports, failed = [], 0
-    for picture in with_progress(pictures, "Explaining"):
+    for picture in with_progress(files_of, "Explaining"):
         try:
-            told = [exp.why(known, k=k, by=by, threshold=threshold) for exp in all_of(ask(picture))]
+            asked = [exp for _, result in asking.of(loaded, picture, **shared) for exp in all_of(result)]
+            told = [exp.why(known, k=k, by=by, threshold=threshold) for exp in asked]
             for place, each in enumerate(told):
                 reports.append(report(each, picture, place, out))
                 if not as_json:
@@ -193,9 +190,7 @@ def why(
         except FAILURES as error:
             failed += 1
             reports.append({"picture": str(picture), "error": sentence(error)})
-            complaints.print(
-                f"[red]{escape(picture.name)}:[/] {escape(sentence(error))}", highlight=False, soft_wrap=True
-            )
+            complain(picture, error)
     if as_json:
         typer.echo(json_text(reports, indent=2))
     raise typer.Exit(1 if failed else 0)

@@ -13,21 +13,28 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-import mmcam
+from mmcam.cli.commands import Commands
+from mmcam.errors import ExplainError, PictureError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=mmcam.__doc__)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 complaints = Console(stderr=True)
 
-Pictures = Annotated[list[Path], typer.Argument(help="One or more picture files.")]
-Class = Annotated[str | None, typer.Option("--class", help="A class, by name, by index, or by a wider word: cat.")]
-Word = Annotated[str | None, typer.Option(help="A word or phrase of the caption.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(help="Picture files, folders, 'patterns/*.jpg', or @lists.txt of paths, one a line.")
+]
+Class = Annotated[
+    list[str] | None,
+    typer.Option("--class", help="A class, by name, by index, or by a wider word: cat. May be repeated."),
+]
+Word = Annotated[list[str] | None, typer.Option(help="A word or phrase of the caption. May be repeated.")]
 EveryWord = Annotated[bool, typer.Option("--caption", help="Every word of the caption.")]
 Text = Annotated[str | None, typer.Option(help="The caption to explain; default the model's own.")]
-Question = Annotated[str | None, typer.Option(help="A question about the picture.")]
-Answer = Annotated[str | None, typer.Option(help="Its answer; default the model's own.")]
+Question = Annotated[list[str] | None, typer.Option(help="A question about the picture. May be repeated.")]
+Answer = Annotated[list[str] | None, typer.Option(help="Its answer; default the model's own. May be repeated.")]
 SimilarTo = Annotated[
-    str | None, typer.Option(help="A text, for models that compare pictures and texts, such as CLIP.")
+    list[str] | None,
+    typer.Option(help="A text, for models that compare pictures and texts, such as CLIP. May be repeated."),
 ]
 Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word, answer or text.")]
 Position = Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")]
@@ -38,7 +45,7 @@ Weights = Annotated[Path | None, typer.Option(help="State dict for the model (.s
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-FAILURES = (mmcam.ExplainError, mmcam.PictureError, OSError, ValueError)
+FAILURES = (ExplainError, PictureError, OSError, ValueError)
 """What a person can mend, or the machine's owner: told in a sentence, without a traceback."""
 
 
@@ -59,6 +66,13 @@ def sentence(error: Exception) -> str:
     return str(error)
 
 
+def complain(picture: Path, error: Exception) -> None:
+    """Say on standard error what is wrong with a picture, and with which where the sentence does not begin with it."""
+    said = sentence(error)
+    which = "" if said.startswith(str(picture)) else f"[red]{escape(str(picture))}:[/] "
+    complaints.print(f"{which}{escape(said)}", highlight=False, soft_wrap=True)
+
+
 def check_new(*paths: Path | None) -> None:
     """Nothing where none of the paths is taken.
 
@@ -66,7 +80,7 @@ def check_new(*paths: Path | None) -> None:
         ExplainError: one is; no result overwrites another.
     """
     if taken := next((path for path in paths if path is not None and os.path.lexists(path)), None):
-        raise mmcam.ExplainError(f"{taken} is there already; name another place, or remove it first.")
+        raise ExplainError(f"{taken} is there already; name another place, or remove it first.")
 
 
 def task_of(
@@ -92,6 +106,6 @@ def check_task(task: str, model: str | None, by_word: bool) -> None:
         raise typer.BadParameter("--by-word needs its --question")
 
 
-def index_or_name(text: str | None) -> int | str | None:
+def index_or_name(text: str) -> int | str:
     """A class as it is typed: digits are an index."""
-    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,18}", text) else text
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text

@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import mmcam
+from mmcam.cli.asking import Result
 from mmcam.cli.shared import console
 from mmcam.files import is_file, write_all
 from mmcam.tasks.prediction import Prediction
 
-Result = mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation
 Report = dict[str, Any]
 """What JSON says of one picture."""
 
@@ -70,14 +70,11 @@ def write(exp: Result, out: Path, stem: str) -> list[Path]:
     """Write picture and data of an explanation; the files' names say what was explained, and how if not by Grad-CAM."""
     whole = exp if isinstance(exp, mmcam.Explanation) else exp.all
     how = "" if whole.method == "gradcam" else f"-{whole.method}"
-    if isinstance(exp, mmcam.Explanation):
-        parts: dict[str, Result] = dict.fromkeys((f"-{slug(exp.target)}{how}{end}" for end in (".png", ".npz")), exp)
-    else:
-        kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
-        words = {f"-{i:02d}-{slug(word.target)}{how}.npz": word for i, word in enumerate(exp)}
-        parts = {f"-{kind}{how}.png": exp, **words}
+    kind = "caption" if isinstance(exp, mmcam.CaptionExplanation) else "question"
+    what = slug(exp.target) if isinstance(exp, mmcam.Explanation) else kind
+    parts = [f"-{what}{how}{suffix}" for suffix in (".png", ".npz")]
     with tempfile.TemporaryDirectory() as folder:
-        contents = {rest: part.save(Path(folder) / f"it{rest[-4:]}").read_bytes() for rest, part in parts.items()}
+        contents = {rest: exp.save(Path(folder) / f"it{rest[-4:]}").read_bytes() for rest in parts}
     return keep(out, stem, contents)
 
 
@@ -106,8 +103,16 @@ def tell(
     exp: Result,
     files: list[Path],
     owed: Sequence[mmcam.Grounding] = (),
+    prepared: list[str] | None = None,
 ) -> None:
-    """Say in words what was found and where it lies."""
+    """Say in words what was found and where it lies.
+
+    Args:
+        exp: a result.
+        files: of it.
+        owed: what each word of a caption owes to the picture.
+        prepared: how pictures were prepared, as far as it was told; told once.
+    """
     if not isinstance(exp, mmcam.Explanation):
         if isinstance(exp, mmcam.CaptionExplanation):
             console.print(f"[bold]{escape(exp.caption)}[/]  log-probability {exp.whole.score:.2f}", highlight=False)
@@ -135,8 +140,13 @@ def tell(
         if exp.note:
             console.print(escape(exp.note), highlight=False)
         else:
-            console.print(f"looked most at {exp.peak()}, box {exp.box()}", highlight=False)
+            beside = " (of a larger part, which does not hold it)" if exp.peak_in_box() is False else ""
+            console.print(f"looked most at {exp.peak()}, box {exp.box()}{beside}", highlight=False)
         for line in best:
             console.print(escape(line), highlight=False)
+    how = (exp if isinstance(exp, mmcam.Explanation) else exp.all).preparation
+    if prepared is not None and how not in prepared:
+        prepared.append(how)
+        console.print(f"[dim]picture: {escape(how)}[/]", highlight=False, soft_wrap=True)
     for file in files[:2]:
         console.print(f"  {escape(str(file))}", highlight=False, soft_wrap=True)

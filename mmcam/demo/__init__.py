@@ -34,6 +34,6 @@ def run_demo(photo: Path | None, question: str | None, seed: int, out: Path, con
     console.print(f"\nIn {time.perf_counter() - begin:.1f} s. Open:", highlight=False)
     for name, file in (files | more).items():
         console.print(f"   {file}   {name}", highlight=False, soft_wrap=True)
-    console.print("\nRed is where the score came from. Next:", highlight=False)
+    console.print("\nYellow is where the score came from. Next:", highlight=False)
     for line in (*next_steps, *further):
         console.print(f"   {line}", highlight=False, soft_wrap=True)

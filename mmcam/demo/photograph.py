@@ -16,6 +16,7 @@ from mmcam.files import write_whole
 from mmcam.models import default, load
 
 METHOD = "layercam"  # of words and answers: Grad-CAM forgets where a model with attention looked
+LAYER = "features.4"  # of the captioner: 28×28 cells, at which words' maps fall on what they name most often
 ANY = "where is this"  # asked of a photograph that somebody names
 
 
@@ -38,7 +39,7 @@ def explain_photograph(
     classifier, captioner, vqa = (load(default(task)) for task in ("class", "caption", "answer"))
     found = mmcam.explain_class(classifier, image, classes)
     seen = found if isinstance(found, list) else [found]
-    caption = mmcam.explain_caption(captioner, image, method=METHOD)
+    caption = mmcam.explain_caption(captioner, image, method=METHOD, layer=LAYER)
     answer = mmcam.explain_answer(vqa, image, asked, method=METHOD)
 
     if photo is None:
@@ -58,7 +59,10 @@ def explain_photograph(
         console.print(line, highlight=False)
     longest = max(caption, key=lambda word: len(word.target)).target
     command = f"mmcam explain {shlex.quote(str(picture))}"
-    return files, [f"{command} --word {longest}", f'{command} --question "{asked}" --by-word']
+    return files, [
+        f"{command} --word {longest} --method {METHOD} --layer {LAYER}",
+        f'{command} --question "{asked}" --by-word',
+    ]
 
 
 def _classes(seen: Sequence[mmcam.Explanation]) -> str:

@@ -1,15 +1,27 @@
-"""Draw maps as pictures: a heatmap over a photograph, a signed gradient on grey."""
+"""Draw maps as pictures: a heatmap over a photograph, a signed gradient on grey, and marks on either."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mmcam.errors import ExplainError
 
+COLOUR_MAP = "plasma"
+"""The colour map of maps: its lightness grows evenly, so it is read without telling red from green and in grey; and of
+the maps that do so its violet and pink are the colours that photographs of nature and of rooms have least of."""
+
+ALPHA = 0.7
+"""The opacity of a map where it is greatest."""
+
 BAND = 2**19
 """Pixels of a picture that are coloured at a time."""
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom exclusive."""
 
 
 def display_scale(heatmap: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -26,20 +38,31 @@ def _displayed(heatmap: NDArray[np.floating], top: float) -> NDArray[np.floating
 
 
 def draw_overlay(
-    picture: Image.Image, heatmap: NDArray[np.floating], *, alpha: float = 0.6, cmap: str = "turbo"
+    picture: Image.Image,
+    heatmap: NDArray[np.floating],
+    *,
+    alpha: float = ALPHA,
+    cmap: str = COLOUR_MAP,
+    top: float | None = None,
 ) -> Image.Image:
     """Colour a map (H,W) and lay it over a picture of that size; its opacity grows with the map up to `alpha`.
+
+    Args:
+        picture: of the map's size.
+        heatmap: un-normalised; what is negative is not drawn.
+        alpha: opacity where the map is greatest.
+        cmap: a matplotlib colour map.
+        top: the value of the last colour; default the map's own maximum. Maps that share it can be compared.
 
     Raises:
         ExplainError: alpha outside 0..1, or a colour map matplotlib does not know.
     """
+    check_look(alpha, cmap)
     from matplotlib import colormaps
 
-    if not isinstance(alpha, (int, float, np.floating)) or not 0 <= alpha <= 1:
-        raise ExplainError(f"alpha is an opacity from 0 to 1; {alpha!r} is not.")
-    if cmap not in list(colormaps):
-        raise ExplainError(f"matplotlib has no colour map {cmap!r}; 'turbo' and 'viridis' are two it has.")
-    drawn, top = np.array(picture), float(heatmap.max(initial=0))
+    drawn = np.array(picture)
+    own = float(heatmap.max(initial=0))
+    top = own if top is None or not math.isfinite(own) else top
     for rows in _bands(heatmap.shape):
         heat = _displayed(heatmap[rows], top)
         # A square root lets the middle of the range be seen; the picture stays clear where the map is near zero.
@@ -49,13 +72,26 @@ def draw_overlay(
     return Image.fromarray(drawn)
 
 
-def draw_signed(values: NDArray[np.floating]) -> Image.Image:
-    """Draw a signed map (C,H,W) around middle grey, contrast set by the 99th percentile of its magnitude.
+def check_look(alpha: float, cmap: str) -> None:
+    """Raise ExplainError for an alpha outside 0..1, or a colour map matplotlib does not know."""
+    from matplotlib import colormaps
+
+    if not isinstance(alpha, (int, float, np.floating)) or not 0 <= alpha <= 1:
+        raise ExplainError(f"alpha is an opacity from 0 to 1; {alpha!r} is not.")
+    if cmap not in list(colormaps):
+        raise ExplainError(f"matplotlib has no colour map {cmap!r}; 'plasma', 'viridis' and 'turbo' are three it has.")
+
+
+def draw_signed(values: NDArray[np.floating], *, top: float | None = None) -> Image.Image:
+    """Draw a signed map (C,H,W) around middle grey.
 
     Of other than three channels the one of the largest magnitude is drawn at each pixel.
+
+    Args:
+        values: un-normalised.
+        top: the magnitude that is black or white; default `signed_top`. Maps that share it can be compared.
     """
-    # The copy may be reordered: the percentile of a large map needs no further one.
-    magnitude = float(np.percentile(np.abs(values), 99, overwrite_input=True)) or float(np.abs(values).max())
+    magnitude = signed_top(values) if top is None else top
     drawn = np.empty((*values.shape[1:], 3), np.uint8)
     for rows in _bands(values.shape[1:]):
         band = values[:, rows]
@@ -64,6 +100,63 @@ def draw_signed(values: NDArray[np.floating]) -> Image.Image:
         scaled = band / magnitude if magnitude > 0 else band
         drawn[rows] = (127.5 + 127.5 * scaled).clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0)
     return Image.fromarray(drawn)
+
+
+def signed_top(values: NDArray[np.floating]) -> float:
+    """The 99th percentile of a signed map's magnitude, or its maximum where that is 0."""
+    # The copy may be reordered: the percentile of a large map needs no further one.
+    return float(np.percentile(np.abs(values), 99, overwrite_input=True)) or float(np.abs(values).max())
+
+
+def mute_outside(picture: Image.Image, shown: Box) -> Image.Image:
+    """A picture whose parts outside a box are faded to grey and hatched: nothing there was looked at.
+
+    Args:
+        picture: RGB; it is not changed.
+        shown: what the model was shown.
+    """
+    left, top, right, bottom = shown
+    width, height = picture.size
+    if left <= 0 and top <= 0 and right >= width and bottom >= height:
+        return picture
+    drawn = np.array(picture)
+    # Stripes of the same look at any size: about fifty across the longer side.
+    period = max(6, round(max(width, height) / 50))
+    line = max(1, period // 6)
+    columns = np.arange(width)
+    for rows in _bands((height, width)):
+        band = drawn[rows].astype(np.float32)
+        numbers = np.arange(height)[rows]
+        faded = 0.35 * band.mean(-1, keepdims=True) + 0.65 * 225
+        faded[(numbers[:, None] + columns) % period < line] = 150
+        inside = ((numbers >= top) & (numbers < bottom))[:, None] & ((columns >= left) & (columns < right))
+        drawn[rows] = np.where(inside[..., None], band, faded).round()
+    return Image.fromarray(drawn)
+
+
+def mark(picture: Image.Image, box: Box | None = None, peak: tuple[int, int] | None = None) -> Image.Image:
+    """A picture with a box and a cross at a peak, white between black lines so that they show on any ground.
+
+    Args:
+        picture: RGB; it is not changed.
+        box: drawn just inside its pixels.
+        peak: (x, y).
+    """
+    drawn = picture.copy()
+    pen = ImageDraw.Draw(drawn)
+    line = max(1, round(max(picture.size) / 250))
+    if box is not None:
+        left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
+        for inset, colour in ((0, "black"), (line, "white"), (2 * line, "black")):
+            if right - left >= 2 * inset and bottom - top >= 2 * inset:
+                edge = (left + inset, top + inset, right - inset, bottom - inset)
+                pen.rectangle(edge, outline=colour, width=line)
+    if peak is not None:
+        x, y = peak
+        for arm, width, colour in ((7 * line, 3 * line, "black"), (6 * line, line, "white")):
+            pen.line((x - arm, y, x + arm, y), colour, width)
+            pen.line((x, y - arm, x, y + arm), colour, width)
+    return drawn
 
 
 def _bands(shape: tuple[int, ...]) -> list[slice]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from mmcam.engine.modules import unwrap
 from mmcam.explain.explained import How, Layers, explanations
-from mmcam.explanation import Explanation
+from mmcam.explanation import Explanation, Explanations
 from mmcam.image import PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.tasks import policy as task
@@ -59,7 +59,7 @@ def explain_action(
     preprocess: Any = None,
     call: int | None = None,
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_action(
     policy: nn.Module,
@@ -75,7 +75,7 @@ def explain_action(
     preprocess: Any = None,
     call: int | None = None,
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @torch.inference_mode(False)  # tensors made in inference mode cannot be recorded
 def explain_action(
     policy: nn.Module,

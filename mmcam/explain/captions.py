@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, overload
 
-import torch
 from torch import nn
 
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
-from mmcam.explain.explained import How, Layers, explanations
-from mmcam.explanation import CaptionExplanation, Explanation
+from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
+from mmcam.explain.explained import How, Layers, as_list, explanations
+from mmcam.explanation import CaptionExplanation, Explanation, Explanations
 from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
-from mmcam.tasks.asked import one_each
-from mmcam.tasks.words import check_asked
+from mmcam.tasks.asked import one_text, several
+from mmcam.tasks.captioning import Caption
+from mmcam.tasks.targets import is_list
+from mmcam.tasks.words import check_where, check_word
 
 
 @overload
@@ -36,6 +38,8 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
 ) -> CaptionExplanation: ...
 @overload
@@ -54,8 +58,30 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
 ) -> Explanation: ...
+@overload
+def explain_caption(
+    model: nn.Module,
+    images: PictureLike,
+    word: Sequence[str | int],
+    *,
+    caption: str | None = None,
+    contrast: str | None = None,
+    position: int | None = None,
+    beam: None = None,
+    score: str = "log_prob",
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
+    **options: Any,
+) -> Explanations[Explanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -72,8 +98,10 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[CaptionExplanation]: ...
+) -> Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -90,8 +118,10 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> Explanation | CaptionExplanation | list[CaptionExplanation]: ...
+) -> Explanation | CaptionExplanation | Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -108,13 +138,15 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[CaptionExplanation]: ...
+) -> Explanations[CaptionExplanation]: ...
 @overload
 def explain_caption(
     model: nn.Module,
     images: Sequence[PictureLike],
-    word: str | int,
+    word: str | int | Sequence[str | int],
     *,
     caption: str | Sequence[str] | None = None,
     contrast: str | None = None,
@@ -126,8 +158,30 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
+@overload
+def explain_caption(
+    model: nn.Module,
+    images: Sequence[PictureLike],
+    word: Sequence[Sequence[str | int]],
+    *,
+    caption: str | Sequence[str] | None = None,
+    contrast: str | None = None,
+    position: int | None = None,
+    beam: None = None,
+    score: str = "log_prob",
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
+    **options: Any,
+) -> Explanations[Explanations[Explanation]]: ...
 @overload
 def explain_caption(
     model: nn.Module,
@@ -144,15 +198,57 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[CaptionExplanation]]: ...
-@torch.inference_mode(False)
+) -> Explanations[Explanations[CaptionExplanation]]: ...
+@overload
 def explain_caption(
-    model: Any,
-    images: Any,
-    word: str | int | None = None,
+    model: nn.Module,
+    images: Iterable[Any],
+    word: None = None,
     *,
-    caption: str | Sequence[str] | None = None,
+    caption: str | Iterable[str] | None = None,
+    contrast: str | None = None,
+    position: int | None = None,
+    beam: None = None,
+    score: str = "log_prob",
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
+    **options: Any,
+) -> Iterator[CaptionExplanation]: ...
+@overload
+def explain_caption(
+    model: nn.Module,
+    images: Iterable[Any],
+    word: str | int | Iterable[str | int],
+    *,
+    caption: str | Iterable[str] | None = None,
+    contrast: str | None = None,
+    position: int | None = None,
+    beam: None = None,
+    score: str = "log_prob",
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
+    **options: Any,
+) -> Iterator[Explanation]: ...
+@overload
+def explain_caption(
+    model: nn.Module,
+    images: Iterable[Any],
+    word: Any = None,
+    *,
+    caption: Any = None,
     contrast: str | None = None,
     position: int | None = None,
     beam: int | None = None,
@@ -162,6 +258,27 @@ def explain_caption(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["skip"],
+    **options: Any,
+) -> Any: ...
+def explain_caption(
+    model: Any,
+    images: Any,
+    word: Any = None,
+    *,
+    caption: Any = None,
+    contrast: str | None = None,
+    position: int | None = None,
+    beam: int | None = None,
+    score: str = "log_prob",
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Errors = "raise",
     **options: Any,
 ) -> Any:
     """Which part of a picture made a captioner say a word, or each word.
@@ -170,8 +287,10 @@ def explain_caption(
 
     Args:
         model: a captioner (see `mmcam.Captioner`).
-        images: a picture or a list of them (see `mmcam.image.prepare`).
-        word: a word ("dogs" finds "dog"), a phrase of neighbouring words, a position, or None for every word.
+        images: a picture, a list or a stream of them, as in `explain_class`.
+        word: a word ("dogs" finds "dog"), a phrase of neighbouring words, a position, or None for every word. For one
+            picture, a list asks for several words; for several pictures, a list holds one entry a picture, each a word
+            or a list of them.
         caption: the caption to explain, one for all pictures or one each; default the one the model generates.
         contrast: a word or phrase the model might have said there instead; the score becomes the difference of both.
         position: which occurrence of `word`; or where to score a word that the caption does not hold, in place of the
@@ -181,12 +300,12 @@ def explain_caption(
         score: what of a word is explained: "log_prob", "logit", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; all but the first need a captioner with `token_logits`.
         layer, fuse, method, call, options: as in `attribute`.
-        preprocess: as in `explain_class`.
+        preprocess, batch_size, errors: as in `explain_class`.
 
     Returns:
-        An Explanation of the word, or a CaptionExplanation if `word` is None; a list of them for a list of pictures.
-        With `beam=`, a list of CaptionExplanations for each picture, the likeliest first. All words of a caption share
-        one pass through the encoder.
+        An Explanation of the word, or a CaptionExplanation if `word` is None; a list of them for a list of pictures or
+        of words, nested if both; an iterator for a stream. With `beam=`, a list of CaptionExplanations for each
+        picture, the likeliest first. All words of a caption share one pass through the encoder.
 
     Raises:
         ExplainError: a word that is not in the caption (the message shows the caption and its nearest words); a
@@ -197,38 +316,50 @@ def explain_caption(
     captioning.check_captioner(module)
     if word is None and (contrast is not None or position is not None):
         raise ExplainError("contrast= and position= belong to one word; name it with word=.")
-    if word is not None:
-        word, position, contrast = check_asked(word, position, contrast)
     if beam is not None and (word is not None or caption is not None):
         raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
-    batch, how = batch_of(module, images, preprocess), How(layer, method, call, options, fuse)
-    if beam is not None:
-        return _beams(module, batch, beam, score, how)
-    given = None if caption is None else one_each(caption, batch, "caption")
-    rows = captioning.caption_tokens(module, batch.x, given)
-    if word is None:
-        captions = [captioning.every_word(module, row) for row in rows]
-    else:
-        captions = [captioning.one_word(module, row, word, position, contrast) for row in rows]
-    made = explanations(captioning.ask(module, batch, captions, contrast, score), how)
-    return made.per_picture(_caption_explanation) if word is None else made.as_listed()
+    if word is not None:
+        position, contrast = check_where(position, contrast, alone=not is_list(word))
+    how = How(layer, method, call, options, fuse)
+
+    def rows_of(batch: Batch, captions: Sequence[Caption]) -> list[list[Explanation]]:
+        def of(some: Batch, members: list[int]) -> list[list[Explanation]]:
+            asked = captioning.ask(module, some, [captions[n] for n in members], contrast, score)
+            return explanations(asked, how).rows
+
+        # Inside a block of the user's `asked`, the model has a question for each picture of the batch as it is.
+        whole = hasattr(module, "asked") and getattr(module, "_questions", ()) is not None
+        return in_groups(module, batch, [(0, 0) if whole else caption.size for caption in captions], of)
+
+    def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
+        if beam is not None:
+            return _beams(module, batch, beam, score, how)
+        given = None if caption is None else [one_text(text, "caption") for text in texts]
+        tokens = captioning.caption_tokens(module, batch.x, given)
+        if word is None:
+            every = [captioning.every_word(module, row) for row in tokens]
+            return [_caption_explanation(row) for row in rows_of(batch, every)]
+        wanted = [[check_word(one) for one in several(entry, "word")] for entry in words]
+        captions = [
+            captioning.several_words(module, row, own, position, contrast)
+            for row, own in zip(tokens, wanted, strict=True)
+        ]
+        owners = [n for n, own in enumerate(captions) for _ in own]
+        made = rows_of(batch.rows(owners), [one for own in captions for one in own])
+        joined = [[exp for row in own for exp in row] for own in per_owner(made, owners, len(words))]
+        return [as_list(own) if is_list(entry) else own[0] for own, entry in zip(joined, words, strict=True)]
+
+    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    return explain_each(images, {"word": word, "caption": caption}, way)
 
 
-def _beams(module: Any, batch: Batch, beam: int, score: str, how: How) -> Any:
+def _beams(module: Any, batch: Batch, beam: int, score: str, how: How) -> list[Any]:
     """Every word of the captions of a beam search, a list of them for each picture."""
     found = captioning.beam_tokens(module, batch.x, beam)
     owners = [n for n, rows in enumerate(found) for _ in rows]
-    repeated = Batch(
-        batch.x[owners],
-        [batch.pictures[n] for n in owners],
-        [batch.geometries[n] for n in owners],
-        False,
-        [batch.notes[n] for n in owners],
-    )
     captions = [captioning.every_word(module, row) for rows in found for row in rows]
-    made = explanations(captioning.ask(module, repeated, captions, None, score), how).per_picture(_caption_explanation)
-    grouped = [[made[i] for i, owner in enumerate(owners) if owner == n] for n in range(len(found))]
-    return grouped[0] if batch.single else grouped
+    rows = explanations(captioning.ask(module, batch.rows(owners), captions, None, score), how).rows
+    return [as_list(own) for own in per_owner([_caption_explanation(row) for row in rows], owners, len(found))]
 
 
 def _caption_explanation(words: list[Explanation]) -> CaptionExplanation:

@@ -162,13 +162,13 @@ def _asked(module: Any, batch: Batch, target: Any) -> Asked:
             rows = captioning.caption_tokens(module, batch.x, None)
             return captioning.ask(module, batch, [captioning.whole(module, row, None) for row in rows], None)
     if hasattr(module, "answer_scores"):
-        return vqa.ask(module, batch, [TEXT], vqa.AnswerScore(None, None, None), False)
+        return vqa.ask(module, batch, [TEXT], [[None]], vqa.AnswerScore())
     if hasattr(module, "token_log_probs"):
         rows = captioning.caption_tokens(module, batch.x, None)
         return captioning.ask(module, batch, [captioning.whole(module, row, None) for row in rows], None)
     if hasattr(module, "similarity") and not has_forward(module):
-        return similarity.ask(module, batch, TEXT, None)
-    return classification.ask(module, batch, target, None, classes_of(module))
+        return similarity.ask(module, batch, [TEXT], None)
+    return classification.ask(module, batch, [target], None, classes_of(module))
 
 
 def _answer(module: Any, output: Any, target: Any) -> str:

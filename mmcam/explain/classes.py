@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, overload
 
-import torch
 from torch import nn
 
 from mmcam.adapters.class_names import classes_of
 from mmcam.engine.modules import unwrap
+from mmcam.explain.chunks import Errors, Way, explain_each, in_groups
 from mmcam.explain.explained import How, Layers, explanations
-from mmcam.explanation import Explanation
-from mmcam.image import PictureLike
+from mmcam.explanation import Explanation, Explanations
+from mmcam.image import Batch, PictureLike
 from mmcam.methods.registry import Fusion
 from mmcam.preparation import batch_of
 from mmcam.tasks import classification
+from mmcam.tasks.asked import several
 from mmcam.tasks.classification import ClassTarget
 from mmcam.tasks.names import Names
 
@@ -33,6 +34,8 @@ def explain_class(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
 ) -> Explanation: ...
 @overload
@@ -48,8 +51,10 @@ def explain_class(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_class(
     model: nn.Module,
@@ -63,8 +68,10 @@ def explain_class(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 @overload
 def explain_class(
     model: nn.Module,
@@ -78,11 +85,46 @@ def explain_class(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
     **options: Any,
-) -> list[list[Explanation]]: ...
-@torch.inference_mode(False)  # tensors made in inference mode cannot be recorded
+) -> Explanations[Explanations[Explanation]]: ...
+@overload
 def explain_class(
     model: nn.Module,
+    images: Iterable[Any],
+    target: ClassTarget | Iterable[ClassTarget | None] | None = None,
+    *,
+    contrast: int | str | None = None,
+    names: Names | None = None,
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["raise"] = "raise",
+    **options: Any,
+) -> Iterator[Explanation]: ...
+@overload
+def explain_class(
+    model: nn.Module,
+    images: Iterable[Any],
+    target: Any = None,
+    *,
+    contrast: int | str | None = None,
+    names: Names | None = None,
+    layer: Layers = None,
+    fuse: Fusion = "max",
+    method: str = "gradcam",
+    preprocess: Any = None,
+    call: int | None = None,
+    batch_size: int | None = None,
+    errors: Literal["skip"],
+    **options: Any,
+) -> Any: ...
+def explain_class(
+    model: Any,
     images: Any,
     target: Any = None,
     *,
@@ -93,6 +135,8 @@ def explain_class(
     method: str = "gradcam",
     preprocess: Any = None,
     call: int | None = None,
+    batch_size: int | None = None,
+    errors: Errors = "raise",
     **options: Any,
 ) -> Any:
     """Which part of a picture spoke for a class.
@@ -100,7 +144,9 @@ def explain_class(
     Args:
         model: any module from pictures to logits, single- or multi-label, alone or in a structure where
             `mmcam.tasks.logits` finds them.
-        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them.
+        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them; or a stream: whatever
+            hands out pictures, or batches of them, one after the other, as a generator or a ``DataLoader`` does. Of
+            what it hands out as tuples, or as lists of a batch and its labels, the first is the pictures.
         target: a class by index or name, or a function output → (N,); default the highest logit. Where the model has
             ``hypernyms``, a wider word means the class under it that has the highest score in each picture: "cat". For
             one picture, a list asks for several classes; for a list of pictures, a list holds one entry a picture, each
@@ -112,11 +158,17 @@ def explain_class(
             names for a single logit are its two sides: the second is what a positive logit says.
         layer, fuse, method, call, options: as in `attribute`.
         preprocess: `mmcam.Preprocess` or torchvision's ``weights.transforms()``; default the model's ``preprocess``,
-            or timm's for its networks, else ImageNet's resize to 256, crop to 224.
+            or what timm or torchvision say of their networks, else ImageNet's resize to 256, crop to 224. The
+            Explanation's ``preparation`` says which it was.
+        batch_size: pictures that are opened and explained at a time; default as many as 16 inputs of 224×224 or 64
+            million pixels of the pictures themselves take, so that lists and streams of any length fit into memory.
+            What a picture gets does not depend on it.
+        errors: "raise", or "skip" to go on with the other pictures: then the exception that says in a sentence what is
+            wrong (`mmcam.PictureError`, `mmcam.ExplainError`) stands at the picture's place.
 
     Returns:
         An Explanation, whose ``prediction`` holds probabilities and the five best classes; a list where a list of
-        pictures or of targets was given, nested if both.
+        pictures or of targets was given, nested if both; of a stream an iterator over what there would be of a list.
 
     Raises:
         ExplainError: unknown or ambiguous class (with close matches) or layer; not one target a picture; a model
@@ -125,6 +177,14 @@ def explain_class(
         PictureError: a picture that cannot be used.
     """
     module = unwrap(model)
-    batch = batch_of(module, images, preprocess)
-    asked = classification.ask(module, batch, target, contrast, classes_of(module, names))
-    return explanations(asked, How(layer, method, call, options, fuse)).as_listed()
+    classes, how = classes_of(module, names), How(layer, method, call, options, fuse)
+
+    def explain(batch: Batch, targets: Sequence[Any]) -> list[Any]:
+        def of(some: Batch, members: list[int]) -> list[Any]:
+            asked = classification.ask(module, some, [targets[n] for n in members], contrast, classes)
+            return list(explanations(asked, how).as_listed())
+
+        return in_groups(module, batch, [(len(several(entry, "target")), None) for entry in targets], of)
+
+    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    return explain_each(images, {"target": target}, way)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from mmcam.engine.layer import Layer
 from mmcam.engine.modules import check_recordable, each_layer, layer_name
 from mmcam.engine.outputs import score_of
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.explanation import Explanation
+from mmcam.explanation import Explanation, Explanations
 from mmcam.image import Geometry
 from mmcam.methods import Maps, Question
 from mmcam.methods.fusion import check_fusion, fuse
@@ -32,7 +32,6 @@ Layers = str | nn.Module | Sequence[str | nn.Module] | None
 """A layer by its dotted name or as the module itself, several whose maps are fused, or None for the default one."""
 
 Result = TypeVar("Result")
-More = ParamSpec("More")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class How:
     fuse: Fusion = "max"
 
 
+def as_list(results: Iterable[Result]) -> Explanations[Result]:
+    """Several results, as all functions hand them out."""
+    return Explanations(results)
+
+
 @dataclass(frozen=True)
 class Explained:
     """The explanations of a batch, those of each picture in a row."""
@@ -64,18 +68,8 @@ class Explained:
 
     def as_listed(self) -> Any:
         """Of each picture a list where a list was asked for, else its one; alone where one picture was given."""
-        each: list[Any] = [row if many else row[0] for row, many in zip(self.rows, self.listed, strict=True)]
-        return each[0] if self.single else each
-
-    def per_picture(self, join: Callable[..., Any], *more: Sequence[Any]) -> Any:
-        """Each picture's explanations joined to one; alone where one picture was given.
-
-        Args:
-            join: from a picture's row, and an entry of each of `more`, to the result.
-            more: one entry a picture.
-        """
-        each = [join(row, *entries) for row, *entries in zip(self.rows, *more, strict=True)]
-        return each[0] if self.single else each
+        each: list[Any] = [as_list(row) if many else row[0] for row, many in zip(self.rows, self.listed, strict=True)]
+        return each[0] if self.single else as_list(each)
 
 
 @dataclass(frozen=True)
@@ -199,6 +193,7 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         scored=label.scored,
         cells=where.cells,
         prediction=label.prediction,
+        preparation="".join(asked.batch.preparations[n : n + 1]),
     )
 
 

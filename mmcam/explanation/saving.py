@@ -6,16 +6,19 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
 from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Writer = Callable[[IO[bytes]], object]
 
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 def picture_writers(draw: Callable[[], Image.Image]) -> dict[str, Writer]:
@@ -25,6 +28,17 @@ def picture_writers(draw: Callable[[], Image.Image]) -> dict[str, Writer]:
         draw().save(file, kind, quality=95)
 
     return {suffix: partial(write, kind) for suffix, kind in _FORMATS.items()}
+
+
+def figure_writers(draw: Callable[[], Figure]) -> dict[str, Writer]:
+    """What writes a figure as vectors, by the suffixes of its formats; it is made only then."""
+
+    def write(kind: str, file: IO[bytes]) -> None:
+        from mmcam.drawing.typeset import write_vector
+
+        write_vector(draw(), file, kind)
+
+    return {f".{kind}": partial(write, kind) for kind in ("pdf", "svg")}
 
 
 def save_as(path: str | os.PathLike[str], writers: Mapping[str, Writer], instead: str) -> Path:

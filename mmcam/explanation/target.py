@@ -8,25 +8,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mmcam.drawing.overlay import draw_overlay, draw_signed
+from mmcam.drawing.overlay import ALPHA, COLOUR_MAP, Box, draw_overlay, draw_signed, mark, mute_outside
 from mmcam.drawing.png import png_bytes
-from mmcam.errors import ExplainError
-from mmcam.explanation.saving import picture_writers, save_as
-from mmcam.files import json_text
+from mmcam.drawing.sheet import DPI, Block, Sheet
+from mmcam.explanation import drawn, segments
+from mmcam.explanation.drawn import Look, Pen, View
+from mmcam.explanation.npz import packed
+from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin
 from mmcam.neurons.names import Names
 from mmcam.neurons.narration import Why, narrate
+from mmcam.report.explained import write_page
+from mmcam.report.shown import Line
 from mmcam.tasks.prediction import Prediction
 from mmcam.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +61,7 @@ class Explanation:
         cells: how it is known where the layer's cells lie in the picture: "convolutional" (no operation before it moves
             them), "declared" by the model, or "measured"; "" for pixels and attention.
         prediction: of a classifier, the class that is explained with its probability, and the five best; else None.
+        preparation: how the model's input was made of the picture, in words; "" where that is not known.
         version: of mmcam.
     """
 
@@ -76,6 +84,7 @@ class Explanation:
     scored: str = ""
     cells: str = ""
     prediction: Prediction | None = None
+    preparation: str = ""
     version: str = field(default=__version__)
 
     @property
@@ -93,51 +102,138 @@ class Explanation:
         """The map is positive nowhere in the picture, or not finite, so it points nowhere; `note` says why."""
         return not 0 < float(self.heatmap.max()) < math.inf
 
-    def box(self, threshold: float = 0.15) -> tuple[int, int, int, int] | None:
-        """The box of the largest connected segment above a share of the maximum (the Grad-CAM paper's 15 %).
+    @cached_property
+    def _strength(self) -> NDArray[np.float32]:
+        """What masks, boxes and the peak are read from (H,W): the heatmap, of a pixel map smoothed."""
+        if self.values.ndim == 2:
+            return self.heatmap
+        return self.geometry.to_original(segments.smoothed(self.cam)).cpu().numpy()
+
+    def mask(self, threshold: float = segments.SHARE) -> NDArray[np.bool_]:
+        """Where the map is at least a share of its maximum, in what the model was shown.
+
+        A pixel map is smoothed first (see `mmcam.explanation.segments.smoothed`), else single pixels would be found.
 
         Returns:
-            (left, top, right, bottom) in pixels of the original picture, right and bottom exclusive as in Pillow; None
+            bool (H,W), over the original picture; False everywhere for an empty map.
+
+        Raises:
+            ExplainError: a threshold that is no share.
+        """
+        share = segments.check_share(threshold)
+        mask = np.zeros(self.heatmap.shape, bool)
+        if not self.empty:
+            left, top, right, bottom = self.geometry.shown()
+            part = segments.above(self._strength, share)
+            mask[top:bottom, left:right] = part[top:bottom, left:right]
+        return mask
+
+    def boxes(self, threshold: float = segments.SHARE) -> list[Box]:
+        """The boxes of all connected segments of `mask`, those of more pixels first.
+
+        Returns:
+            (left, top, right, bottom) in pixels of the original picture, right and bottom exclusive as in Pillow; none
             for an empty map. Segments connect over the eight neighbours.
 
         Raises:
             ExplainError: a threshold that is no share.
         """
-        if not isinstance(threshold, (int, float, np.floating)) or not 0 <= threshold <= 1:
-            raise ExplainError(f"The threshold of a box is a share of the maximum from 0 to 1; {threshold!r} is not.")
-        if self.empty:
-            return None
-        from scipy import ndimage
+        return segments.boxes_of(self.mask(threshold))
 
-        segments, count = ndimage.label(self.heatmap >= threshold * self.heatmap.max(), structure=np.ones((3, 3)))
-        # In parts: counting copies what it counts to integers as wide as pointers.
-        parts = np.array_split(segments.ravel(), 1 + segments.size // 2**21)
-        sizes = np.sum([np.bincount(part, minlength=count + 1) for part in parts], axis=0)
-        largest = int(np.argmax(sizes[1:]))
-        rows, columns = ndimage.find_objects(segments)[largest]
-        return columns.start, rows.start, columns.stop, rows.stop
+    def box(self, threshold: float = segments.SHARE) -> Box | None:
+        """The box of the largest segment above a share of the maximum (the Grad-CAM paper's 15 %).
+
+        The peak may lie in another, smaller segment; `peak_in_box` says so, and `boxes` gives all.
+
+        Returns:
+            As `boxes`; None for an empty map.
+
+        Raises:
+            ExplainError: a threshold that is no share.
+        """
+        return next(iter(self.boxes(threshold)), None)
 
     def peak(self) -> tuple[int, int] | None:
-        """(x, y) of the maximum in the original picture; None for an empty map, or one that is the same everywhere."""
-        if self.empty or self.heatmap.min() == self.heatmap.max():
+        """(x, y) of the maximum in the original picture, of a pixel map once it is smoothed as in `mask`.
+
+        None for an empty map, or one that is the same everywhere.
+        """
+        if self.empty or self._strength.min() == self._strength.max():
             return None
-        y, x = np.unravel_index(int(np.argmax(self.heatmap)), self.heatmap.shape)
+        y, x = np.unravel_index(int(np.argmax(self._strength)), self._strength.shape)
         return int(x), int(y)
 
-    def overlay(self, alpha: float = 0.6, cmap: str = "turbo") -> Image.Image:
-        """The map over the picture, at the picture's own size.
+    def peak_in_box(self, threshold: float = segments.SHARE) -> bool | None:
+        """Whether the peak lies in `box`; None where there is none."""
+        box, peak = self.box(threshold), self.peak()
+        if box is None or peak is None:
+            return None
+        return box[0] <= peak[0] < box[2] and box[1] <= peak[1] < box[3]
+
+    def overlay(
+        self,
+        alpha: float = ALPHA,
+        cmap: str = COLOUR_MAP,
+        *,
+        box: bool = False,
+        peak: bool = False,
+        threshold: float = segments.SHARE,
+    ) -> Image.Image:
+        """The map over the picture, at the picture's own size; what a crop never showed to the model is hatched.
 
         Args:
             alpha: opacity (0..1) where the map is at its maximum; it fades with the map. Pixel maps are drawn alone,
                 as a signed picture on grey.
             cmap: a matplotlib colour map.
+            box: draw the box of the largest segment.
+            peak: draw a cross at the maximum.
+            threshold: of the box.
 
         Raises:
-            ExplainError: alpha outside 0..1, or a colour map matplotlib does not know.
+            ExplainError: alpha or threshold outside 0..1, or a colour map matplotlib does not know.
         """
+        View(alpha, cmap, box, peak, threshold)
         if self.values.ndim == 3:
-            return draw_signed(self.geometry.to_original(self.values).cpu().numpy())
-        return draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
+            picture = draw_signed(self.geometry.to_original(self.values).cpu().numpy())
+        else:
+            picture = draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
+        picture = mute_outside(picture, self.geometry.shown())
+        return mark(picture, self.box(threshold) if box else None, self.peak() if peak else None)
+
+    def figure(
+        self, *, title: str | None = None, width: float | None = None, dpi: float = DPI, **look: Unpack[Look]
+    ) -> Figure:
+        """Picture and overlay side by side, with caption or question, score, method, layer and a colour bar.
+
+        Args:
+            title: above; default the caption or question.
+            width: at most so many inches; a journal's column has about 3.5. Default 2.4 for each of the two.
+            dpi: pixels an inch, which larger pictures are reduced to.
+            look: ``alpha``, ``cmap``, ``box``, ``peak`` and ``threshold`` as in `overlay`.
+
+        Returns:
+            A matplotlib Figure, made without pyplot. ``save("x.pdf")`` writes it with texts that stay texts.
+
+        Raises:
+            ExplainError: as `overlay`, or no such width or dpi.
+        """
+        from mmcam.drawing.typeset import typeset
+
+        drawn.check_frame(2, width, dpi)
+        side, view = (2.4 if width is None else width * 28 / 59), View(**look)
+        pen, shared = Pen(view, round(side * dpi)), drawn.facts(self)
+        top = pen.top([self])
+        panels = [pen.picture(self.image), pen.panel(self, self.target, top)]
+        return typeset(
+            Sheet(
+                [Block([panels])],
+                heading=self.context if title is None else title,
+                subtitle=drawn.subtitle(shared),
+                **drawn.legend([self], view, [f"{top:.3g}, the maximum of the map"] if top > 0 else []),
+            ),
+            side=side,
+            dpi=dpi,
+        )
 
     def why(self, names: Names | Dissection, **options: Any) -> Why:
         """The explanation in words: which named units spoke for the target, and which against.
@@ -162,24 +258,49 @@ class Explanation:
         figure.suptitle(f"{self.context}\n{self._title()}".strip() + (f"\n{self.note}" if self.note else ""))
         plt.show()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the overlay (``.png``, ``.jpg``, ``.pdf``) or the data (``.npz``), whole or not at all.
+    def save(self, path: str | os.PathLike[str], **look: Unpack[Look]) -> Path:
+        """Write the overlay (``.png``, ``.jpg``), the figure (``.pdf``, ``.svg``) or the data (``.npz``).
 
-        The ``.npz`` holds ``heatmap`` (H,W), ``values``, ``weights`` and ``meta``, a JSON text with the other fields.
-        Folders are made, and a file that is there is replaced.
+        The file appears whole or not at all; folders are made, and a file that is there is replaced. The overlay has
+        the picture's own size; the figure, of `figure`, has texts that stay texts. `mmcam.load_explanation`
+        gives the explanation back from its ``.npz``, which holds the map at its own resolution and the picture (see
+        `mmcam.explanation.npz`).
+
+        Args:
+            path: its suffix says what is written.
+            look: how the map is drawn, as in `overlay`.
 
         Raises:
-            ExplainError: another suffix, or a place where nothing can be written.
+            ExplainError: another suffix, a look that cannot be, or a place where nothing can be written.
         """
-        writers = {**picture_writers(self.overlay), ".npz": self._write_data}
-        return save_as(path, writers, "use .png, .jpg or .pdf for the overlay or .npz for the data")
+        writers = {
+            **picture_writers(lambda: self.overlay(**look)),
+            **figure_writers(lambda: self.figure(**look)),
+            ".npz": self._write_data,
+        }
+        return save_as(
+            path, writers, "use .png or .jpg for the overlay, .pdf or .svg for the figure, or .npz for the data"
+        )
+
+    def html(self, path: str | os.PathLike[str], *, names: Names | Dissection | None = None, title: str = "") -> Path:
+        """Write a page that opens from disk: the map over the picture, with its score.
+
+        Args:
+            path: ends in ``.html``; folders are made, and a file that is there is replaced.
+            names: of the layer's units, to say why (see `why`).
+            title: of the page; default what was explained.
+
+        Raises:
+            ExplainError: another suffix, a place where nothing can be written, or names that do not fit.
+        """
+        return write_page(path, [self.line()], names, title)
+
+    def line(self, name: str = "") -> Line:
+        """What a page says of it, under a name."""
+        return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        arrays = {"heatmap": self.heatmap, "values": self.values.float().cpu().numpy()}
-        if self.weights is not None:
-            arrays["weights"] = self.weights.float().cpu().numpy()
-        arrays["meta"] = np.array(json_text(self.summary()))
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
 
     def summary(self) -> dict[str, object]:
         """The explanation without its arrays, ready for JSON."""
@@ -191,11 +312,13 @@ class Explanation:
             "cells": self.cells,
             "peak": self.peak(),
             "box": self.box(),
+            "peak_in_box": self.peak_in_box(),
             "method": self.method,
             "options": {name: value if _plain(value) else str(value) for name, value in self.options.items()},
             "layer": self.layer,
             "model": self.model,
             "size": list(self.image.size),
+            "preparation": self.preparation,
             "note": self.note,
             "prediction": None if self.prediction is None else self.prediction.summary(),
             "version": self.version,

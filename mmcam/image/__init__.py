@@ -1,6 +1,6 @@
 """Open pictures safely, prepare them for a model, and bring maps back to the original pixels."""
 
-from mmcam.image.batch import Batch, prepare, prepared
+from mmcam.image.batch import Batch, joined, prepare, prepared
 from mmcam.image.geometry import Geometry
 from mmcam.image.open import MAX_PIXELS, PictureLike, load_image, open_raster
 from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, preprocess_of
@@ -13,6 +13,7 @@ __all__ = [
     "Geometry",
     "PictureLike",
     "Preprocess",
+    "joined",
     "load_image",
     "open_raster",
     "prepare",

@@ -28,6 +28,7 @@ class Batch:
         geometries: the way back to its pixels.
         single: one picture was given, not a list.
         notes: what a reader should know of how each was read; "" for nothing.
+        preparations: how the input of each was made, in words.
     """
 
     x: Tensor
@@ -35,6 +36,36 @@ class Batch:
     geometries: list[Geometry]
     single: bool
     notes: list[str] = field(default_factory=list)
+    preparations: list[str] = field(default_factory=list)
+
+    def rows(self, indices: Sequence[int]) -> Batch:
+        """Some of the pictures, in any order and number, as a list."""
+        at = list(indices)
+        x = self.x if at == list(range(len(self.x))) else self.x[at]
+        told = ([each[i] for i in at] if each else [] for each in (self.notes, self.preparations))
+        return Batch(x, [self.pictures[i] for i in at], [self.geometries[i] for i in at], False, *told)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one, a list.
+
+    Raises:
+        PictureError: their inputs have different shapes.
+    """
+    shapes = {tuple(batch.x.shape[1:]) for batch in batches}
+    if len(shapes) > 1:
+        raise PictureError(
+            f"The inputs of one batch need one shape; these are {sorted(shapes)}. Explain the pictures one by one "
+            "(batch_size=1), or pass preprocess=mmcam.Preprocess(size=…, mode='squash')."
+        )
+    return Batch(
+        torch.cat([batch.x for batch in batches]),
+        [picture for batch in batches for picture in batch.pictures],
+        [geometry for batch in batches for geometry in batch.geometries],
+        False,
+        [note for batch in batches for note in batch.notes],
+        [how for batch in batches for how in batch.preparations],
+    )
 
 
 def prepare(
@@ -62,20 +93,8 @@ def prepare(
         single, sources = True, [images]
     if not sources:
         raise PictureError("There is no picture in the list; pass at least one.")
-    inputs, pictures, geometries, notes = [], [], [], []
-    for source in sources:
-        x, picture, geometry, note = _input_of(source, preprocess)
-        notes.append(note)
-        inputs.append(x.detach().to(device, dtype))
-        pictures.append(picture)
-        geometries.append(geometry)
-    shapes = {tuple(x.shape) for x in inputs}
-    if len(shapes) > 1:
-        raise PictureError(
-            f"The inputs of one batch need one shape; these are {sorted(shapes)}. Explain the pictures one by one, or "
-            "pass preprocess=mmcam.Preprocess(size=…, mode='squash')."
-        )
-    return Batch(torch.stack(inputs), pictures, geometries, single, notes)
+    made = [_batch_of_one(source, preprocess, device, dtype) for source in sources]
+    return made[0] if single else joined(made)
 
 
 def prepared(source: object) -> bool:
@@ -83,9 +102,15 @@ def prepared(source: object) -> bool:
     return isinstance(source, Tensor) and source.is_floating_point()
 
 
+def _batch_of_one(source: PictureLike, preprocess: Preprocess, device: torch.device, dtype: torch.dtype) -> Batch:
+    x, picture, geometry, note = _input_of(source, preprocess)
+    how = "none: a prepared input" if prepared(source) else preprocess.told
+    return Batch(x.detach().to(device, dtype)[None], [picture], [geometry], True, [note], [how])
+
+
 def _input_of(source: PictureLike, preprocess: Preprocess) -> tuple[Tensor, Image.Image, Geometry, str]:
     """One picture's input, what it looks like, the way back to its pixels, and a note."""
-    if not (isinstance(source, Tensor) and source.is_floating_point()):
+    if not (isinstance(source, Tensor) and prepared(source)):
         if len(preprocess.mean) not in (1, 3):
             planes = load_planes(source, len(preprocess.mean))
             x, geometry = preprocess.planes(planes)

@@ -49,6 +49,24 @@ class Geometry:
             torch.mul(sampled, seen, out=band)
         return whole.reshape(*maps.shape[:-2], *self.original)
 
+    def shown(self) -> tuple[int, int, int, int]:
+        """What the model was shown: (left, top, right, bottom) in the picture's pixels, right and bottom exclusive.
+
+        Outside of it `to_original` gives 0; a crop leaves something out, padding does not.
+        """
+        edges = []
+        for axis in (1, 0):
+            positions = self._input_positions(axis, torch.device("cpu"))
+            inside = ((positions >= 0) & (positions <= 1)).nonzero()[:, 0].tolist()
+            edges.append((inside[0], inside[-1] + 1) if inside else (0, 0))
+        (left, right), (top, bottom) = edges
+        return left, top, right, bottom
+
+    def resized(self, height: int, width: int) -> Geometry:
+        """Where the pixels of the same picture lie once it has been resized."""
+        scale = (self.scale[0] * self.original[0] / height, self.scale[1] * self.original[1] / width)
+        return Geometry((height, width), self.input, scale, self.offset)
+
     def _input_positions(self, axis: int, device: torch.device) -> Tensor:
         """Original pixel centres along one axis as fractions (0..1) of the input's side."""
         # float64 here: at 10,000 pixels float32 positions are off by a visible part of a cell.

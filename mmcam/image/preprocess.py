@@ -93,6 +93,20 @@ class Preprocess:
         canvas.paste(picture.resize((new_w, new_h), self.resample), (left, top))
         return canvas
 
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words: "resize 256, crop 224×224, bilinear, mean 0.485 …, std 0.229 …"."""
+        mean, std = (" ".join(f"{value:.3g}" for value in each) for each in (self.mean, self.std))
+        return f"{self._told_places}, {self.resample.name.lower()}, mean {mean}, std {std}"
+
+    @property
+    def _told_places(self) -> str:
+        """The same of where the pixels go."""
+        size = f"{self.size[1]}×{self.size[0]}"
+        if self.mode == "crop":
+            return f"resize {self.resize or max(self.size)}, crop {size}"
+        return f"resize to {size}" if self.mode == "squash" else f"fit into {size}, pad"
+
     def geometry(self, h: int, w: int) -> Geometry:
         """Where the pixels of a picture of h×w lie in the input."""
         new = self._resized(h, w)

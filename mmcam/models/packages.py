@@ -12,7 +12,7 @@ The bundled models are one such package. A name is looked up in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
@@ -120,6 +120,13 @@ def default(task: str) -> str:
     raise ExplainError(f"No installed package has a model for the task {task!r}; name one.")
 
 
+_BACKENDS: Mapping[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "xpu": torch.xpu.is_available,
+}
+
+
 def check_device(device: str | torch.device) -> None:
     """Nothing where torch knows the device.
 
@@ -130,7 +137,10 @@ def check_device(device: str | torch.device) -> None:
         kind = torch.device(device).type
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown, not built in, or not there
-        raise ExplainError(f"There is no device {str(device)!r}; cpu or cuda would do.") from error
+        if str(device).partition(":")[0] not in _BACKENDS:
+            raise ExplainError(f"There is no device {str(device)!r}; cpu or cuda would do.") from error
+        there = [name for name, is_there in _BACKENDS.items() if is_there()]
+        raise ExplainError(f"This machine has no {str(device)!r}; {' or '.join(['cpu', *there])} would do.") from error
     if kind == "meta":
         raise ExplainError("The device 'meta' computes nothing; cpu or cuda would do.")
 

@@ -12,7 +12,7 @@ from mmcam.image import Preprocess
 from mmcam.models.factory import from_factory
 from mmcam.models.hub import from_transformers
 from mmcam.models.packages import check_device, load
-from mmcam.models.zoos import from_timm, from_torchvision, untrained
+from mmcam.models.zoos import from_timm, from_torchvision, likely, untrained
 
 
 def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> tuple[nn.Module, Preprocess | None]:
@@ -24,8 +24,8 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
             is downloaded; or ``module:factory``, a function without arguments (or with one, the weights file, if that
             is given) in an importable module or a file of the current folder.
         weights: a state dict, ``.safetensors`` or what ``torch.save`` wrote (read with ``weights_only=True``). A file
-            of torchvision's is known by its name and its pictures are made as it was trained; others as the default
-            weights' are, and those of GoogLeNet and Inception v3 as torchvision publishes them (inputs of −1 to 1).
+            of torchvision's is known by its name and its pictures are made as it was trained; for others as everywhere
+            (see `mmcam.adapters.torchvision`), and GoogLeNet and Inception v3 take inputs of −1 to 1 as published.
         device: where to put it.
 
     Raises:
@@ -47,9 +47,13 @@ def load_model(spec: str, weights: Path | None = None, device: str = "cpu") -> t
         try:
             model = load(spec)
         except ExplainError as error:
-            raise ExplainError(
-                f"{error} Others are named torchvision:NAME, timm:NAME, hf:NAME or module:factory."
-            ) from error
+            meant = likely(spec)
+            hint = (
+                f"Did you mean {meant}?"
+                if meant
+                else "Others are named torchvision:NAME, timm:NAME, hf:NAME or module:factory."
+            )
+            raise ExplainError(f"{error} {hint}") from error
     return model.to(device).eval(), preprocess
 
 

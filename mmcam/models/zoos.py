@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from mmcam.adapters.torchvision import torchvision_preprocess
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess, preprocess_of
 from mmcam.models.state import fill, read_state
@@ -22,8 +23,8 @@ _AUXILIARY = ("googlenet", "inception_v3")
 long to draw."""
 
 
-def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess]:
-    """A classifier of torchvision, and how its pictures are made.
+def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess | None]:
+    """A classifier of torchvision, and how its pictures are made if a file's name or torchvision's records tell.
 
     Args:
         name: as torchvision has it.
@@ -46,8 +47,8 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
         complaint = f"The weights in {weights} do not fit torchvision's {name}"
         model = make(num_classes=_classes(state, _head(make), complaint))
         fill(model, state, complaint)
-        trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), preset)
-        return model, preprocess_of(trained.transforms())
+        trained = next((each for each in presets if each.url.endswith(f"/{weights.name}")), None)
+        return model, torchvision_preprocess(model) if trained is None else preprocess_of(trained.transforms())
     try:
         return zoo.get_model(name, weights=preset), preprocess_of(preset.transforms())
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
@@ -81,6 +82,17 @@ def from_timm(name: str, weights: Path | None) -> nn.Module:
     model: nn.Module = timm.create_model(name, pretrained=False, **options)
     fill(model, state, complaint)
     return model
+
+
+def likely(name: str) -> str:
+    """What the specification of a network may be that was named without its library; "" if neither has one."""
+    for library, zoo in (("torchvision", _torchvision_zoo), ("timm", timm_zoo)):
+        try:
+            zoo(name)
+        except ExplainError:
+            continue
+        return f"{library}:{name}"
+    return ""
 
 
 def untrained(library: str, name: str) -> nn.Module:

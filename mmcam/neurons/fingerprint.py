@@ -75,6 +75,18 @@ class Origin:
         self._layer = layer
         self._fingerprint = ""
 
+    @classmethod
+    def known(cls, fingerprint: str, layer: str) -> Origin:
+        """Of weights whose fingerprint was written down."""
+        origin = cls.__new__(cls)
+        origin.__setstate__({"_model": None, "_layer": layer, "_fingerprint": fingerprint})
+        return origin
+
+    @property
+    def of(self) -> tuple[int, str, str]:
+        """The same for all explanations of one model at one layer, while it lives: they need one fingerprint."""
+        return id(self._model), self._layer, self._fingerprint
+
     @property
     def fingerprint(self) -> str:
         """See `fingerprint`."""
@@ -82,3 +94,6 @@ class Origin:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_model": None, "_layer": self._layer, "_fingerprint": self.fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

@@ -27,9 +27,9 @@ def regions(maps: Tensor, geometry: Geometry, thresholds: Tensor) -> NDArray[np.
     return (above & seen).cpu().numpy()
 
 
-def thumbnail(picture: Image.Image) -> Image.Image:
-    """A picture whose longer side is at most `SIDE`."""
-    shrink = min(1.0, SIDE / max(picture.size))
+def thumbnail(picture: Image.Image, side: int = SIDE) -> Image.Image:
+    """A picture whose longer side is at most `side`."""
+    shrink = min(1.0, side / max(picture.size))
     width, height = (max(1, round(side * shrink)) for side in picture.size)
     return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
@@ -40,8 +40,8 @@ def spotlight(small: Image.Image, active: NDArray[np.bool_]) -> Image.Image:
     return Image.composite(small, ImageEnhance.Brightness(small).enhance(DIM), mask)
 
 
-def data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image, quality: int = QUALITY) -> str:
     """A picture as text."""
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=QUALITY)
+    picture.save(buffer, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -13,6 +13,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
 from mmcam.tasks.prediction import Prediction
+from mmcam.tasks.targets import is_list, spread
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,58 @@ def both_are(what: str, name: str) -> ExplainError:
     return ExplainError(f"The {what} and its contrast are both {short(name)}; choose two.")
 
 
+def entries(wanted: Any, pictures: int, what: str) -> list[Any]:
+    """What is asked of each of several pictures: an entry each, or one for all. An entry may be a list, of several.
+
+    The one rule for classes, answers, words and texts alike: with one picture a list asks for several; with several
+    pictures a list has one entry a picture, each of which may be a list again.
+
+    Raises:
+        ExplainError: not one entry a picture.
+    """
+    wanted = spread(wanted)
+    if not is_list(wanted):
+        return [wanted] * pictures
+    if len(wanted) != pictures:
+        raise ExplainError(f"There are {pictures} pictures and {len(wanted)} {what}s; give one a picture.")
+    return [spread(entry) for entry in wanted]
+
+
+def several(entry: Any, what: str) -> list[Any]:
+    """What is asked of one picture, one after the other.
+
+    Raises:
+        ExplainError: nothing.
+    """
+    every = list(entry) if is_list(entry) else [entry]
+    if not every:
+        raise ExplainError(f"There is no {what} in the list; pass at least one.")
+    return every
+
+
+def one_text(entry: Any, what: str) -> str:
+    """The one text that is asked of a picture, alone or in a list.
+
+    Raises:
+        ExplainError: something else than a text, or several.
+    """
+    every = list(entry) if is_list(entry) else [entry]
+    if len(every) != 1:
+        raise ExplainError(f"There are 1 pictures and {len(every)} {what}s; give one a picture.")
+    return checked_text(every[0], what)
+
+
+def checked_text(text: Any, what: str) -> str:
+    """A text, as it is.
+
+    Raises:
+        ExplainError: it is something else.
+    """
+    if not isinstance(text, str):
+        raise ExplainError(f"A {what} is a text, and {short(text)} is none; pass one, or a list of one a picture.")
+    return text
+
+
 def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
     """One text a picture, repeated if it is one for all.
 
@@ -81,10 +134,5 @@ def one_each(texts: str | Iterable[str], batch: Batch, what: str) -> list[str]:
         ExplainError: something else than a text, or not one a picture.
     """
     one_for_all = isinstance(texts, str) or not isinstance(texts, Iterable)
-    each: list[Any] = [texts] * len(batch.pictures) if one_for_all else list(texts)
-    for text in each:
-        if not isinstance(text, str):
-            raise ExplainError(f"A {what} is a text, and {short(text)} is none; pass one, or a list of one a picture.")
-    if len(each) != len(batch.pictures):
-        raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} {what}s; give one a picture.")
-    return each
+    each = entries(texts if one_for_all else list(texts), len(batch.pictures), what)
+    return [checked_text(text, what) for text in each]

@@ -18,6 +18,7 @@ from mmcam.image import Batch
 from mmcam.tasks import scores
 from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
 from mmcam.tasks.names import message_of, short
+from mmcam.tasks.scripts import sentence
 from mmcam.tasks.targets import whole_number
 from mmcam.tasks.words import Span, find_span, put, word_missing
 
@@ -29,7 +30,9 @@ class Captioner(Protocol):
     Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
     picture the `beam` likeliest captions it finds with their log-probabilities, [(tokens, log-probability), …], the
     likeliest first (a beam search has to be wider than that: one that carries on only three misses some of the three);
-    ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s;
+    ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s, and
+    ``encode_run(phrase)`` those behind words of a script without blanks; ``longest`` is how many tokens of a caption
+    the model can read;
     ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)};
     ``token_logits(x, tokens)`` the scores (R,L,V) of all V tokens, before the softmax, at the place of each token, for
     scores of words other than their log-probability.
@@ -68,6 +71,11 @@ class Caption:
     rival: Sequence[int] | None = None
     rival_span: Span = range(0)
 
+    @property
+    def size(self) -> tuple[int, tuple[int, int]]:
+        """How many rows it takes behind the encoder, and the lengths of its texts."""
+        return len(self.spans) * (1 if self.rival is None else 2), (len(self.tokens), len(self.rival or ()))
+
 
 def every_word(model: Any, tokens: Sequence[int]) -> Caption:
     """Each word of a caption, and last all of them together."""
@@ -97,6 +105,20 @@ def one_word(model: Any, tokens: Sequence[int], word: str | int, position: int |
     return Caption(tokens, [span], rival, rival_span)
 
 
+def several_words(
+    model: Any, tokens: Sequence[int], words: Sequence[str | int], position: int | None, contrast: str | None
+) -> list[Caption]:
+    """Several words of a caption: as one where they stand in the same text, so that they share a pass.
+
+    Raises:
+        ExplainError: as `one_word`.
+    """
+    each = [one_word(model, tokens, word, position, contrast) for word in words]
+    if contrast is None and all(own.tokens == each[0].tokens for own in each):
+        return [Caption(each[0].tokens, [span for own in each for span in own.spans])]
+    return each
+
+
 def whole(model: Any, tokens: Sequence[int], contrast: str | None) -> Caption:
     """A whole text, and perhaps another whole one against it.
 
@@ -112,7 +134,7 @@ def whole(model: Any, tokens: Sequence[int], contrast: str | None) -> Caption:
         raise ExplainError(message_of(error)) from error
     rivals = [text for text, _ in model.words(rival)]
     if rivals == words:
-        raise both_are("answer", " ".join(words))
+        raise both_are("answer", sentence(words))
     return Caption(tokens, [range(len(words))], rival, range(len(rivals)))
 
 
@@ -131,6 +153,7 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     """
     texts = [caption.tokens for caption in captions]
     texts += [caption.rival for caption in captions if caption.rival is not None]
+    _check_length(model, texts)
     tokens = pad(texts, batch.x.device)
     places = [model.words(text) for text in texts]
 
@@ -153,11 +176,11 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
 
     def label(t: int, i: int, value: float) -> Label:
         words = [text for text, _ in places[i]]
-        span, sentence = captions[i].spans[t], " ".join(words)
-        phrase = " ".join(words[span.start : span.stop])
+        span, text = captions[i].spans[t], sentence(words)
+        phrase = sentence(words[span.start : span.stop])
         claim = scores.claim(score, f"It says {quoted(phrase, contrast)}", quoted(phrase, contrast))
-        claim += f" in “{sentence}”" if phrase != sentence else ""
-        return Label(titled(phrase, contrast), claim, sentence, score)
+        claim += f" in “{text}”" if phrase != text else ""
+        return Label(titled(phrase, contrast), claim, text, score)
 
     def attention() -> dict[str, Tensor]:
         return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)
@@ -171,6 +194,17 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
         language=True,
         attention=attention if hasattr(model, "attention") else None,
     )
+
+
+def _check_length(model: Any, texts: Sequence[Sequence[int]]) -> None:
+    """Raise ExplainError for a text that has more tokens than the model has positions."""
+    most = getattr(model, "longest", None)
+    if most is not None and (text := max(texts, key=len)) and len(text) > most:
+        said = sentence([word for word, _ in model.words(text)])
+        raise ExplainError(
+            f"{type(model).__name__} reads captions of up to {most} tokens, and {short(said)} has {len(text)}; explain "
+            "a shorter one."
+        )
 
 
 def word_target(score: scores.Score, tokens: Tensor, mask: Tensor, minus: Tensor | None = None) -> Target:
@@ -205,7 +239,7 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
     """The tokens of a caption for each of the pictures x (N,C,H,W): as given, one each, or as the model generates them.
 
     Raises:
-        ExplainError: a caption that the model cannot say, or one without a word.
+        ExplainError: a caption that the model cannot say, one without a word, or one of more tokens than it reads.
     """
     if captions is None:
         with as_found(model):
@@ -217,6 +251,7 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
             raise ExplainError(message_of(error)) from error
     if not all(row and model.words(row) for row in rows):  # tokens may spell nothing but blanks
         raise ExplainError("The caption has no word, so there is nothing to explain; pass one with caption=.")
+    _check_length(model, rows)
     return rows
 
 

@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmcam.engine.as_found import as_found
 from mmcam.engine.calling import on_pictures
 from mmcam.engine.computation import Computation
 from mmcam.engine.outputs import Target, score_of
+from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
-from mmcam.tasks.asked import Asked, both_are
+from mmcam.tasks.asked import Asked, both_are, several
 from mmcam.tasks.choice import First, apart, chosen
 from mmcam.tasks.class_labels import ClassLabels
 from mmcam.tasks.graph import operation
 from mmcam.tasks.logits import Find, finder
 from mmcam.tasks.names import Group, Names, Wider, class_index, class_name, named, short
-from mmcam.tasks.targets import is_list, single, spread
+from mmcam.tasks.targets import is_list, single
 
 ClassTarget = int | str | Target
 """A class by index or name, or any function from the model's output to N scores."""
@@ -50,20 +52,23 @@ class Classes:
     probabilities: str = ""
 
 
-def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, classes: Classes) -> Asked:
+def ask(model: nn.Module, batch: Batch, targets: Sequence[Any], contrast: Any, classes: Classes) -> Asked:
     """Which part of each picture spoke for a class, or for each of several.
 
     Args:
         model: gives logits.
         batch: the pictures.
-        target, contrast: as in `mmcam.explain_class`.
+        targets: of each, a target or a list of them.
+        contrast: as in `mmcam.explain_class`.
         classes: of the model.
 
     Raises:
-        ExplainError: unknown class; not one target a picture; a model without classes; a contrast that is the target;
-            not as many names as classes.
+        ExplainError: unknown class; a model without classes; a contrast that is the target; not as many names as
+            classes.
     """
-    rows, listed = _per_picture(target, batch)
+    rows = [several(entry, "target") for entry in targets]
+    one: dict[int, Any] = {id(wanted): single(wanted) for row in rows for wanted in row}  # a function is guarded once
+    rows = [[one[id(wanted)] for wanted in row] for row in rows]
     against = single(contrast, "contrast", function=False)
     names = classes.names
     check_classifier(model, [wanted for row in rows for wanted in row], names)
@@ -77,11 +82,31 @@ def ask(model: nn.Module, batch: Batch, target: Any, contrast: Any, classes: Cla
     words = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
     columns, other = [[of(wanted) for wanted in column] for column in words], of(against)
     first, find = First(), finder(known)
-    targets = [column_target(column, other, first, known, "class", find) for column in columns]
+    scores = [column_target(column, other, first, known, "class", find) for column in columns]
 
     label = ClassLabels(columns, words, other, against, known, classes.probabilities, first)
-    computation = Computation(model, on_pictures(model), batch.x, targets)
-    return Asked(batch, computation, label, [range(len(row)) for row in rows], listed)
+    computation = Computation(model, on_pictures(model), batch.x, scores)
+    return Asked(batch, computation, label, [range(len(row)) for row in rows], [is_list(entry) for entry in targets])
+
+
+def best_of(model: nn.Module, x: Tensor, classes: Classes, count: int) -> list[int]:
+    """The classes with the highest scores for one picture, the highest first; all, where there are not so many.
+
+    Args:
+        model: gives logits.
+        x: the picture, (1,C,H,W).
+        classes: of the model.
+        count: how many.
+
+    Raises:
+        ExplainError: a model without classes, or an output in which they are not clear.
+    """
+    check_classifier(model, [None], classes.names)
+    known = named(classes.names)
+    with as_found(model):
+        scores = sides(finder(known)(on_pictures(model)(x, Rows(1))), known)[0]
+    best: list[int] = torch.argsort(scores, descending=True, stable=True)[:count].tolist()
+    return best
 
 
 def check_classifier(model: nn.Module, targets: Iterable[Any], names: Names | None = None) -> None:
@@ -231,20 +256,3 @@ def _check_side(scores: Tensor, names: Sequence[str] | None) -> None:
             "A single output between 0 and 0.5 is a logit that speaks for the second name or a probability "
             "that speaks for the first, and a method without gradients cannot see which; name the target."
         )
-
-
-def _per_picture(target: Any, batch: Batch) -> tuple[list[list[Any]], list[bool]]:
-    """The targets of each picture, and whether they were given as a list."""
-    target = spread(target)
-    if batch.single:
-        rows, listed = [list(target) if is_list(target) else [target]], [is_list(target)]
-    else:
-        each = [spread(t) for t in target] if is_list(target) else [target] * len(batch.pictures)
-        if len(each) != len(batch.pictures):
-            raise ExplainError(f"There are {len(batch.pictures)} pictures and {len(each)} targets; give one a picture.")
-        listed = [is_list(wanted) for wanted in each]
-        rows = [list(wanted) if many else [wanted] for wanted, many in zip(each, listed, strict=True)]
-    if not all(rows):
-        raise ExplainError("There is no target in the list; pass at least one.")
-    one: dict[int, Any] = {id(wanted): single(wanted) for row in rows for wanted in row}  # a function is guarded once
-    return [[one[id(wanted)] for wanted in row] for row in rows], listed

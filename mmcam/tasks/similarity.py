@@ -11,7 +11,7 @@ from mmcam.engine.computation import Computation
 from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
-from mmcam.tasks.asked import Asked, Label, both_are, one_each, quoted, titled
+from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
 
 
 @runtime_checkable
@@ -38,14 +38,18 @@ def check_similarity(model: Any) -> None:
         )
 
 
-def ask(model: Any, batch: Batch, text: str | Sequence[str], contrast: str | Sequence[str] | None) -> Asked:
+def ask(model: Any, batch: Batch, texts: Sequence[str], others: Sequence[str] | None) -> Asked:
     """Which part of each picture made it fit a text, or rather this text than that.
 
+    Args:
+        model: compares pictures and texts.
+        batch: the pictures.
+        texts: one a picture.
+        others: the same, of what is rather not meant; None without a contrast.
+
     Raises:
-        ExplainError: not one text a picture; a contrast that is the text itself.
+        ExplainError: a contrast that is the text itself.
     """
-    texts = one_each(text, batch, "text")
-    others = None if contrast is None else one_each(contrast, batch, "text")
     for one, other in zip(texts, others or (), strict=others is not None):
         if one.split() == other.split():
             raise both_are("text", one)

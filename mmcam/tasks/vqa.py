@@ -50,38 +50,47 @@ class AnswerScore:
     """What of an answer is explained.
 
     Attributes:
-        answer: which, by text or index; None for the model's own.
         contrast: a second answer, whose score is taken off.
         score: a name of `mmcam.tasks.scores.SCORES`; None for the task's usual one.
     """
 
-    answer: str | int | None = None
     contrast: str | int | None = None
     score: str | None = None
 
 
-def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore, by_word: bool = False) -> Asked:
+def ask(
+    model: Any,
+    batch: Batch,
+    questions: Sequence[str],
+    answers: Sequence[Sequence[Any]],
+    wanted: AnswerScore,
+    by_word: bool = False,
+) -> Asked:
     """Which part of each picture made the model answer its question so, and what each word had to do with it.
 
-    Target 0 is the answer's score; with `by_word`, target i is what it loses without the question's word i − 1.
+    The first targets are the answers' scores; with `by_word`, target i is what the one loses without the question's
+    word i − 1.
 
     Args:
         model: a VQA model.
         batch: the pictures.
         questions: one a picture.
-        wanted: the answer; its score is usually the logit.
-        by_word: explain the words of the questions, too.
+        answers: of each picture one or more, by text or index; None for the model's own.
+        wanted: their score, which is usually the logit.
+        by_word: explain the words of the questions, too; then of one answer a picture.
 
     Raises:
         ExplainError: an answer the model does not know; a contrast that is the answer; a question of one word that
             cannot be blanked; no such score.
     """
     n = len(questions)
-    index = None if wanted.answer is None else answer_index(wanted.answer, model.answers)
+    rows = [[None if answer is None else answer_index(answer, model.answers) for answer in row] for row in answers]
+    # Every target is computed for every picture; a picture with fewer of them repeats its last.
+    columns = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
     against = None if wanted.contrast is None else answer_index(wanted.contrast, model.answers)
     first = First()
     scored = wanted.score or "logit"
-    whole = _answer_target([index] * n, against, first, model.answers, scored)
+    each = [_answer_target(column, against, first, model.answers, scored) for column in columns]
     without = [blanked(question, getattr(model, "blank_word", "")) if by_word else [] for question in questions]
     # Texts of a picture: its question as it is, then without each of its words. Short questions are filled up with
     # themselves, which makes no difference, so nothing comes of it.
@@ -98,10 +107,11 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
 
     def label(t: int, i: int, value: float) -> Label:
         assert first.scores is not None
+        index = columns[0 if by_word else t][i]
         name = model.answers[int(first.scores[i].argmax()) if index is None else index]
         other = None if against is None else model.answers[against]
         title, both = titled(name, other), quoted(name, other)
-        if t == 0:
+        if t == 0 or not by_word:
             claim = scores.claim(scored, f"It answers {both}", both) + f" to “{questions[i]}”"
             return Label(title, claim, questions[i], scored)
         # A word without which the score is higher speaks against the answer, by what lowers the difference.
@@ -115,13 +125,13 @@ def ask(model: Any, batch: Batch, questions: Sequence[str], wanted: AnswerScore,
             raise ExplainError("Attention knows no contrast: it is the same for both; leave contrast= out.")
         return {level: maps[None] for level, maps in model.attention(batch.x.clone(), questions).items()}
 
-    targets: list[Target] = [lambda output: whole(output[:n])]
-    targets += [difference_target(whole, n, i + 1) for i in range(longest)]
+    targets: list[Target] = [_of_questions(whole, n) for whole in each]
+    targets += [difference_target(each[0], n, i + 1) for i in range(longest)]
     return Asked(
         batch,
         Computation(model, forward, batch.x, targets, texts=1 + longest),
         label,
-        [range(1 + len(blanks)) for blanks in without],
+        [range(1 + len(blanks)) for blanks in without] if by_word else [range(len(row)) for row in rows],
         language=True,
         attention=attention if hasattr(model, "attention") else None,
     )
@@ -191,6 +201,11 @@ def blanked(question: str, blank: str) -> list[tuple[str, str]]:
         raise ExplainError(f"Nothing is left of {short(question)} without its one word; ask for the answer alone.")
     put = [blank] if blank else []
     return [(word, " ".join([*words[:i], *put, *words[i + 1 :]])) for i, word in enumerate(words)]
+
+
+def _of_questions(score: Target, n: int) -> Target:
+    """The score of n questions as they are; the output holds the rows of all their versions."""
+    return lambda output: score(output[:n])
 
 
 def difference_target(score: Target, n: int, version: int) -> Target:

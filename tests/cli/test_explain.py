@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -38,9 +37,9 @@ def test_explains_a_class_of_the_users_own_network(photo, weights, tmp_path):
     assert result.exit_code == 0, result.output
     with Image.open(out / "photo-class-3.png") as overlay:
         assert overlay.size == (90, 60)
-    data = np.load(out / "photo-class-3.npz")
-    assert data["heatmap"].shape == (60, 90)
-    assert json.loads(str(data["meta"]))["target"] == "class 3"
+    kept = mmcam.load_explanation(out / "photo-class-3.npz")
+    assert kept.heatmap.shape == (60, 90)
+    assert kept.target == "class 3"
 
 
 def test_json_lists_every_picture_and_goes_on_after_a_bad_one(photo, weights, tmp_path):

@@ -35,7 +35,9 @@ def test_the_best_captions_each_with_its_words(picture, tmp_path):
     best = mmcam.explain_caption(captioner, picture, beam=2)
     assert [report["caption"] for report in reports] == [exp.caption for exp in best]
     assert (tmp_path / "scene-beam1-caption.png").is_file()
-    assert len(reports[1]["files"]) == 1 + len(best[1])
+    saved = mmcam.load_explanation(tmp_path / "scene-beam2-caption.npz")
+    assert [word.target for word in saved] == [word.target for word in best[1]]
+    assert len(reports[1]["files"]) == 2
 
 
 def test_the_words_of_a_question(picture, tmp_path):

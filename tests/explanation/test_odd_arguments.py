@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmcam import CaptionExplanation, ExplainError, Explanation, Geometry
+from mmcam import CaptionExplanation, ExplainError, Explanation, Geometry, load_explanation
 
 
 def explanation(values=None) -> Explanation:
@@ -82,8 +82,8 @@ def test_pictures_by_their_suffix(tmp_path, suffix, what):
 
 
 def test_data_under_a_suffix_in_capitals(tmp_path):
-    with np.load(explanation().save(tmp_path / "dog.NPZ"), allow_pickle=False) as data:
-        assert data["heatmap"].shape == (24, 32)
+    path = explanation().save(tmp_path / "dog.NPZ")
+    assert np.array_equal(load_explanation(path).heatmap, explanation().heatmap)
 
 
 @pytest.mark.parametrize("name", ["dog", "dog.bmp", "dog.png.txt", ".png", "", ".", "dog.npy", "x" * 5000])

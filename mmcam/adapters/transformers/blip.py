@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, said
+from mmcam.adapters.transformers.text import Wording, behind, said, with_end
 from mmcam.errors import ExplainError
 
 
@@ -48,9 +48,20 @@ class Blip(nn.Module):
 class BlipCaptioner(Wording, Blip):
     """A captioner (`mmcam.Captioner`), without a prompt."""
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """The caption of the model's own generation settings."""
-        return said(self.model.generate(pixel_values=x), (self.model.config.text_config.sep_token_id,))
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
+        return with_end(self.model.generate(pixel_values=x, **settings), self.ends)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The token that ends a caption."""
+        return (self.model.config.text_config.sep_token_id,)
+
+    @property
+    def longest(self) -> int:  # type: ignore[override]
+        """Tokens of a caption that the model has positions for."""
+        most: int = self.model.config.text_config.max_position_embeddings
+        return most
 
     def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The scores (R,L,V) before the softmax."""
@@ -75,6 +86,18 @@ class BlipAnswerer(Wording, Blip):
             yield
         finally:
             self._questions = before
+
+    def beams(self, x: Tensor, beam: int) -> list[list[tuple[list[int], float]]]:
+        """None: what it writes are answers, of which `explain_answer` tells."""
+        raise ExplainError(
+            f"{type(self.model).__name__} answers questions and searches no captions; use explain_answer."
+        )
+
+    @property
+    def longest(self) -> int:  # type: ignore[override]
+        """Tokens of an answer that the model has positions for."""
+        most: int = self.model.config.text_config.max_position_embeddings
+        return most
 
     def generate(self, x: Tensor) -> list[list[int]]:
         """The answers of the model's own generation settings."""

@@ -7,7 +7,7 @@ attribute ``prompt``; inside ``asked(questions)`` it is the answer to a question
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import Processed, image_processor_of, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, ends_of, said, tokens_inside, tokens_of
+from mmcam.adapters.transformers.text import Wording, ends_of, tokens_inside, tokens_of, with_end
 from mmcam.engine.layer import Grid, Size
 from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
@@ -52,13 +52,19 @@ class Generative(Wording, nn.Module):
         self.explain_layer = self._default_layer()
         self._questions: list[str] | None = None
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """What the model writes by its own generation settings, for each picture."""
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
         prompts = self._prompts(x)
         if len({tuple(prompt) for prompt in prompts}) == 1:
-            return self._written(x, prompts[0])
+            return self._written(x, prompts[0], settings)
         # One at a time: prompts of different lengths would have to be padded, which positions feel.
-        return [row for n, prompt in enumerate(prompts) for row in self._written(x[n : n + 1], prompt)]
+        return [row for n, prompt in enumerate(prompts) for row in self._written(x[n : n + 1], prompt, settings)]
+
+    @property
+    def ends(self) -> set[int]:
+        """The tokens that end what is written."""
+        own = self._writer().generation_config
+        return {*ends_of(own.eos_token_id), *ends_of(self.tokenizer.eos_token_id)}
 
     def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The scores (R,L,V) behind picture and prompt; row r belongs to picture and question r modulo theirs."""
@@ -121,7 +127,7 @@ class Generative(Wording, nn.Module):
         text: str = self.processor.apply_chat_template([turn], add_generation_prompt=True)
         return text
 
-    def _written(self, x: Tensor, prompt: list[int]) -> list[list[int]]:
+    def _written(self, x: Tensor, prompt: list[int], more: Mapping[str, Any]) -> list[list[int]]:
         """What the model writes after one prompt for each picture."""
         ids = torch.tensor([prompt] * len(x), device=x.device)
         own = self._writer().generation_config
@@ -132,9 +138,9 @@ class Generative(Wording, nn.Module):
             **self._pictures(x),
             **self._beside(ids, torch.full_like(ids[:, 0], len(prompt))),
             **settings,
+            **more,
         )
-        ends = {*ends_of(own.eos_token_id), *ends_of(self.tokenizer.eos_token_id)}
-        return said(out, ends, skip=len(prompt))
+        return with_end(out, self.ends, skip=len(prompt))
 
     def _writer(self) -> Any:
         """The part of the model whose generation settings count."""

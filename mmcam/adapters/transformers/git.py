@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.pictures import checked, preprocess_from, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, ends_of, said
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, with_end
 from mmcam.errors import ExplainError
 
 
@@ -25,10 +25,20 @@ class GitCaptioner(Wording, nn.Module):
         # All its tokens go to the language model, so the last block has a say.
         self.explain_layer = f"model.git.image_encoder.vision_model.encoder.layers.{len(blocks) - 1}"
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """The caption of the model's own generation settings."""
-        ends = ends_of(self.model.generation_config.eos_token_id, self.model.config.eos_token_id)
-        return said(self.model.generate(pixel_values=x), ends)
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
+        return with_end(self.model.generate(pixel_values=x, **settings), self.ends)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a caption."""
+        return ends_of(self.model.generation_config.eos_token_id, self.model.config.eos_token_id)
+
+    @property
+    def longest(self) -> int:  # type: ignore[override]
+        """Tokens of a caption that the model has positions for."""
+        most: int = self.model.config.max_position_embeddings
+        return most
 
     def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The scores (R,L,V) before the softmax."""

@@ -56,6 +56,17 @@ class Processed(Preprocess):
         )
         return Geometry((h, w), self.size, (new[0] / h, new[1] / w), (float(top), float(left)))
 
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words, and by whom."""
+        return f"{super().told}, by {type(self.processor).__name__}"
+
+    @property
+    def _told_places(self) -> str:
+        if self.squashed is None:
+            return super()._told_places
+        return f"resize to {self.squashed[1]}×{self.squashed[0]}, crop {self.size[1]}×{self.size[0]}"
+
     def _resized(self, h: int, w: int) -> tuple[int, int]:
         return self.squashed or super()._resized(h, w)
 

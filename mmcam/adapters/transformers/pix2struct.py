@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcam.adapters.transformers.pictures import image_processor_of, tokenizer_of
-from mmcam.adapters.transformers.text import Wording, behind, ends_of, said
+from mmcam.adapters.transformers.text import Wording, behind, ends_of, with_end
 from mmcam.engine.layer import Grid, Size
 from mmcam.errors import ExplainError
 from mmcam.image import Geometry, Preprocess
@@ -32,6 +32,12 @@ class Patchwork(Preprocess):
 
     processor: Any = None
     patch: tuple[int, int] = (16, 16)
+
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words."""
+        h, w = self.patch
+        return f"whole patches of {w}×{h}, each picture's own mean and std, by {type(self.processor).__name__}"
 
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """The processor's input as a picture (3, rows·height, columns·width) and the geometry that leads back."""
@@ -67,11 +73,15 @@ class Pix2Struct(Wording, nn.Module):
         self.preprocess = Patchwork(mean=(0.5,) * 3, std=(0.25,) * 3, processor=whole, patch=self.patch)
         self.explain_layer = f"model.encoder.encoder.layer.{len(model.encoder.encoder.layer) - 1}"
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """The caption of the model's own generation settings."""
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
         patches, mask = self._patches(x)
-        ends = ends_of(self.model.generation_config.eos_token_id, self.model.config.text_config.eos_token_id)
-        return said(self.model.generate(flattened_patches=patches, attention_mask=mask), ends)
+        return with_end(self.model.generate(flattened_patches=patches, attention_mask=mask, **settings), self.ends)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a caption."""
+        return ends_of(self.model.generation_config.eos_token_id, self.model.config.text_config.eos_token_id)
 
     def token_logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The scores (R,L,V) before the softmax."""

@@ -33,6 +33,11 @@ class Resized(Preprocess):
 
     maker: Any = None
 
+    @property
+    def told(self) -> str:
+        """What is done to a picture, in words."""
+        return f"resize in its own proportions, by {type(self.maker).__name__}"
+
     def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
         """The processor's input as a picture (3, H, W), and the geometry that leads back."""
         try:
@@ -106,11 +111,11 @@ class Qwen(Generative):
 
         return Grid(read, write, map_.form)
 
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """What the model writes by its own generation settings, for each picture."""
+    def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:
+        """What the model writes by its own generation settings, or some others: rows of tokens, the end among them."""
         found = self.model.model.rope_deltas  # the model remembers them from one call to the next
         try:
-            return super().generate(x)
+            return super().generated(x, **settings)
         finally:
             self.model.model.rope_deltas = found
 

@@ -47,6 +47,10 @@ class Proportional(Processed):
         """Where the pixels of a picture of h×w lie in its own input."""
         return self._of(h, w).geometry(h, w)
 
+    @property
+    def _told_places(self) -> str:
+        return f"resize {self.resize}, cut to multiples of {self.divisor}"
+
     def _of(self, h: int, w: int) -> Processed:
         """The preprocessing of pictures of h×w."""
         assert self.resize is not None
