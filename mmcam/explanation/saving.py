@@ -25,7 +25,7 @@ def picture_writers(draw: Callable[[], Image.Image]) -> dict[str, Writer]:
     """What writes a picture, by the suffixes of its formats; it is drawn only then."""
 
     def write(kind: str, file: IO[bytes]) -> None:
-        # Half the time of the usual level, for a fifth more bytes: the file of a large photograph is what takes longest.
+        # Half the time of the usual level, for a fifth more bytes: of a large photograph this takes longest.
         draw().save(file, kind, quality=95, compress_level=3)
 
     return {suffix: partial(write, kind) for suffix, kind in _FORMATS.items()}
