@@ -137,7 +137,10 @@ from mmcam.cli import app
 for command in {commands!r}:
     assert not app(command[1:], standalone_mode=False), command
 """
-    (tmp_path / "photo.jpg").write_bytes(shipped().path.read_bytes())
+    for place in ("photo.jpg", "holiday/1.jpg", "more/2025/2.jpg", "listed.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(shipped().path.read_bytes())
+    (tmp_path / "list.txt").write_text("listed.jpg\n")
     commands = code.format(commands=[shlex.split(command) for command in COMMANDS])
     python(ALONE.format(installed=str(installed)) + commands, tmp_path, installed)
     assert (tmp_path / "out" / "photo-caption-layercam.png").is_file()

@@ -21,6 +21,7 @@ from mmcam.engine.run import ROWS
 from mmcam.errors import ExplainError, PictureError
 from mmcam.explain.explained import as_list
 from mmcam.image import Batch, joined
+from mmcam.image.open import check_tensor
 from mmcam.tasks.asked import entries
 from mmcam.tasks.names import short
 from mmcam.tasks.targets import is_list, spread, whole_number
@@ -108,6 +109,8 @@ def explain_each(images: Any, asked: Mapping[str, Any], way: Way) -> Any:
         ExplainError: not one entry a picture.
         PictureError: no picture, or one that cannot be used.
     """
+    if isinstance(images, Tensor):
+        check_tensor(images)
     if _is_one(images):
         with torch.inference_mode(False):  # tensors made in inference mode cannot be recorded
             return way.explain(way.prepare(images).rows([0]), *([spread(entry)] for entry in asked.values()))[0]

@@ -23,7 +23,7 @@ from mmcam.explanation.target import Explanation
 from mmcam.explanation.text import CaptionExplanation, QuestionExplanation
 from mmcam.files import parsed
 from mmcam.image import Geometry
-from mmcam.image.open import MAX_PIXELS
+from mmcam.image.open import MAX_PIXELS, open_raster
 from mmcam.neurons.fingerprint import Origin
 from mmcam.tasks.prediction import Prediction, Ranked
 
@@ -151,7 +151,9 @@ def _tensor(arrays: Mapping[str, NDArray[Any]], name: Any) -> Tensor | None:
 def _picture(content: NDArray[Any]) -> Image.Image:
     if content.dtype != np.uint8 or content.ndim != 1:
         raise TypeError("its picture is none")
-    with Image.open(io.BytesIO(content.tobytes()), formats=["PNG", "JPEG"]) as picture:
+    with open_raster(io.BytesIO(content.tobytes())) as picture:
+        if picture.format not in ("PNG", "JPEG"):
+            raise TypeError("its picture is of another kind")
         return picture.convert("RGB")
 
 

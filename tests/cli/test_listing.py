@@ -175,27 +175,27 @@ def test_options_become_what_they_look_like(photo, model, tmp_path, method, give
         ),
         (
             ["--method", "occlusion", "--option", "patch=8", "--option", "stride=9"],
-            "photo.png: patch=8 with stride=9 leaves gaps; pass 1 ≤ stride ≤ patch.",
+            "{photo}: patch=8 with stride=9 leaves gaps; pass 1 ≤ stride ≤ patch.",
         ),
         (
             ["--method", "smoothgrad", "--option", "steps=9"],
-            "photo.png: Method 'gradient' has no option 'steps'; it has none.",
+            "{photo}: Method 'gradient' has no option 'steps'; it has none.",
         ),
         (
             ["--method", "smoothgrad", "--option", "n=0"],
-            "photo.png: n=0 copies with noise sigma=0.15 cannot be made; n is at least 1, sigma at least 0.",
+            "{photo}: n=0 copies with noise sigma=0.15 cannot be made; n is at least 1, sigma at least 0.",
         ),
         (
             ["--option", "pooling=median"],
-            "photo.png: There is no pooling 'median' of gradients; choose 'mean' or 'max'.",
+            "{photo}: There is no pooling 'median' of gradients; choose 'mean' or 'max'.",
         ),
-        (["--option", "units=[6]"], "photo.png: There is no unit 6; the layer has units 0…5."),
+        (["--option", "units=[6]"], "{photo}: There is no unit 6; the layer has units 0…5."),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_exit_code_1(photo, model, tmp_path, arguments, sentence):
     result = run("explain", photo, "--class", 3, *model, *arguments)
     assert result.exit_code == 1
-    assert result.output.strip() == sentence
+    assert result.output.strip() == sentence.format(photo=photo)
     assert isinstance(result.exception, SystemExit)
     assert not (tmp_path / "out").exists()
 
@@ -225,7 +225,7 @@ def test_a_method_without_a_layer_explains_a_model_without_one(photo, tmp_path, 
     assert json.loads(result.stdout)[0]["layer"] == "pixels"
     result = run("explain", photo, *model)
     assert result.exit_code == 1
-    assert result.output.strip() == ("photo.png: No layer of Sequential gives a spatial map (N,K,h,w) larger than 1×1.")
+    assert result.output.strip() == f"{photo}: No layer of Sequential gives a spatial map (N,K,h,w) larger than 1×1."
 
 
 # --layer, once or more
@@ -267,17 +267,17 @@ def test_one_layer_is_not_fused(photo, model, tmp_path):
     [
         (
             ["--method", "gradient"],
-            "photo.png: Method 'gradient' reads no layer, so there is nothing to fuse; leave layer= out.",
+            "{photo}: Method 'gradient' reads no layer, so there is nothing to fuse; leave layer= out.",
         ),
-        (["--layer", "seven"], "photo.png: There is no layer 'seven' in Sequential; `mmcam layers` lists them."),
-        (["--fuse", "sum"], "photo.png: There is no fusion 'sum'; choose 'max' or 'product'."),
+        (["--layer", "seven"], "{photo}: There is no layer 'seven' in Sequential; `mmcam layers` lists them."),
+        (["--fuse", "sum"], "{photo}: There is no fusion 'sum'; choose 'max' or 'product'."),
     ],
     ids=["a pixel method", "an unknown third", "an unknown fusion"],
 )
 def test_layers_that_cannot_be_fused_are_one_sentence(photo, model, tmp_path, arguments, sentence):
     result = run("explain", photo, "--class", 3, *model, "--layer", 1, "--layer", 3, *arguments)
     assert result.exit_code == 1
-    assert result.output.strip() == sentence
+    assert result.output.strip() == sentence.format(photo=photo)
     assert not (tmp_path / "out").exists()
 
 

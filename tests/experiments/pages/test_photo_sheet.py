@@ -51,7 +51,7 @@ def test_a_word_hits_where_the_maximum_of_its_map_lies_on_the_thing(side):
 def test_the_sheet_shows_free_photographs_and_credits_them(monkeypatch, tmp_path):
     monkeypatch.setattr(photo_sheet, "PHOTOGRAPHS", 3)
     monkeypatch.setattr(mmcam.models, "load", lambda name: seeded(Captioner))
-    photo_sheet.main(Path(ROOT), "tiny", images=tmp_path, out=tmp_path)
+    photo_sheet.main(Path(ROOT), "tiny", layer="encoder.3", images=tmp_path, out=tmp_path)
     with Image.open(tmp_path / "photo-sheet.webp") as sheet:
         assert sheet.width > 8 * photo_sheet.SIDE
     index = json.loads((Path(ROOT) / "coco" / "instances.json").read_text())["images"]
