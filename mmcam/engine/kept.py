@@ -14,6 +14,7 @@ is kept; where that does not help either, nothing is.
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,11 +178,16 @@ def begun(kept: Sequence[Kept], model: nn.Module, layers: Sequence[Layer] = ()) 
 
 @contextlib.contextmanager
 def _instead(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Other forwards in place of some modules' own, whose hooks run as ever."""
+    """Other forwards in place of some modules' own, whose hooks run as ever; for this thread alone."""
+    thread = threading.get_ident()
+
+    def of_thread(forward: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: (forward if threading.get_ident() == thread else original)(*args, **kwargs)
+
     before = {module: vars(module).get("forward") for module in forwards}
     try:
         for module, forward in forwards.items():
-            vars(module)["forward"] = forward
+            vars(module)["forward"] = of_thread(forward, module.forward)
         yield
     finally:
         for module, found in before.items():

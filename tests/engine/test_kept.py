@@ -1,6 +1,8 @@
 """What an encoder gave is handed out again: the same numbers, without the work, and only for the same inputs."""
 
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -257,6 +259,24 @@ def test_the_model_is_left_as_found():
     with pytest.raises(RuntimeError):
         keep(model, lambda x: model(x[:, :2]), PICTURES, "encoder", "encoder.third")
     assert [dict(vars(module)) for module in model.modules()] == before
+
+
+def test_another_thread_runs_the_model_as_it_is():
+    """In the middle of a pass that begins at the layer."""
+    model, found = Reader(), []
+    expected, _ = output(model, PICTURES)
+    kept = kept_of(model)
+
+    def elsewhere(module, inputs, out):
+        if threading.current_thread() is threading.main_thread():
+            with ThreadPoolExecutor(1) as pool:
+                found.append(pool.submit(model, PICTURES * 2).result().detach())
+
+    model.encoder.stem.register_forward_hook(elsewhere)
+    again, _ = output(model, PICTURES, kept)
+    assert torch.equal(again, expected)
+    assert len(found) == 1
+    torch.testing.assert_close(found[0], model(PICTURES * 2))
 
 
 def test_hooks_run_once_a_pass():
