@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 from tiny import SMALL, VQA, Captioner, network, seeded
 from torch import nn
+from typer.testing import CliRunner
 
 import mmcam
 from mmcam import ExplainError, explain_answer, explain_caption, explain_class, grounding, look
+from mmcam.cli import app
 
 
 class Counted(nn.Conv2d):
@@ -331,3 +333,24 @@ def test_bundled_models_say_what_their_encoder_is(name):
     again, passes = computed(model, lambda: ask(model, seen))
     assert passes == 0
     torch.testing.assert_close(values(again), values(found), rtol=1e-6, atol=1e-8)
+
+
+def test_methods_beside_each_other_look_once():
+    model = seeded(Seer)
+    ways = ["gradcam", "layercam", "hirescam"]
+    found, passes = computed(model, lambda: mmcam.compare(model, picture(), ["dog"], methods=ways))
+    assert passes == 1
+    expected = [explain_caption(model, picture(), "dog", method=way) for way in ways]
+    torch.testing.assert_close(values(found), values(expected))
+
+
+def test_the_command_looks_once(monkeypatch, tmp_path):
+    model = seeded(Seer)
+    explain_caption(model, picture())
+    picture().save(tmp_path / "a.png")
+    monkeypatch.setattr("mmcam.cli.explain.load_model", lambda *given: (model, None))
+    arguments = ["explain", str(tmp_path / "a.png"), "--caption", "--grounding", "--method", "gradcam", "--method"]
+    model.encoder[0].pictures = 0
+    done = CliRunner().invoke(app, [*arguments, "layercam", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert model.encoder[0].pictures == 1 + 2  # and for each method a blank picture's words

@@ -86,16 +86,6 @@ class Asking:
         return best_of(module, batch_with(module, [picture], preprocess).x, classes_of(module, self.names), self.top)
 
 
-def looked_at(model: Any, picture: Path, layers: Sequence[str] | None, preprocess: Any) -> Path | mmcam.Looked:
-    """A picture of which several things will be asked, looked at once; as it is where nothing of that can be kept."""
-    if len(layers or ()) > 1:
-        return picture
-    try:
-        return mmcam.look(model, picture, layer=layers[0] if layers else None, preprocess=preprocess)
-    except ExplainError:  # what is wrong with the layer, if anything is, the explanation tells
-        return picture
-
-
 def names_in(file: Path | None) -> Any:
     """The names of classes in a file, one a line, or in JSON: a list, or a mapping from index to name.
 

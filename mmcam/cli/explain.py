@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 import mmcam
-from mmcam.cli.asking import Asking, looked_at, names_in
+from mmcam.cli.asking import Asking, names_in
 from mmcam.cli.pictures import pictures_of
 from mmcam.cli.schema import SCHEMA
 from mmcam.cli.shared import (
@@ -40,6 +40,7 @@ from mmcam.cli.shared import (
     task_of,
 )
 from mmcam.cli.telling import Report, report_of, slug, tell, write
+from mmcam.explain.looking import looked_at
 from mmcam.files import json_text
 from mmcam.methods import registry
 from mmcam.models import default
@@ -125,7 +126,7 @@ def explain(
 
     def one(picture: Path) -> list[Report]:
         reports = []
-        seen = looked_at(loaded, picture, layer, preprocess) if passes > 1 else picture
+        seen = looked_at(loaded, picture, layer or None, preprocess) if passes > 1 else picture
         for name, options in ways.items():
             for part, exp in asking.of(loaded, seen, method=name, **shared, **options):
                 files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)

@@ -12,6 +12,7 @@ from mmcam.engine.kept import Kept, keep
 from mmcam.engine.modules import layer_name, unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, explain_each
+from mmcam.explain.explained import Layers
 from mmcam.explain.stock import stock_question
 from mmcam.explanation import Explanations
 from mmcam.image import Batch
@@ -111,6 +112,23 @@ def look(
     return explain_each(
         images, {}, Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
     )
+
+
+def looked_at(model: Any, picture: Any, layers: Layers | Sequence[Layers], preprocess: Any = None) -> Any:
+    """A picture of which several things will be asked, looked at once; as it is where nothing can be kept of it.
+
+    Args:
+        model, preprocess: as in `look`.
+        picture: one.
+        layers: that will be explained; of several it is not known which comes first, so nothing is kept.
+    """
+    each: list[Any] = list(layers) if isinstance(layers, (list, tuple)) else [layers]
+    if len(each) != 1 or isinstance(each[0], (list, tuple)) or isinstance(picture, Looked):
+        return picture
+    try:
+        return look(model, picture, layer=each[0], preprocess=preprocess)
+    except ExplainError:  # what is wrong with the layer, if anything is, the explanation tells
+        return picture
 
 
 def _encoder_of(model: nn.Module) -> str:
