@@ -64,6 +64,10 @@ class Silent(Seer):
 class Answers(VQA):
     picture_encoder = "encoder"
 
+    def attention(self, x, questions):
+        maps = self.encoder(x).abs().sum(1)
+        return {"attention": maps.repeat(len(questions) // len(x), 1, 1)}
+
     def __init__(self):
         super().__init__()
         self.encoder = encoder()
@@ -113,6 +117,7 @@ ONCE = {
     "answers": (Answers, lambda m, p: explain_answer(m, p, "is it red", ["yes", "no"])),
     "question": (Answers, lambda m, p: explain_answer(m, p, "is it red", by_word=True)),
     "questions": (Answers, lambda m, p: explain_answer(m, p, "is it red", ["yes", "no"], by_word=True)),
+    "where it looked": (Answers, lambda m, p: explain_answer(m, p, "is it red", method="attention")),
     "written": (Writer, lambda m, p: explain_answer(m, p, "what")),
     "written rather": (Writer, lambda m, p: explain_answer(m, p, "what", contrast="a cat")),
 }

@@ -313,7 +313,7 @@ def explain_answer(
         made: list[list[Any]]
         texts = [one_text(each, "question") for each in questions]
         rows = [several(entry, "answer") for entry in answers]
-        if writes or (by_word and max(map(len, rows)) > 1):  # there are several passes
+        if writes or method == "attention" or (by_word and max(map(len, rows)) > 1):  # there are several passes
             batch = _looked_at(module, batch, texts, layer)
         if not writes and not by_word:
             made = _of_list(module, batch, texts, rows, AnswerScore(contrast, score), how)
@@ -333,7 +333,7 @@ def _looked_at(module: Any, batch: Batch, questions: Sequence[str], layer: Layer
     """The pictures with what the encoder gives for them, for all passes to come."""
     if not hasattr(module, "asked"):
         return with_kept(module, batch, layer, lambda x: module.answer_scores(x, questions))
-    with module.asked(questions):
+    with module.asked([questions[0]] * len(questions)):  # alike, so that all pictures are seen together
         return with_kept(module, batch, layer, module.generate)
 
 

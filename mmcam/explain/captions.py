@@ -332,7 +332,7 @@ def explain_caption(
         return in_groups(module, batch, [(0, 0) if whole else caption.size for caption in captions], of)
 
     def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
-        if caption is None or contrast is not None:  # there are several passes
+        if caption is None or contrast is not None or method == "attention":  # there are several passes
             batch = with_kept(module, batch, layer, module.generate)
         if beam is not None:
             return _beams(module, batch, beam, score, how)

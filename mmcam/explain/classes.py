@@ -144,9 +144,10 @@ def explain_class(
     Args:
         model: any module from pictures to logits, single- or multi-label, alone or in a structure where
             `mmcam.tasks.logits` finds them.
-        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them; or a stream: whatever
-            hands out pictures, or batches of them, one after the other, as a generator or a ``DataLoader`` does. Of
-            what it hands out as tuples, or as lists of a batch and its labels, the first is the pictures.
+        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), a picture that the model has looked at
+            (`mmcam.look`), or a list of them; or a stream: whatever hands out pictures, or batches of them, one after
+            the other, as a generator or a ``DataLoader`` does. Of what it hands out as tuples, or as lists of a batch
+            and its labels, the first is the pictures.
         target: a class by index or name, or a function output → (N,); default the highest logit. Where the model has
             ``hypernyms``, a wider word means the class under it that has the highest score in each picture: "cat". For
             one picture, a list asks for several classes; for a list of pictures, a list holds one entry a picture, each

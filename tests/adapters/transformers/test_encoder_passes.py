@@ -91,3 +91,18 @@ def test_a_beam_and_the_words_of_its_captions_take_one_pass():
         count[0] = 0
         mmcam.explain_caption(wrapped, picture, beam=2)
         assert count[0] == 1
+
+
+def test_pictures_with_questions_of_other_lengths_are_seen_together():
+    """Though each is answered by itself."""
+    wrapped = mmcam.wrap(*tiny_generative.FAMILIES["llava"].build())
+    pictures, questions = [tiny_generative.picture((32, 32), seed) for seed in (0, 1)], [QUESTION, "a dog?"]
+    with runs(wrapped.get_submodule(wrapped.picture_encoder)) as count:
+        mmcam.explain_answer(wrapped, pictures, questions)
+        count[0] = 0
+        found = mmcam.explain_answer(wrapped, pictures, questions)
+        assert count[0] == 1
+    for exp, picture, question in zip(found, pictures, questions, strict=True):
+        alone = mmcam.explain_answer(wrapped, picture, question)
+        assert exp.target == alone.target
+        torch.testing.assert_close(exp.values, alone.values, rtol=1e-4, atol=1e-7)
