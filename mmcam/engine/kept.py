@@ -6,9 +6,9 @@ kept up to one layer, and handed out in their place whenever the encoder is call
 of it runs as ever, recorded or not. With other inputs, or recorded ones, everything runs.
 
 Of what came before the layer only those outputs are kept that were still alive when it began, as the shortcut around a
-block: nothing behind it can read the others. Their places are held by numbers that are none. When this is first done
-for a model, the encoder's output is compared with what it really gave; where it differs, every output before the layer
-is kept; where that does not help either, nothing is.
+block: nothing behind it can read the others. Their places are held by numbers that are none. Which these are is found
+when this is first done for a model, and the encoder's output is compared with what it really gave; where it differs,
+every output before the layer is kept; where that does not help either, nothing is.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from mmcam.engine.outputs import map_tensors, tensors_in
 from mmcam.engine.tap import Reached
 from mmcam.engine.weights import state_of
 
-Extent = Literal["alive", "all", "nothing"]
-"""Which outputs before the layer are kept."""
+Extent = frozenset[tuple[str, int]] | Literal["alive", "all", "nothing"]
+"""Which outputs before the layer are kept: those of some runs of modules, or those that are alive when it begins."""
 
 _known: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, str, tuple[int, ...]], Extent]] = (
     weakref.WeakKeyDictionary()
@@ -44,6 +44,8 @@ Settings = tuple[tuple[str, Any], ...]
 
 _GIVEN_OUT = ("output_", "return_")
 """How the names begin of what only says what a module of transformers gives out of what it computes."""
+
+_Hold = Literal["copied", "held", "watched", "let go"]
 
 SAMPLES = 64
 """Numbers of a picture that are compared before all of them are."""
@@ -116,13 +118,13 @@ def keep(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, encoder:
     if key in known:
         extent = known[key]
         return None if extent == "nothing" else _run(model, forward, x, modules, extent)[0]
-    extents: tuple[Extent, Extent] = ("alive", "all")
+    extents: tuple[Literal["alive"], Literal["all"]] = ("alive", "all")
     for extent in extents:
         kept, output = _run(model, forward, x, modules, extent, to_end=True)
         if kept is None:
             break
         if _same(output, _again(kept, forward, x)):
-            known[key] = extent
+            known[key] = _read_again(kept) if extent == "alive" else extent
             return kept
     known[key] = "nothing"
     return None
@@ -207,7 +209,7 @@ def _run(
 ) -> tuple[Kept | None, Any]:
     """What is kept of one run as far as the layer, and the encoder's output if it is run to its end."""
     encoder, layer = modules
-    recorder = _Recorder(encoder, layer, extent == "all", to_end)
+    recorder = _Recorder(encoder, layer, extent, to_end)
     with as_found(model), _instead(recorder.forwards()), contextlib.suppress(Reached):
         forward(x.clone())
     if layer not in recorder.outputs:
@@ -226,8 +228,10 @@ class _Recorder:
         output: the encoder's.
     """
 
-    def __init__(self, encoder: nn.Module, layer: nn.Module, everything: bool, to_end: bool) -> None:
-        self.encoder, self.layer, self.everything, self.to_end = encoder, layer, everything, to_end
+    def __init__(self, encoder: nn.Module, layer: nn.Module, extent: Extent, to_end: bool) -> None:
+        self.encoder, self.layer, self.extent, self.to_end = encoder, layer, extent, to_end
+        self._names = {module: name for name, module in encoder.named_modules()}
+        self._runs: Counter[nn.Module] = Counter()
         self.outputs: dict[nn.Module, list[Any]] = {}
         self.called_with: tuple[list[Tensor], Settings] = ([], ())
         self.output: Any = None
@@ -252,8 +256,14 @@ class _Recorder:
         self._open = False
         output = original(*args, **kwargs)
         self._open = True
-        self._noted.append((module, _Noted(output, self.everything)))
+        self._noted.append((module, _Noted(output, self._hold(module))))
+        self._runs[module] += 1
         return output
+
+    def _hold(self, module: nn.Module) -> _Hold:
+        if isinstance(self.extent, frozenset):
+            return "held" if (self._names[module], self._runs[module]) in self.extent else "let go"
+        return "copied" if self.extent == "all" else "watched"
 
     def _at(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.layer in self.outputs:  # another run of it
@@ -262,7 +272,7 @@ class _Recorder:
         for module, noted in self._noted:
             self.outputs.setdefault(module, []).append(noted.output())
         output = original(*args, **kwargs)
-        self.outputs[self.layer] = [map_tensors(output, lambda t: t.detach().clone())]
+        self.outputs[self.layer] = [_changed(output, lambda t: t.detach().clone())]
         if not self.to_end:
             raise Reached
         return output
@@ -276,12 +286,12 @@ class _Recorder:
 
 
 class _Noted:
-    """A module's output, which is held only if it is to be kept whatever becomes of it."""
+    """A module's output: copied as it is now, held or watched until the layer begins, or let go."""
 
-    def __init__(self, output: Any, held: bool) -> None:
-        change: Callable[[Tensor], Tensor] = (lambda t: t.detach().clone()) if held else _place_of
-        self._form = map_tensors(output, change)
-        self._tensors = [] if held else [weakref.ref(t) for t in tensors_in(output)]
+    def __init__(self, output: Any, hold: _Hold) -> None:
+        self._form = _changed(output, _copy if hold == "copied" else _place_of)
+        tensors = [] if hold in ("copied", "let go") else list(tensors_in(output))
+        self._tensors = [weakref.ref(t) if hold == "watched" else partial(_itself, t) for t in tensors]
 
     def output(self) -> Any:
         """The same, with numbers that are none in place of what nothing holds any more."""
@@ -296,6 +306,29 @@ class _Noted:
         return map_tensors(self._form, filled)
 
 
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _read_again(kept: Kept) -> frozenset[tuple[str, int]]:
+    """The runs of modules of whose outputs something is kept."""
+    names = {module: name for name, module in kept.encoder.named_modules()}
+    return frozenset(
+        (names[module], run)
+        for module, own in kept.outputs.items()
+        for run, output in enumerate(own)
+        if not all(map(_is_place, tensors_in(output)))
+    )
+
+
+def _changed(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """An output with other tensors; of a form that cannot be made anew nothing is kept, so the run ends."""
+    try:
+        return map_tensors(output, change)
+    except (TypeError, AttributeError, RecursionError):
+        raise Reached from None
+
+
 def _place_of(tensor: Tensor) -> Tensor:
     """As large, without its memory, and so that nothing computed from it passes for a result."""
     none = torch.nan if tensor.is_floating_point() or tensor.is_complex() else 0
@@ -308,7 +341,7 @@ def _is_place(tensor: Tensor) -> bool:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    return tensor if _is_place(tensor) else tensor.clone()
+    return tensor if _is_place(tensor) else tensor.detach().clone()
 
 
 def _called_with(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[Tensor], Settings]:

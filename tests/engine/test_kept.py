@@ -241,6 +241,47 @@ def test_an_encoder_that_is_another_one_each_time_is_not_kept():
     assert "nothing" in _known[model].values()
 
 
+class Numbered(nn.Module):
+    """Gives a mapping that cannot be made anew from keywords."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 3, 2, 1)
+
+    def forward(self, x):
+        return {0: self.convolution(x)}
+
+
+def test_outputs_of_an_odd_form_are_not_kept():
+    class Odd(Encoder):
+        def __init__(self):
+            super().__init__()
+            self.stem = Numbered()
+
+        def forward(self, x):
+            return self.second(self.first(self.stem(x)[0]))
+
+    model = Reader(Odd)
+    assert keep(model, model, PICTURES, "encoder", "encoder.second") is None
+    assert keep(model, model, PICTURES, "encoder", "encoder.stem") is None
+    assert keep(model, model, PICTURES, "encoder", "encoder.stem.convolution") is not None
+
+
+def test_what_is_kept_does_not_hang_on_what_else_is_alive():
+    """What a garbage collector had not found yet the first time is kept, and what is needed is kept every time."""
+    model, held = Reader(), []
+    hook = model.encoder.stem.register_forward_hook(lambda module, inputs, out: held.append(out))
+    kept_of(model)
+    hook.remove()
+    held.clear()
+    again = kept_of(model)
+    assert any(again.outputs[model.encoder.stem][0].stride())
+    gone = kept_of(model, layer="encoder.third")
+    assert not any(gone.outputs[model.encoder.stem][0].stride())
+    model.encoder.stem.register_forward_hook(lambda module, inputs, out: held.append(out))
+    assert not any(kept_of(model, layer="encoder.third").outputs[model.encoder.stem][0].stride())
+
+
 def test_a_layer_outside_the_encoder_is_not_kept():
     model = Reader()
     assert keep(model, model, PICTURES, "encoder", "head") is None
