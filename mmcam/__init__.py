@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         record,
     )
     from mmcam.explain.check import Check, check
+    from mmcam.explain.looking import look
     from mmcam.explanation import (
         CaptionExplanation,
         Explanation,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mmcam.export.table import table
     from mmcam.grounding import Grounding, grounding
     from mmcam.image import Geometry, Preprocess, load_image
+    from mmcam.looked import Looked
     from mmcam.methods import METHODS, backward_rules, register, register_cam
     from mmcam.neurons.dissect import dissect
     from mmcam.neurons.dissection import Dissection
@@ -62,6 +64,7 @@ __all__ = [
     "Geometry",
     "Grounding",
     "IndependentError",
+    "Looked",
     "Names",
     "PictureError",
     "Preprocess",
@@ -84,6 +87,7 @@ __all__ = [
     "grounding",
     "load_explanation",
     "load_image",
+    "look",
     "models",
     "record",
     "register",
@@ -103,6 +107,7 @@ _HOMES = {
         *("explain_similarity", "record"),
     ),
     "mmcam.explain.check": ("Check", "check"),
+    "mmcam.explain.looking": ("look",),
     "mmcam.explanation": (
         *("CaptionExplanation", "Explanation", "Explanations", "QuestionExplanation", "load_explanation"),
     ),
@@ -110,6 +115,7 @@ _HOMES = {
     "mmcam.export.table": ("table",),
     "mmcam.grounding": ("Grounding", "grounding"),
     "mmcam.image": ("Geometry", "Preprocess", "load_image"),
+    "mmcam.looked": ("Looked",),
     "mmcam.methods": ("METHODS", "backward_rules", "register", "register_cam"),
     "mmcam.neurons.dissect": ("dissect",),
     "mmcam.neurons.dissection": ("Dissection",),

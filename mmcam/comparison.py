@@ -16,15 +16,17 @@ from mmcam.explain.answers import explain_answer
 from mmcam.explain.captions import explain_caption
 from mmcam.explain.classes import explain_class
 from mmcam.explain.explained import Layers
+from mmcam.explain.looking import looked_at
 from mmcam.explain.similarities import explain_similarity
 from mmcam.explanation import CaptionExplanation, Explanation, Explanations
-from mmcam.image import PictureLike, load_image
+from mmcam.image import load_image
+from mmcam.looked import Pictured
 from mmcam.tasks.captioning import Captioner
 
 
 def compare(
     model: nn.Module,
-    picture: PictureLike,
+    picture: Pictured,
     targets: Any = None,
     *,
     question: str | None = None,
@@ -36,7 +38,7 @@ def compare(
 
     ``mmcam.compare(model, "photo.jpg", ["tabby", "boxer"], methods=["gradcam", "layercam"]).save("figure.pdf")``
 
-    All targets of one method and layer share a pass through the encoder.
+    All targets of one method and layer share a pass through the encoder, and so do several methods at one layer.
 
     Args:
         model: a classifier, a captioner, with `question` a VQA model, or one that compares pictures and texts.
@@ -65,8 +67,10 @@ def compare(
     """
     if isinstance(picture, (str, os.PathLike)):
         picture = load_image(picture)  # once
-    explain = _explainer(model, picture, targets, question)
     ways = _list(methods, "methods"), _list(layers, "layers")
+    if len(ways[0]) > 1:
+        picture = looked_at(model, picture, ways[1], options.get("preprocess"))
+    explain = _explainer(model, picture, targets, question)
     made = [list(_layers(partial(explain, method=method, **options), ways[1])) for method in ways[0]]
     image = made[0][0][0].image  # for all, which else would each keep a copy
     return _arranged([[[replace(exp, image=image) for exp in at] for at in layers] for layers in made])

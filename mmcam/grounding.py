@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.kept import begun
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
+from mmcam.looked import batch_with, with_kept
 from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 from mmcam.tasks.asked import one_each
@@ -70,7 +72,7 @@ def grounding(
 
     Args:
         model: a captioner (see `mmcam.Captioner`).
-        images: a picture or a list of them (see `mmcam.image.prepare`).
+        images: a picture or a list of them (see `mmcam.image.prepare`), also ones that were looked at (`mmcam.look`).
         caption: one for all pictures or one each; default the one the model generates.
         blank: pictures that stand for none; the probabilities under them are averaged. Default one even picture of the
             mean colour. Pictures of the usual kind (say 8) tell better what is said whatever is seen.
@@ -86,8 +88,11 @@ def grounding(
     """
     module: Any = unwrap(model)
     captioning.check_captioner(module)
-    batch = batch_of(module, images, preprocess)
-    rows = captioning.caption_tokens(module, batch.x, None if caption is None else one_each(caption, batch, "caption"))
+    batch = batch_with(module, images, preprocess)
+    if caption is None:
+        batch = with_kept(module, batch, None, module.generate)
+    given = None if caption is None else one_each(caption, batch, "caption")
+    rows = captioning.caption_tokens(module, batch.x, given, batch.kept)
     if isinstance(blank, (list, tuple)) and not blank:
         raise ExplainError("blank=[] holds no picture; leave it out for an even one.")
     blanks = torch.zeros_like(batch.x[:1]) if blank is None else batch_of(module, blank, preprocess).x
@@ -97,7 +102,7 @@ def grounding(
             f"{tuple(batch.x.shape[1:])}; prepare them alike."
         )
     tokens = captioning.pad(rows, batch.x.device)
-    with as_found(module):
+    with as_found(module), begun(batch.kept, module):
         seen = module.token_log_probs(batch.x, tokens)
         # Repeated, not expanded: the model may work in place on its input.
         blind = torch.stack([module.token_log_probs(one.repeat(len(rows), 1, 1, 1), tokens) for one in blanks])

@@ -106,6 +106,11 @@ class Seeing(nn.Module):
         """The whole encoder: what training may leave as it is."""
         return self.features
 
+    @property
+    def picture_encoder(self) -> str:
+        """Its name: it sees the pictures alone, each by itself."""
+        return next(name for name, module in self.named_modules() if module is self.backbone)
+
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) → what the whole encoder makes of them, a row each: a map, or one vector."""
         seen: Tensor = self.backbone(x)

@@ -22,6 +22,7 @@ FLOORS = (
     ("methods", "tasks"),
     ("adapters",),
     ("preparation",),
+    ("looked",),
     ("neurons",),
     ("report",),
     ("explanation",),

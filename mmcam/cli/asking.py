@@ -13,7 +13,7 @@ from mmcam.cli.shared import index_or_name
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.files import read_json
-from mmcam.preparation import batch_of
+from mmcam.looked import batch_with
 from mmcam.tasks.classification import best_of
 
 Result = mmcam.Explanation | mmcam.CaptionExplanation | mmcam.QuestionExplanation
@@ -44,12 +44,12 @@ class Asking:
     beam: int | None = None
     by_word: bool = False
 
-    def of(self, model: Any, picture: Path, **how: Any) -> list[tuple[str, Result]]:
+    def of(self, model: Any, picture: Path | mmcam.Looked, **how: Any) -> list[tuple[str, Result]]:
         """The results of a picture, each with what its files are called after besides the picture and the target.
 
         Args:
             model: that answers.
-            picture: a file.
+            picture: a file, or one that the model has looked at.
             how: further arguments of the explain function.
         """
         if self.task == "class":
@@ -79,11 +79,11 @@ class Asking:
             return _told(found)
         return [(f"beam{place}", exp) for place, exp in enumerate(_each(found), start=1)]
 
-    def _best(self, model: Any, picture: Path, preprocess: Any) -> list[int]:
+    def _best(self, model: Any, picture: Path | mmcam.Looked, preprocess: Any) -> list[int]:
         """The best classes, the best first."""
         module = unwrap(model)
         assert self.top is not None
-        return best_of(module, batch_of(module, [picture], preprocess).x, classes_of(module, self.names), self.top)
+        return best_of(module, batch_with(module, [picture], preprocess).x, classes_of(module, self.names), self.top)
 
 
 def names_in(file: Path | None) -> Any:

@@ -40,6 +40,7 @@ from mmcam.cli.shared import (
     task_of,
 )
 from mmcam.cli.telling import Report, report_of, slug, tell, write
+from mmcam.explain.looking import looked_at
 from mmcam.files import json_text
 from mmcam.methods import registry
 from mmcam.models import default
@@ -121,15 +122,17 @@ def explain(
     if clash := sorted({"method", *shared} & {name for options in ways.values() for name in options}):
         raise typer.BadParameter(f"--option {clash[0]} is none of the method's; use --{clash[0]}")
     prepared: list[str] = []
+    passes = len(ways) * max(1, len(asking.questions)) + grounding
 
     def one(picture: Path) -> list[Report]:
         reports = []
+        seen = looked_at(loaded, picture, layer or None, preprocess) if passes > 1 else picture
         for name, options in ways.items():
-            for part, exp in asking.of(loaded, picture, method=name, **shared, **options):
+            for part, exp in asking.of(loaded, seen, method=name, **shared, **options):
                 files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)
                 owed = []
                 if grounding and isinstance(exp, mmcam.CaptionExplanation):
-                    owed = mmcam.grounding(loaded, picture, exp.caption, preprocess=preprocess)
+                    owed = mmcam.grounding(loaded, seen, exp.caption, preprocess=preprocess)
                 reports.append(report_of(picture, exp, files, owed))
                 if not as_json:
                     tell(exp, files, owed, prepared)

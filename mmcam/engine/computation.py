@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmcam.engine.kept import Kept
 from mmcam.engine.outputs import Target
 from mmcam.engine.rows import Rows
 
@@ -25,6 +26,7 @@ class Computation:
         x: (N,C,H,W) on the model's device, or (versions·N,C,H,W).
         targets: T functions from the output for N pictures, with all their texts, to their N scores.
         texts: versions of the text of each picture, where a target compares several.
+        kept: what the model's encoder gave for some pictures before; passes on these begin behind it.
         versions: x holds so many batches of the N pictures, one after the other, and the results as many rows; targets
             see one batch at a time.
     """
@@ -35,6 +37,7 @@ class Computation:
     targets: Sequence[Target]
     texts: int = 1
     versions: int = 1
+    kept: Sequence[Kept] = ()
 
     @property
     def pictures(self) -> int:

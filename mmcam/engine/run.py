@@ -18,6 +18,7 @@ from torch import Tensor
 from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
+from mmcam.engine.kept import begun
 from mmcam.engine.layer import Layer
 from mmcam.engine.modules import check_recordable, independent
 from mmcam.engine.outputs import picture_of, rows_of, score_of
@@ -79,7 +80,7 @@ def run_at(
     tap = Tap(*layers, picture=picture_of(c.x), texts=c.texts)
     rows = min(rows, getattr(c.model, "most_rows", rows))  # a model whose rows are heavy says so
     copies = max(1, min(len(c.targets), rows // (c.texts * len(c.x))))
-    with as_found(c.model):
+    with as_found(c.model), begun(c.kept, c.model, layers):
         # What the first and last row give alone, the first time they are not.
         alone = independence.ends_alone(c) if _untested(c, tap, copies) else None
         with tap.on(c.model):

@@ -1,8 +1,17 @@
-"""What is wrong with a model's weights, said in words: not there, not recordable, or not trained yet."""
+"""What is wrong with a model's weights, said in words: not there, not recordable, or not trained yet.
+
+And whether they are still those they were.
+"""
 
 from __future__ import annotations
 
+from itertools import chain
+
+import torch
 from torch import nn
+
+SAMPLES = 8
+"""Rows of a weight of which the first numbers are looked at."""
 
 
 def absent(model: nn.Module) -> str:
@@ -34,3 +43,18 @@ def untrained(model: nn.Module) -> str:
     if not matrices or matrices[-1][1].any():
         return ""
     return f"probably because the weights of its last layer, {matrices[-1][0]!r}, are all zero, as before training"
+
+
+def state_of(module: nn.Module) -> tuple[object, ...]:
+    """What is another one when a module's weights or buffers have changed, at the cost of a look at a few numbers.
+
+    Where they lie, how often they were changed in place, and some of their numbers: `Tensor.data` is changed in place
+    without a count.
+    """
+    tensors = [t.detach() for t in chain(module.parameters(), module.buffers())]
+    counts = tuple((t.data_ptr(), None if t.is_inference() else t._version) for t in tensors)
+    with torch.no_grad():
+        some = [t[:: max(1, len(t) // SAMPLES)].flatten(1)[:, :1].double().flatten() for t in tensors if t.ndim > 1]
+        some += [t[:: max(1, len(t) // SAMPLES)].double() for t in tensors if t.ndim == 1]
+        numbers = torch.cat(some).cpu().numpy().tobytes() if some else b""
+    return (counts, numbers)

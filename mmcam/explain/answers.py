@@ -14,9 +14,9 @@ from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import Explained, How, Layers, as_list, explanations
 from mmcam.explanation import Explanation, Explanations, QuestionExplanation
-from mmcam.image import Batch, PictureLike
+from mmcam.image import Batch
+from mmcam.looked import Pictured, opened, with_kept
 from mmcam.methods.registry import Fusion
-from mmcam.preparation import batch_of
 from mmcam.tasks import captioning, scores, vqa
 from mmcam.tasks.asked import Asked, Label, one_text, quoted, several, titled
 from mmcam.tasks.captioning import Caption
@@ -27,7 +27,7 @@ from mmcam.tasks.vqa import AnswerScore
 @overload
 def explain_answer(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     question: str,
     answer: str | int | None = None,
     *,
@@ -46,7 +46,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     question: str,
     answer: str | int | None = None,
     *,
@@ -65,7 +65,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     question: str,
     answer: str | int | None = None,
     *,
@@ -84,7 +84,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     question: str,
     answer: Sequence[str | int],
     *,
@@ -103,7 +103,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     question: str,
     answer: Sequence[str | int],
     *,
@@ -122,7 +122,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     question: str | Sequence[str],
     answer: str | int | Sequence[str | int | None] | None = None,
     *,
@@ -141,7 +141,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     question: str | Sequence[str],
     answer: str | int | Sequence[str | int | None] | None = None,
     *,
@@ -160,7 +160,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     question: str | Sequence[str],
     answer: Sequence[Sequence[str | int]],
     *,
@@ -179,7 +179,7 @@ def explain_answer(
 @overload
 def explain_answer(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     question: str | Sequence[str],
     answer: Sequence[Sequence[str | int]],
     *,
@@ -313,6 +313,8 @@ def explain_answer(
         made: list[list[Any]]
         texts = [one_text(each, "question") for each in questions]
         rows = [several(entry, "answer") for entry in answers]
+        if writes or method == "attention" or (by_word and max(map(len, rows)) > 1):  # there are several passes
+            batch = _looked_at(module, batch, texts, layer)
         if not writes and not by_word:
             made = _of_list(module, batch, texts, rows, AnswerScore(contrast, score), how)
         else:
@@ -323,8 +325,16 @@ def explain_answer(
             made = per_owner(each, owners, len(rows))
         return [as_list(row) if is_list(entry) else row[0] for row, entry in zip(made, answers, strict=True)]
 
-    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
     return explain_each(images, {"question": question, "answer": answer}, way)
+
+
+def _looked_at(module: Any, batch: Batch, questions: Sequence[str], layer: Layers) -> Batch:
+    """The pictures with what the encoder gives for them, for all passes to come."""
+    if not hasattr(module, "asked"):
+        return with_kept(module, batch, layer, lambda x: module.answer_scores(x, questions))
+    with module.asked([questions[0]] * len(questions)):  # alike, so that all pictures are seen together
+        return with_kept(module, batch, layer, module.generate)
 
 
 def _of_list(
@@ -379,7 +389,7 @@ def _written(
         with module.asked([questions[n] for n in members]):
             captioning.check_captioner(module)
             given = None if answers[members[0]] is None else [answers[n] for n in members]
-            rows = captioning.caption_tokens(module, some.x, given)
+            rows = captioning.caption_tokens(module, some.x, given, some.kept)
             return [captioning.whole(module, row, contrast) for row in rows]
 
     # Those that the model is to write itself together, without a bound on their rows: nothing is recorded.

@@ -12,9 +12,9 @@ from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import How, Layers, as_list, explanations
 from mmcam.explanation import CaptionExplanation, Explanation, Explanations
-from mmcam.image import Batch, PictureLike
+from mmcam.image import Batch
+from mmcam.looked import Pictured, opened, with_kept
 from mmcam.methods.registry import Fusion
-from mmcam.preparation import batch_of
 from mmcam.tasks import captioning
 from mmcam.tasks.asked import one_text, several
 from mmcam.tasks.captioning import Caption
@@ -25,7 +25,7 @@ from mmcam.tasks.words import check_where, check_word
 @overload
 def explain_caption(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     word: None = None,
     *,
     caption: str | None = None,
@@ -45,7 +45,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     word: str | int,
     *,
     caption: str | None = None,
@@ -65,7 +65,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     word: Sequence[str | int],
     *,
     caption: str | None = None,
@@ -85,7 +85,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     word: None = None,
     *,
     caption: None = None,
@@ -105,7 +105,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     word: str | int | None = None,
     *,
     caption: str | None = None,
@@ -125,7 +125,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     word: None = None,
     *,
     caption: str | Sequence[str] | None = None,
@@ -145,7 +145,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     word: str | int | Sequence[str | int],
     *,
     caption: str | Sequence[str] | None = None,
@@ -165,7 +165,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     word: Sequence[Sequence[str | int]],
     *,
     caption: str | Sequence[str] | None = None,
@@ -185,7 +185,7 @@ def explain_caption(
 @overload
 def explain_caption(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     word: None = None,
     *,
     caption: None = None,
@@ -332,10 +332,12 @@ def explain_caption(
         return in_groups(module, batch, [(0, 0) if whole else caption.size for caption in captions], of)
 
     def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
+        if caption is None or contrast is not None or method == "attention":  # there are several passes
+            batch = with_kept(module, batch, layer, module.generate)
         if beam is not None:
             return _beams(module, batch, beam, score, how)
         given = None if caption is None else [one_text(text, "caption") for text in texts]
-        tokens = captioning.caption_tokens(module, batch.x, given)
+        tokens = captioning.caption_tokens(module, batch.x, given, batch.kept)
         if word is None:
             every = [captioning.every_word(module, row) for row in tokens]
             return [_caption_explanation(row) for row in rows_of(batch, every)]
@@ -349,13 +351,13 @@ def explain_caption(
         joined = [[exp for row in own for exp in row] for own in per_owner(made, owners, len(words))]
         return [as_list(own) if is_list(entry) else own[0] for own, entry in zip(joined, words, strict=True)]
 
-    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
     return explain_each(images, {"word": word, "caption": caption}, way)
 
 
 def _beams(module: Any, batch: Batch, beam: int, score: str, how: How) -> list[Any]:
     """Every word of the captions of a beam search, a list of them for each picture."""
-    found = captioning.beam_tokens(module, batch.x, beam)
+    found = captioning.beam_tokens(module, batch.x, beam, batch.kept)
     owners = [n for n, rows in enumerate(found) for _ in rows]
     captions = [captioning.every_word(module, row) for rows in found for row in rows]
     rows = explanations(captioning.ask(module, batch.rows(owners), captions, None, score), how).rows

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from torch import Tensor, nn
 
-from mmcam.adapters.class_names import class_names, classes_of
+from mmcam.adapters.class_names import class_names
 from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
@@ -20,13 +20,12 @@ from mmcam.engine.layer import Layer
 from mmcam.engine.modules import unwrap
 from mmcam.engine.run import run
 from mmcam.errors import ExplainError, IndependentError
+from mmcam.explain.stock import stock_question
 from mmcam.image import Batch, PictureLike
 from mmcam.places.find import find_layer, find_layer_of
 from mmcam.places.survey import Spot, layer_at, look, spot_at
 from mmcam.preparation import batch_of
-from mmcam.tasks import captioning, classification, similarity, vqa
-from mmcam.tasks.anything import TEXT, has_forward
-from mmcam.tasks.asked import Asked
+from mmcam.tasks.anything import has_forward
 from mmcam.tasks.logits import finder, parts
 from mmcam.tasks.names import named
 
@@ -120,7 +119,7 @@ def _findings(module: Any, batch: Batch, layer: Any, target: Any, call: int | No
     """Everything behind the picture, as far as it goes."""
     found: list[Finding] = []
     try:
-        asked = _asked(module, batch, target)
+        asked = stock_question(module, batch, target)
         c = asked.computation
         with as_found(module), torch.enable_grad():
             output = c.forward(c.x.clone(), c.rows())
@@ -153,22 +152,6 @@ def _default(c: Computation, call: int | None) -> Layer:
             raise
         return layer_at(c.model, c.alone, c.x, other, call)
     return place
-
-
-def _asked(module: Any, batch: Batch, target: Any) -> Asked:
-    """The question the model answers by itself."""
-    if hasattr(module, "asked"):
-        with module.asked([TEXT]):
-            rows = captioning.caption_tokens(module, batch.x, None)
-            return captioning.ask(module, batch, [captioning.whole(module, row, None) for row in rows], None)
-    if hasattr(module, "answer_scores"):
-        return vqa.ask(module, batch, [TEXT], [[None]], vqa.AnswerScore())
-    if hasattr(module, "token_log_probs"):
-        rows = captioning.caption_tokens(module, batch.x, None)
-        return captioning.ask(module, batch, [captioning.whole(module, row, None) for row in rows], None)
-    if hasattr(module, "similarity") and not has_forward(module):
-        return similarity.ask(module, batch, [TEXT], None)
-    return classification.ask(module, batch, [target], None, classes_of(module))
 
 
 def _answer(module: Any, output: Any, target: Any) -> str:

@@ -12,9 +12,9 @@ from mmcam.engine.modules import unwrap
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups
 from mmcam.explain.explained import How, Layers, explanations
 from mmcam.explanation import Explanation, Explanations
-from mmcam.image import Batch, PictureLike
+from mmcam.image import Batch
+from mmcam.looked import Pictured, opened
 from mmcam.methods.registry import Fusion
-from mmcam.preparation import batch_of
 from mmcam.tasks import classification
 from mmcam.tasks.asked import several
 from mmcam.tasks.classification import ClassTarget
@@ -24,7 +24,7 @@ from mmcam.tasks.names import Names
 @overload
 def explain_class(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     target: ClassTarget | None = None,
     *,
     contrast: int | str | None = None,
@@ -41,7 +41,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     target: Sequence[ClassTarget],
     *,
     contrast: int | str | None = None,
@@ -58,7 +58,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     target: ClassTarget | Sequence[ClassTarget | None] | None = None,
     *,
     contrast: int | str | None = None,
@@ -75,7 +75,7 @@ def explain_class(
 @overload
 def explain_class(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     target: Sequence[Sequence[ClassTarget]],
     *,
     contrast: int | str | None = None,
@@ -144,9 +144,10 @@ def explain_class(
     Args:
         model: any module from pictures to logits, single- or multi-label, alone or in a structure where
             `mmcam.tasks.logits` finds them.
-        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), or a list of them; or a stream: whatever
-            hands out pictures, or batches of them, one after the other, as a generator or a ``DataLoader`` does. Of
-            what it hands out as tuples, or as lists of a batch and its labels, the first is the pictures.
+        images: a path, PIL picture, array, tensor (see `mmcam.image.prepare`), a picture that the model has looked at
+            (`mmcam.look`), or a list of them; or a stream: whatever hands out pictures, or batches of them, one after
+            the other, as a generator or a ``DataLoader`` does. Of what it hands out as tuples, or as lists of a batch
+            and its labels, the first is the pictures.
         target: a class by index or name, or a function output → (N,); default the highest logit. Where the model has
             ``hypernyms``, a wider word means the class under it that has the highest score in each picture: "cat". For
             one picture, a list asks for several classes; for a list of pictures, a list holds one entry a picture, each
@@ -186,5 +187,5 @@ def explain_class(
 
         return in_groups(module, batch, [(len(several(entry, "target")), None) for entry in targets], of)
 
-    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
     return explain_each(images, {"target": target}, way)

@@ -160,7 +160,8 @@ def _question(asked: Asked, how: How, where: Callable[[], Layer], *others: Calla
     c = asked.computation
     return Question(
         c.model, c.forward, c.x, c.targets, c.texts,
-        where=where, others=others, fuse=how.fuse, language=asked.language, attention=asked.attention,
+        kept=asked.batch.kept, where=where, others=others, fuse=how.fuse,
+        language=asked.language, attention=asked.attention,
     )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from mmcam.engine.modules import unwrap
 from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
 from mmcam.explain.explained import How, Layers, as_list, explanations
 from mmcam.explanation import Explanation, Explanations
-from mmcam.image import Batch, PictureLike
+from mmcam.image import Batch
+from mmcam.looked import Pictured, opened
 from mmcam.methods.registry import Fusion
-from mmcam.preparation import batch_of
 from mmcam.tasks import similarity
 from mmcam.tasks.asked import checked_text, one_text, several
 from mmcam.tasks.targets import is_list
@@ -22,7 +22,7 @@ from mmcam.tasks.targets import is_list
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     text: str,
     *,
     contrast: str | None = None,
@@ -38,7 +38,7 @@ def explain_similarity(
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: PictureLike,
+    images: Pictured,
     text: Sequence[str],
     *,
     contrast: str | None = None,
@@ -54,7 +54,7 @@ def explain_similarity(
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     text: str | Sequence[str],
     *,
     contrast: str | Sequence[str] | None = None,
@@ -70,7 +70,7 @@ def explain_similarity(
 @overload
 def explain_similarity(
     model: nn.Module,
-    images: Sequence[PictureLike],
+    images: Sequence[Pictured],
     text: Sequence[Sequence[str]],
     *,
     contrast: str | Sequence[str] | None = None,
@@ -167,5 +167,5 @@ def explain_similarity(
         each = per_owner(made, owners, len(rows))
         return [as_list(row) if is_list(entry) else row[0] for row, entry in zip(each, texts, strict=True)]
 
-    way = Way(lambda picture: batch_of(module, [picture], preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
     return explain_each(images, {"text": text, "contrast": contrast}, way)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class Batch:
         single: one picture was given, not a list.
         notes: what a reader should know of how each was read; "" for nothing.
         preparations: how the input of each was made, in words.
+        kept: what a model's encoder gave for them before, if it was kept (see `mmcam.engine.kept`).
     """
 
     x: Tensor
@@ -37,13 +39,15 @@ class Batch:
     single: bool
     notes: list[str] = field(default_factory=list)
     preparations: list[str] = field(default_factory=list)
+    kept: tuple[Any, ...] = ()
 
     def rows(self, indices: Sequence[int]) -> Batch:
         """Some of the pictures, in any order and number, as a list."""
         at = list(indices)
         x = self.x if at == list(range(len(self.x))) else self.x[at]
-        told = ([each[i] for i in at] if each else [] for each in (self.notes, self.preparations))
-        return Batch(x, [self.pictures[i] for i in at], [self.geometries[i] for i in at], False, *told)
+        notes, told = ([each[i] for i in at] if each else [] for each in (self.notes, self.preparations))
+        pictures, geometries = [self.pictures[i] for i in at], [self.geometries[i] for i in at]
+        return Batch(x, pictures, geometries, False, notes, told, self.kept)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
@@ -65,6 +69,7 @@ def joined(batches: Sequence[Batch]) -> Batch:
         False,
         [note for batch in batches for note in batch.notes],
         [how for batch in batches for how in batch.preparations],
+        tuple(dict.fromkeys(kept for batch in batches for kept in batch.kept)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.kept import begun
 from mmcam.errors import ExplainError
 from mmcam.methods.registry import Maps, Question, register
 from mmcam.methods.variants import picture_scores
@@ -39,7 +40,7 @@ def attention(question: Question, *, level: str = "") -> Maps:
         )
     if question.texts > 1:
         raise ExplainError("Attention compares no two versions of a text; leave contrast= and by_word= out.")
-    with as_found(question.model):
+    with as_found(question.model), begun(question.kept, question.model):
         levels = question.attention()
     if level == "mean":
         values = torch.stack(list(levels.values())).mean(0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
+from mmcam.engine.kept import begun
 from mmcam.engine.layer import Grid
 from mmcam.engine.modules import find_module
 from mmcam.engine.outputs import Target, picture_of, replace_tensor, rows_of, score_of
@@ -46,7 +47,7 @@ def chunks(total: int, question: Question, rows: int, what: str) -> Iterator[ran
 def picture_scores(question: Question, pictures: Tensor) -> Tensor:
     """The scores (T, M, N) of M versions (M, N, C, H, W) of the question's pictures; one forward if rows allow it."""
     versions = replace(question, x=pictures.flatten(0, 1), versions=len(pictures))
-    with as_found(question.model):
+    with as_found(question.model), begun(question.kept, question.model):
         return _scores(versions.targets, versions.rows(), _output_of(versions))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
+from mmcam.engine.kept import Kept, begun
 from mmcam.engine.outputs import Target
 from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
@@ -27,7 +28,9 @@ from mmcam.tasks.words import Span, find_span, put, word_missing
 class Captioner(Protocol):
     """What a captioner offers, besides being an ``nn.Module``. Tokens are ints; the end token is never among them.
 
-    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``beams(x, beam)`` gives for each
+    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``picture_encoder`` is the dotted name
+    of the module that sees the pictures and nothing of the texts, each picture by itself: what it gives is then not
+    computed twice for one picture (see `mmcam.look`); ``beams(x, beam)`` gives for each
     picture the `beam` likeliest captions it finds with their log-probabilities, [(tokens, log-probability), …], the
     likeliest first (a beam search has to be wider than that: one that carries on only three misses some of the three);
     ``encode_inside(phrase)`` the tokens of a phrase behind other words, where they differ from ``encode``'s, and
@@ -235,14 +238,16 @@ def check_captioner(model: Any) -> None:
         )
 
 
-def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> list[list[int]]:
+def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None, kept: Sequence[Kept] = ()) -> list[list[int]]:
     """The tokens of a caption for each of the pictures x (N,C,H,W): as given, one each, or as the model generates them.
+
+    What is kept of its encoder's outputs is not computed again.
 
     Raises:
         ExplainError: a caption that the model cannot say, one without a word, or one of more tokens than it reads.
     """
     if captions is None:
-        with as_found(model):
+        with as_found(model), begun(kept, model):
             rows = [list(row) for row in model.generate(x.clone())]  # a copy: it may work in place on its input
     else:
         try:
@@ -255,8 +260,10 @@ def caption_tokens(model: Any, x: Tensor, captions: Sequence[str] | None) -> lis
     return rows
 
 
-def beam_tokens(model: Any, x: Tensor, beam: Any) -> list[list[list[int]]]:
+def beam_tokens(model: Any, x: Tensor, beam: Any, kept: Sequence[Kept] = ()) -> list[list[list[int]]]:
     """The tokens of the best captions of each picture, the likeliest first; those without a word are left out.
+
+    What is kept of its encoder's outputs is not computed again.
 
     Raises:
         ExplainError: the model has no beam search, or `beam` is no positive number.
@@ -270,7 +277,7 @@ def beam_tokens(model: Any, x: Tensor, beam: Any) -> list[list[list[int]]]:
         )
     if width < 1:
         raise ExplainError(f"A beam of {short(width)} captions holds none; pass at least 1.")
-    with as_found(model):
+    with as_found(model), begun(kept, model):
         found = [
             [list(tokens) for tokens, _ in own if len(tokens) and model.words(tokens)]
             for own in model.beams(x.clone(), width)

@@ -18,7 +18,8 @@ from mmcam.tasks.asked import Asked, Label, both_are, quoted, titled
 class SimilarityModel(Protocol):
     """What a model that compares pictures and texts offers, besides being an ``nn.Module``.
 
-    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made.
+    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``picture_encoder`` names the module
+    that sees the pictures alone, as in `mmcam.Captioner`.
     """
 
     def similarity(self, x: Tensor, texts: Sequence[str]) -> Tensor:

@@ -30,7 +30,8 @@ MOST_WORDS = 100
 class VQAModel(Protocol):
     """What a VQA model offers, besides being an ``nn.Module``.
 
-    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``blank_word`` is a word without
+    Optional: ``preprocess`` (`mmcam.Preprocess`) says how its pictures are made; ``picture_encoder`` names the module
+    that sees the pictures alone, as in `mmcam.Captioner`; ``blank_word`` is a word without
     meaning, put in place of one whose part in an answer is asked for (without it that word is left out);
     ``attention(x, questions)`` its own attention to the regions of the picture, {level: (R,h,w)}.
     """

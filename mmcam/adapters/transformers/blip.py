@@ -18,6 +18,8 @@ from mmcam.errors import ExplainError
 class Blip(nn.Module):
     """What the BLIP models share: a ViT all of whose tokens are read by a text model, so its last block has a say."""
 
+    picture_encoder = "model.vision_model"
+
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
         self.model = model

@@ -14,6 +14,8 @@ from mmcam.errors import ExplainError
 class EncoderDecoder(Wording, nn.Module):
     """A captioner (`mmcam.Captioner`)."""
 
+    picture_encoder = "model.encoder"
+
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
         self.model = model

@@ -50,6 +50,7 @@ class Generative(Wording, nn.Module):
         self.tokenizer = tokenizer_of(processor)
         self.preprocess = self._prepares()
         self.explain_layer = self._default_layer()
+        self.picture_encoder = self._name_of(self._tower())
         self._questions: list[str] | None = None
 
     def generated(self, x: Tensor, **settings: Any) -> list[list[int]]:

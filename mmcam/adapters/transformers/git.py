@@ -14,6 +14,8 @@ from mmcam.errors import ExplainError
 class GitCaptioner(Wording, nn.Module):
     """A captioner (`mmcam.Captioner`)."""
 
+    picture_encoder = "model.git.image_encoder"
+
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
         if model.config.num_image_with_embedding is not None:

@@ -55,6 +55,8 @@ class Patchwork(Preprocess):
 class Pix2Struct(Wording, nn.Module):
     """A captioner (`mmcam.Captioner`); its pictures (N, 3, H, W) hold whole patches."""
 
+    picture_encoder = "model.encoder"
+
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
         maker = image_processor_of(processor)

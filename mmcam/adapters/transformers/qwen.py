@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcam.adapters.transformers.generative import Generative, recorded, with_pictures
 from mmcam.adapters.transformers.pictures import image_processor_of
@@ -138,6 +138,10 @@ class Qwen(Generative):
 
     def _visual(self) -> Any:
         return self.model.model.visual
+
+    def _tower(self) -> nn.Module:
+        tower: nn.Module = self._visual()
+        return tower
 
     def _default_layer(self) -> str:
         return self._name_of(self._visual().merger)

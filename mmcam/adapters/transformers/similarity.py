@@ -19,6 +19,8 @@ class Similarity(nn.Module):
         ExplainError: the pictures have no fixed size, as those of `Siglip2Model`.
     """
 
+    picture_encoder = "model.vision_model"
+
     def __init__(self, model: Any, processor: Any) -> None:
         if model.config.model_type == "siglip2":
             raise ExplainError(
