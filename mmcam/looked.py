@@ -94,7 +94,8 @@ def with_kept(model: nn.Module, batch: Batch, layer: Any, forward: Callable[[Ten
         forward: runs the model on them.
     """
     encoder = getattr(model, "picture_encoder", None)
-    if batch.kept or encoder is None or isinstance(layer, (list, tuple)):
+    # A module of that name is no declaration.
+    if batch.kept or not isinstance(encoder, str) or isinstance(layer, (list, tuple)):
         return batch
     name = (remembered(model, batch.x) or encoder) if layer is None else layer_name(model, layer)
     kept = keep(model, forward, batch.x, encoder, name)

@@ -109,7 +109,8 @@ class Seeing(nn.Module):
     @property
     def picture_encoder(self) -> str:
         """Its name: it sees the pictures alone, each by itself."""
-        return next(name for name, module in self.named_modules() if module is self.backbone)
+        name: str = next(name for name, module in self.named_modules() if module is self.backbone)
+        return name
 
     def see(self, x: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) → what the whole encoder makes of them, a row each: a map, or one vector."""

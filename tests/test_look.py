@@ -31,10 +31,8 @@ def encoder():
     return nn.Sequential(Counted(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU())
 
 
-class Seer(Captioner):
-    """A captioner that looks at the picture to write, and says which module does."""
-
-    picture_encoder = "encoder"
+class Silent(Captioner):
+    """A captioner that looks at the picture to write, and does not say which module does."""
 
     def __init__(self):
         super().__init__()
@@ -55,10 +53,10 @@ class Seer(Captioner):
         }
 
 
-class Silent(Seer):
-    """The same, which does not say."""
+class Seer(Silent):
+    """The same, which says."""
 
-    picture_encoder = None
+    picture_encoder = "encoder"
 
 
 class Answers(VQA):
@@ -149,6 +147,18 @@ def test_without_a_name_everything_runs_as_ever():
     model = seeded(Silent)
     assert computed(model, lambda: explain_caption(model, picture()))[1] == 2
     with pytest.raises(ExplainError, match="Silent does not say which of its modules sees the pictures"):
+        look(model, picture())
+
+
+def test_a_module_of_that_name_says_nothing():
+    class Named(Silent):
+        def __init__(self):
+            super().__init__()
+            self.picture_encoder = nn.Identity()
+
+    model = seeded(Named)
+    assert computed(model, lambda: explain_caption(model, picture()))[1] == 2
+    with pytest.raises(ExplainError, match="does not say"):
         look(model, picture())
 
 
