@@ -180,7 +180,7 @@ def caption_task(setting: Setting) -> dict[str, Run]:
 class Writer(Captioner):
     """The same with what mmcam asks of a captioner; it writes the likeliest word each time, `WORDS` of them."""
 
-    picture_encoder = "encoder"
+    picture_encoder: str | None = "encoder"
 
     def next_words(self, picture: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities (R, L, V) of each next word, the first one's from the picture (R, width) alone."""

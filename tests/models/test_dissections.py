@@ -53,6 +53,7 @@ def test_the_strongest_units_are_where_the_dissection_says():
 
 def test_no_dissection_of_that_name():
     with pytest.raises(
-        ValueError, match="No dissection comes with 'resnet'; there is one for photo-classifier, vignette-captioner"
+        ValueError,
+        match="No dissection comes with 'resnet'; there is one for photo-captioner, photo-classifier",
     ):
         models.dissection("resnet")
