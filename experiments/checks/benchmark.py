@@ -23,7 +23,8 @@ import torch
 import typer
 from rich.console import Console
 
-from experiments.lib.contestants import Setting, tasks
+from experiments.lib.contestants import Setting
+from experiments.lib.contests import tasks
 from experiments.lib.rounds import Cell, check, measure, peak, peak_apart
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -177,67 +176,6 @@ def caption_task(setting: Setting) -> dict[str, Run]:
     }
 
 
-class Writer(Captioner):
-    """The same with what mmcam asks of a captioner; it writes the likeliest word each time, `WORDS` of them."""
-
-    picture_encoder: str | None = "encoder"
-
-    def next_words(self, picture: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probabilities (R, L, V) of each next word, the first one's from the picture (R, width) alone."""
-        states, _ = self.lstm(torch.cat([picture[:, None], self.embedding(tokens)], 1))
-        return self.output(states).log_softmax(-1)
-
-    def see(self, x: Tensor) -> Tensor:
-        """Pictures → (N, width)."""
-        return self.picture(self.encoder(x).mean((2, 3)))
-
-    def generate(self, x: Tensor) -> list[list[int]]:
-        """A caption for each picture."""
-        picture, tokens = self.see(x), torch.zeros(len(x), 0, dtype=torch.long, device=x.device)
-        for _ in range(WORDS):
-            tokens = torch.cat([tokens, self.next_words(picture, tokens)[:, -1:].argmax(-1)], 1)
-        return tokens.tolist()
-
-    def token_log_probs(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probabilities (R, L) of the tokens (R, L)."""
-        return self.next_words(self.see(x), tokens[:, :-1]).gather(-1, tokens[..., None])[..., 0]
-
-    def encode(self, caption: str) -> list[int]:
-        """The tokens of a caption of numbers."""
-        return [int(word) for word in caption.split()]
-
-    def words(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """A number for each."""
-        return [(str(token), [place]) for place, token in enumerate(tokens)]
-
-
-def written_task(setting: Setting) -> dict[str, Run]:
-    """A caption is written and each of its words explained; and of a picture that was looked at, one more word.
-
-    "twice" is the same where the model does not say what its encoder is: once to write, once to explain.
-    """
-    torch.manual_seed(0)
-    model = Writer()
-    settle(model.encoder, torch.randn(4, 3, 64, 64))
-    model.eval().to(setting.device)
-    x, layer = pictures(1, setting), "encoder.7"
-    apart = copy.copy(model)
-    apart.picture_encoder = None
-    seen = mmcam.look(model, x[0], layer=layer)
-    caption = " ".join(map(str, model.generate(x)[0]))
-
-    def maps(captioner: Writer) -> Tensor:
-        return torch.stack([exp.values for exp in mmcam.explain_caption(captioner, x[0], layer=layer)])
-
-    return {
-        "forward": plain(model.encoder, x),
-        "forward and a caption": plain(model.generate, x),
-        "mmcam": lambda: maps(model),
-        "twice": lambda: maps(apart),
-        "mmcam, a further word": lambda: mmcam.explain_caption(model, seen, 3, caption=caption, layer=layer).values,
-    }
-
-
 def guided_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
     """Guided Grad-CAM of a batch, beside the least it could cost: a forward and a backward pass to the pixels."""
     model, x, layer = network(name, setting), pictures(n, setting), LAYERS[name]
@@ -256,21 +194,4 @@ def guided_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
         "mmcam": lambda: mmcam.attribute(model, x, [target], layer=layer, method="guided_gradcam")[0],
         "captum": lambda: captum_guided(modules, layer, x, target),
         "pytorch-grad-cam": lambda: pgc_guided(swapped, layer, x, target),
-    }
-
-
-def tasks(setting: Setting) -> dict[str, Callable[[], dict[str, Run]]]:
-    """All tasks by name; each is built when its turn comes."""
-    b = setting.batch
-    return {
-        "resnet50 B1": lambda: batch_task("resnet50", 1, setting),
-        f"resnet50 B{b}": lambda: batch_task("resnet50", b, setting),
-        "vgg16 B1": lambda: batch_task("vgg16", 1, setting),
-        f"vgg16 B{b}": lambda: batch_task("vgg16", b, setting),
-        "resnet50 5 classes": lambda: classes_task("resnet50", setting),
-        "resnet50+LSTM 16 words": lambda: caption_task(setting),
-        "resnet50+LSTM a caption": lambda: written_task(setting),
-        "resnet50 B1 guided": lambda: guided_task("resnet50", 1, setting),
-        f"resnet50 B{b} guided": lambda: guided_task("resnet50", b, setting),
-        f"vgg16 B{b} guided": lambda: guided_task("vgg16", b, setting),
     }

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.nn import functional as F
 
-from experiments.lib.contestants import Run, Setting, tasks
+from experiments.lib.contestants import Run, Setting
+from experiments.lib.contests import tasks
 from experiments.lib.memory import peak_of, peak_printed_by
 
 
