@@ -13,6 +13,7 @@ from mmcam.engine.kept import keep
 from mmcam.engine.modules import layer_name
 from mmcam.errors import ExplainError
 from mmcam.image import Batch, PictureLike, joined
+from mmcam.image.batch import AS_GIVEN
 from mmcam.places.find import remembered
 from mmcam.preparation import batch_of
 
@@ -43,7 +44,7 @@ class Looked:
         """
         (kept,) = self._batch.kept
         if kept.model is not model or not (preprocess is None or _alike(preprocess, self._preprocess)):
-            prepared = self._batch.preparations[0].startswith("none") or self._batch.x.shape[1] not in (1, 3)
+            prepared = self._batch.preparations[0] == AS_GIVEN or self._batch.x.shape[1] not in (1, 3)
             return batch_of(model, [self._batch.x[0] if prepared else self.image], preprocess)
         if kept.stale:
             raise ExplainError(

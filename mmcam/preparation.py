@@ -16,6 +16,7 @@ from mmcam.engine.as_found import as_found
 from mmcam.engine.calling import first_channels
 from mmcam.errors import PictureError
 from mmcam.image import Batch, Preprocess, prepare, prepared, preprocess_of
+from mmcam.image.batch import AS_GIVEN
 from mmcam.tasks.anything import forward_of
 
 _taken: weakref.WeakKeyDictionary[nn.Module, dict[tuple[int, ...], bool]] = weakref.WeakKeyDictionary()
@@ -37,7 +38,7 @@ def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     like = _like(module)
     batch = prepare(images, made, like.device, like.dtype)
     if assumed:
-        told = [how if how.startswith("none") else f"{how} (assumed)" for how in batch.preparations]
+        told = [how if how == AS_GIVEN else f"{how} (assumed)" for how in batch.preparations]
         return replace(batch, preparations=told)
     return batch
 

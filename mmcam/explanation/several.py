@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Unpack, overload
 
 from mmcam.drawing.png import png_bytes
+from mmcam.drawing.saving import figure_writers, picture_writers, save_as
 from mmcam.drawing.sheet import DPI, SCREEN, SIDE, Block, Sheet
 from mmcam.errors import ExplainError
 from mmcam.explanation import drawn
 from mmcam.explanation.drawn import Look, Pen, View
-from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.explanation.text import CaptionExplanation, QuestionExplanation
 from mmcam.neurons.dissection import Dissection

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from mmcam.drawing.overlay import ALPHA, COLOUR_MAP, Box, draw_overlay, draw_signed, mark, mute_outside
 from mmcam.drawing.png import png_bytes
+from mmcam.drawing.saving import figure_writers, picture_writers, save_as
 from mmcam.drawing.sheet import DPI, Block, Sheet
 from mmcam.explanation import drawn, segments
 from mmcam.explanation.drawn import Look, Pen, View
 from mmcam.explanation.npz import packed
-from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.image import Geometry
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.fingerprint import Origin

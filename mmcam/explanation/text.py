@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from mmcam.drawing.png import png_bytes
+from mmcam.drawing.saving import figure_writers, picture_writers, save_as
 from mmcam.drawing.sheet import DPI, SCREEN, SIDE, Block, Sheet, in_rows
 from mmcam.errors import ExplainError
 from mmcam.explanation import drawn
 from mmcam.explanation.drawn import Look, Pen, View
 from mmcam.explanation.npz import packed
-from mmcam.explanation.saving import figure_writers, picture_writers, save_as
 from mmcam.explanation.target import Explanation
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names

@@ -18,6 +18,9 @@ from mmcam.image.open import PictureLike, check_tensor, load_noted
 from mmcam.image.planes import load_planes, shown
 from mmcam.image.preprocess import Preprocess
 
+AS_GIVEN = "none: a prepared input"
+"""What is told of an input that came prepared."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -109,7 +112,7 @@ def prepared(source: object) -> bool:
 
 def _batch_of_one(source: PictureLike, preprocess: Preprocess, device: torch.device, dtype: torch.dtype) -> Batch:
     x, picture, geometry, note = _input_of(source, preprocess)
-    how = "none: a prepared input" if prepared(source) else preprocess.told
+    how = AS_GIVEN if prepared(source) else preprocess.told
     return Batch(x.detach().to(device, dtype)[None], [picture], [geometry], True, [note], [how])
 
 

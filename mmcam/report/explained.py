@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
 from mmcam.drawing.overlay import ALPHA, COLOUR_MAP
+from mmcam.drawing.saving import save_as
 from mmcam.errors import ExplainError
-from mmcam.files import write_whole
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names
 from mmcam.report.maps import drawn
@@ -86,18 +86,11 @@ def write_page(
     """
     if not lines:
         raise ExplainError("There is no explanation, so there is nothing to show; pass at least one.")
-    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
-        raise ExplainError(f"A page is named by a path, as 'page.html', and not by a {type(path).__name__}.")
-    path = Path(path)
-    shown = path.name if len(path.name) <= 100 else f"{path.name[:80]}…"
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ExplainError(f"Cannot write {shown!r}: a page is an .html file.")
-    html = page(lines, names, title).encode("utf-8", "backslashreplace")
-    try:
-        return write_whole(path, lambda file: file.write(html))
-    except (OSError, ValueError) as error:
-        problem = (getattr(error, "strerror", None) or str(error))[:200]
-        raise ExplainError(f"Cannot write {shown!r} ({problem}); name a file in a folder you may write to.") from error
+
+    def write(file: IO[bytes]) -> None:
+        file.write(page(lines, names, title).encode("utf-8", "backslashreplace"))
+
+    return save_as(path, {".html": write, ".htm": write}, "a page is an .html file")
 
 
 def page(lines: Sequence[Line], names: Names | Dissection | None = None, title: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Explanations as files: what a suffix writes, and what is said where nothing can be written."""
+"""Pictures, figures and pages as files: what a suffix writes, and what is said where nothing can be written."""
 
 from __future__ import annotations
 
