@@ -125,7 +125,8 @@ def _fill(model: nn.Module, card: Mapping[str, Any], state: Mapping[str, Tensor]
     """
     floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     missing, unexpected = model.load_state_dict(floats, strict=False)
-    missing = sorted(set(missing) - packaged(model, card).keys())
+    brought = f"{_encoder_in(model)}." if card.get("encoder") in PUBLISHED else None
+    missing = [key for key in missing if brought is None or not key.startswith(brought)]
     if missing or unexpected:
         wrong = [f"{key} is missing" for key in missing] + [f"{key} is not of this model" for key in unexpected]
         raise ValueError(", ".join(wrong[:3]) + (", …" if len(wrong) > 3 else ""))
@@ -169,8 +170,13 @@ def packaged(model: nn.Module, card: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     if card.get("encoder") not in PUBLISHED:
         return {}
-    (prefix,) = (name for name, module in model.named_modules() if module is model.backbone)
-    return {f"{prefix}.{key}": value for key, value in _encoder(card).state_dict().items()}
+    return {f"{_encoder_in(model)}.{key}": value for key, value in _encoder(card).state_dict().items()}
+
+
+def _encoder_in(model: nn.Module) -> str:
+    """The name that a model with an encoder for photographs has it under."""
+    (name,) = (name for name, module in model.named_modules() if module is model.backbone)
+    return name
 
 
 def _encoder(card: Mapping[str, Any]) -> nn.Module:
