@@ -7,7 +7,7 @@ A module of mmcam's entry-point group ``mmcam.models``: `names`, `load`, `builds
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import safetensors.torch
 import torch
@@ -175,8 +175,8 @@ def packaged(model: nn.Module, card: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _encoder_in(model: nn.Module) -> str:
     """The name that a model with an encoder for photographs has it under."""
-    (name,) = (name for name, module in model.named_modules() if module is model.backbone)
-    return name
+    names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
+    return names[cast(nn.Module, model.backbone)]
 
 
 def _encoder(card: Mapping[str, Any]) -> nn.Module:
