@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer, Size
 from mmcam.engine.modules import check_recordable, find_module
-from mmcam.engine.outputs import Target, any_scalar, picture_of
+from mmcam.engine.outputs import Target, any_scalar, picture_of, tensors_in
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
@@ -89,9 +90,9 @@ def find_layer(
     itself, in an attribute ``explain_layer``.
 
     A map with as many channels as the output may be the answer itself: the scores of a segmentation, a depth, the class
-    maps of a fully convolutional network. A target that reads one or two channels of it would only be shown those
-    channels, so an earlier layer is taken; one that reads many was computed from it. The first target of `computation`
-    counts; without one it is left out.
+    maps of a fully convolutional network. A target that reads few of its channels would only be shown those, so an
+    earlier layer is taken; one that reads most of what the output reads was computed from it. The first target of
+    `computation` counts; without one it is left out.
 
     Raises:
         ExplainError: no layer gives a map, or none has a say in what comes out.
@@ -195,13 +196,30 @@ def _no_layer(model: nn.Module, known: Survey) -> ExplainError:
 
 
 def _reads_many_channels(computation: Computation, layer: Layer) -> bool:
-    """Whether the first target has a gradient in more than two channels of a layer, so that it is not its answer."""
-    first = replace(computation, targets=computation.targets[:1])
+    """Whether the first target reads most of the channels that the output reads of a layer, so it is not its answer.
+
+    Several classes taken together read a few maps of scores more than one does, and as many of them as a ReLU left in
+    this picture: a fixed number would take one layer for one picture and another for the next.
+    """
+    everything = partial(_all_of_it, n=computation.pictures)
+    both = replace(computation, targets=[*computation.targets[:1], everything])
     try:
-        gradients = run(first, layer, zero=True).gradients
+        gradients = run(both, layer, zero=True).gradients
     except IndependentError:
         return False
-    return int(gradients.abs().amax((0, 1, 3, 4)).count_nonzero()) > 2
+    own, every = gradients.abs().amax((1, 3, 4)).count_nonzero(1).tolist()
+    return bool(own > 2 and 2 * own > every)
+
+
+def _all_of_it(output: Any, n: int) -> Tensor:
+    """Scores of N pictures that read every number of a model's output."""
+    scores = []
+    for tensor in tensors_in(output):
+        if tensor.is_floating_point() and tensor.ndim > 1 and len(tensor) % n == 0:
+            numbers = tensor.flatten(1)
+            direction = torch.linspace(-1, 1, numbers.shape[1], device=tensor.device).cos().to(tensor.dtype)
+            scores.append((numbers * direction).sum(1).view(-1, n).sum(0))
+    return torch.stack(scores).sum(0)
 
 
 def find_layer_of(computation: Computation, targets: Sequence[Target]) -> str | None:

@@ -249,6 +249,16 @@ def test_class_maps_that_are_averaged_to_the_answer_are_left_out():
     assert layer_of(model, x, lambda out: out[:, 5]) == find_layer(model, model, x) == "features"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_classes_taken_together_have_the_layer_that_each_has(seed):
+    """Whichever scores a ReLU leaves of them in a picture; what reads all scores is computed from their maps."""
+    model = seeded(torchvision.models.squeezenet1_0, weights=None)
+    x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(seed))
+    for several in ([5, 6], [1, 2, 3, 4, 5, 6], list(range(0, 1000, 100))):
+        assert layer_of(model, x, lambda out, several=several: out[:, several].logsumexp(1)) == "features"
+    assert layer_of(model, x, lambda out: out.logsumexp(1)) == "classifier.2"
+
+
 def test_a_backbone_that_runs_twice_is_named_with_its_calls():
     class Siamese(nn.Module):
         def __init__(self):
