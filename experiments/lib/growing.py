@@ -70,6 +70,18 @@ def _side(size: int) -> Call:
     return lambda: mmcam.attribute(network, x, [0])
 
 
+def _plain(size: int) -> Call:
+    network = seeded(torchvision.models.resnet18)
+    side = round((size * 1e3) ** 0.5)
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+    def call() -> None:
+        with torch.no_grad():
+            network(x)
+
+    return call
+
+
 class _Wide(nn.Module):
     """A map of many units, whose cost is linear in them."""
 
@@ -123,6 +135,7 @@ GROWING: Final = {
     "pictures": Growing((1, 4, 16, 64, 256), _pictures, "`explain_class` of a list and its heatmaps, vignettes"),
     "megapixels": Growing((1, 3, 12, 48), _megapixels, "a photograph of so many, its map at its size saved as PNG"),
     "thousand pixels of input": Growing((50, 200, 800, 3200), _side, "the network's input, ResNet-18"),
+    "thousand pixels, forward": Growing((50, 200, 800, 3200), _plain, "no map: the same network's forward alone"),
     "units": Growing((256, 1024, 4096, 16_384), _units, "of the layer, ten targets of eight pictures"),
     "units dissected": Growing((64, 256, 1024, 4096), _dissected, "on 32 vignettes, 19 shuffles"),
     "pictures dissected": Growing((32, 128, 512), _labelled, "256 units, 19 shuffles"),
