@@ -4,8 +4,8 @@
     python -m experiments.checks.growth --only words --only units
 
 The exponent is the slope of cost against amount, both in logarithms, fitted to the three largest amounts, where what a
-call costs once weighs least; 1 is linear. Time is this process's CPU time, of the least of several calls; memory is what
-a call takes above what was there before it, in a process of its own.
+call costs once weighs least; 1 is linear. Time is CPU time, of the least of several calls; memory is what a call takes
+above what was there before it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(
             peak_printed_by(["experiments.checks.growth", "--peak", f"{name}={size}"], f"{size} {name}")
             for size in grows.sizes
         ]
-        row = {"name": name, "what": grows.what, "sizes": grows.sizes, "seconds": seconds, "MB": memory}
+        row: dict[str, Any] = {"name": name, "what": grows.what, "sizes": grows.sizes, "seconds": seconds, "MB": memory}
         row |= {"time exponent": exponent(grows.sizes, seconds), "memory exponent": exponent(grows.sizes, memory)}
         rows.append(row)
         print(row, flush=True)
