@@ -37,7 +37,8 @@ def of_each(scores: Sequence[Tensor], inputs: Sequence[Tensor], size: int, keep:
     found: list[Sequence[Tensor | None]] = []
     for start in range(0, len(scores), size):
         part = scores[start : start + size]
-        together = vectorised(torch.stack(list(part)), inputs)
+        with torch.enable_grad():
+            together = vectorised(torch.stack(list(part)), inputs)
         for i, score in enumerate(part):
             own = [None if gradient is None else gradient[i] for gradient in together]
             # Beside others that have a gradient, that of a target which has none comes as zeros.

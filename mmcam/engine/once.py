@@ -9,16 +9,21 @@ all rows.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcam.engine.computation import Computation
+from mmcam.engine.independence import close
 from mmcam.engine.instead import instead
 from mmcam.engine.modules import find_module
-from mmcam.engine.outputs import map_tensors
+from mmcam.engine.outputs import map_tensors, tensors_in
+
+_by_row: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+"""Of encoders: whether all that they give has a row for each picture. Looked at once, by a run of all rows."""
 
 SAMPLES = 64
 """Numbers of a picture that are compared before all of them are."""
@@ -45,9 +50,15 @@ def seen_once(c: Computation, among_pictures: bool = True) -> Iterator[None]:
         given = [*args, *kwargs.values()]
         if not _repeats([t for t in given if isinstance(t, Tensor)], rows):
             return original(*args, **kwargs)
+        if _by_row.get(encoder) is False:
+            return original(*args, **kwargs)
         fewer = [_fewer(each, first) for each in args]
         output = original(*fewer, **{name: _fewer(each, first) for name, each in kwargs.items()})
-        return map_tensors(output, lambda t: t[back] if t.ndim and len(t) == len(first) else t)
+        if encoder not in _by_row:
+            whole = original(*args, **kwargs)
+            _by_row[encoder] = _same(output, whole, back, len(first))
+            return whole
+        return map_tensors(output, lambda t: t[back])
 
     with instead({encoder: forward}):
         yield
@@ -69,6 +80,14 @@ def _repeats(tensors: list[Tensor], rows: Tensor) -> bool:
     """Whether each row of the encoder's inputs is the one that it should be."""
     fit = bool(tensors) and all(t.ndim > 0 and len(t) == len(rows) for t in tensors)
     return fit and all(torch.equal(t, t[rows]) for t in (own.detach() for own in tensors))
+
+
+def _same(output: Any, whole: Any, back: Tensor, count: int) -> bool:
+    """Whether an output for `count` rows is that for all of them once each row stands where it belongs."""
+    few, every = list(tensors_in(output)), list(tensors_in(whole))
+    if not few or len(few) != len(every) or any(t.ndim == 0 or len(t) != count for t in few):
+        return False
+    return all(own[back].shape == t.shape and close(own[back], t) for own, t in zip(few, every, strict=True))
 
 
 def _fewer(given: Any, first: Tensor) -> Any:

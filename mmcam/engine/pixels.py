@@ -53,7 +53,9 @@ def input_gradients(
         together = len(c.rows()) == 1 or independence.of_pictures(c)
         with tap.on(c.model) if tap else contextlib.nullcontext():
             pixels = c.x.detach().clone().requires_grad_()
-            output, leaves = _recorded(c, pixels, tap, together)
+            # A rule is not linear: what it makes of the sum of two texts' gradients is not the sum for each.
+            with contextlib.nullcontext() if switch else seen_once(c, among_pictures=False):
+                output, leaves = _recorded(c, pixels, tap, together)
             scores = _scores(c, output)
             size = _at_once(pixels)
             at_layers = list[list[Tensor]]()
@@ -86,8 +88,7 @@ def _recorded(c: Computation, pixels: Tensor, tap: Tap | None, together: bool) -
         if tap:
             tap.reset(1)
         # always a copy: the model may work in place on its input
-        with seen_once(c, among_pictures=False):
-            output = c.forward(c.rows().per_text(pixels), c.rows())
+        output = c.forward(c.rows().per_text(pixels), c.rows())
         if tap:
             tap.check()
         return output, [[leaf] for leaf in tap.leaves] if tap else []
