@@ -51,7 +51,7 @@ def written_task(setting: Setting) -> dict[str, Run]:
     """A caption is written and each of its words explained; and of a picture that was looked at, one more word.
 
     "twice" is the same where the model does not say what its encoder is: once to write, once to explain. "The least" is
-    what it could cost: the caption written, and one backward pass from all its words through the decoder.
+    what it could cost: the caption written, and one pass back through the decoder, of one row, or of one for each word.
     """
     torch.manual_seed(0)
     model = Writer()
@@ -64,10 +64,10 @@ def written_task(setting: Setting) -> dict[str, Run]:
     with torch.no_grad():
         encoded, caption = model.encoder(x), " ".join(map(str, model.generate(x)[0]))
 
-    def least() -> None:
+    def least(rows: int) -> None:
         with torch.no_grad():
-            tokens = torch.tensor(model.generate(x), device=x.device)
-        features = encoded.clone().requires_grad_()
+            tokens = torch.tensor(model.generate(x), device=x.device).expand(rows, -1)
+        features = torch.cat([encoded] * rows).requires_grad_()
         with torch.backends.cudnn.flags(enabled=False):
             words = model.next_words(model.picture(features.mean((2, 3))), tokens[:, :-1])
         torch.autograd.grad(words.gather(-1, tokens[..., None]).sum(), features)
@@ -78,7 +78,8 @@ def written_task(setting: Setting) -> dict[str, Run]:
     return {
         "forward": plain(model.encoder, x),
         "forward and a caption": plain(model.generate, x),
-        "the least": least,
+        "the least": lambda: least(1),
+        "the least, each word": lambda: least(WORDS),
         "mmcam": lambda: maps(model),
         "twice": lambda: maps(apart),
         "mmcam, a further word": lambda: mmcam.explain_caption(model, seen, 3, caption=caption, layer=layer).values,
