@@ -78,6 +78,8 @@ def network(name: str, setting: Setting) -> nn.Module:
     else:
         sized = {"image_size": setting.side} if name.startswith("vit") else {}
         model = getattr(torchvision.models, name)(weights=None, **sized)
+        if sized:
+            nn.init.normal_(model.heads.head.weight, std=0.02)  # torchvision's begins at zero, which explains nothing
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         settle(model, torch.randn(4, 3, 64, 64))
     return model.eval().to(setting.device)
@@ -196,10 +198,13 @@ def guided_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
         pixels = x.clone().requires_grad_()
         torch.autograd.grad(frozen(pixels)[:, target].sum(), pixels)
 
-    return {
+    runs: dict[str, Run] = {
         "forward": plain(model, x),
         "forward + backward to the pixels": ideal,
         "mmcam": lambda: mmcam.attribute(model, x, [target], layer=layer, method="guided_gradcam")[0],
         "captum": lambda: captum_guided(modules, layer, x, target),
         "pytorch-grad-cam": lambda: pgc_guided(swapped, layer, x, target),
     }
+    if any(isinstance(module, nn.ReLU6) for module in model.modules()):  # the rule of the others knows no ReLU6
+        del runs["captum"], runs["pytorch-grad-cam"]
+    return runs

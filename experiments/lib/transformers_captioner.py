@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from mmcam.adapters.transformers import Parts
 
 WIDTH, BLOCKS, HEADS = 384, 6, 6
 LENGTH = 12
+END = "<|endoftext|>"
 TEXTS = ("a dog runs on the red grass .", "a man in a park plays with a blue ball , and a cat looks at the boat .")
 
 
@@ -41,7 +41,7 @@ def built(side: int) -> tuple[Any, Any]:
 
     token = tokenizer()
     end = token.eos_token_id
-    sizes = {"hidden_size": WIDTH, "num_hidden_layers": BLOCKS, "num_attention_heads": HEADS}
+    sizes: dict[str, Any] = {"hidden_size": WIDTH, "num_hidden_layers": BLOCKS, "num_attention_heads": HEADS}
     seen = transformers.ViTConfig(**sizes, intermediate_size=4 * WIDTH, image_size=side, patch_size=16)
     said = transformers.GPT2Config(
         n_embd=WIDTH, n_layer=BLOCKS, n_head=HEADS, n_positions=64, vocab_size=len(token),
@@ -58,11 +58,9 @@ def built(side: int) -> tuple[Any, Any]:
 def tokenizer() -> Any:
     """GPT-2's kind, learnt from two sentences."""
     from tokenizers import ByteLevelBPETokenizer
-    from transformers import GPT2TokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(TEXTS * 4, vocab_size=330, min_frequency=2, show_progress=False)
-    vocab = trained.get_vocab()
-    vocab["<|endoftext|>"] = len(vocab)
-    merges = [tuple(merge) for merge in json.loads(trained._tokenizer.to_str())["model"]["merges"]]
-    return GPT2TokenizerFast(vocab=vocab, merges=merges)
+    trained.add_special_tokens([END])
+    return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, bos_token=END, eos_token=END)
