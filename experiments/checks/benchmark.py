@@ -25,7 +25,7 @@ import torch
 import typer
 from rich.console import Console
 
-from experiments.lib.benchmark_table import COLUMNS, SLOWER, Report, merged, printed, read, slower, told
+from experiments.lib.benchmark_table import AIMS, COLUMNS, SLOWER, Report, merged, printed, read, slower, told
 from experiments.lib.contestants import Setting
 from experiments.lib.contests import QUICK, tasks
 from experiments.lib.rounds import Cell, check, measure, peak, peak_apart
@@ -77,7 +77,7 @@ def main(
         report = merged(recorded, measured, _stamp(device, setting, beside), tasks(setting))
         keep(path.with_suffix(".json"), json.dumps(report, indent=1))
     if measured:
-        _write(path, report)
+        _write(path, report, quick)
 
 
 def timed(task: str, setting: Setting, without: tuple[str, ...] | list[str], quick: bool) -> list[Cell]:
@@ -117,7 +117,7 @@ def _stamp(device: str, setting: Setting, beside: str) -> Report:
     return report | {"setting": asdict(setting), "beside": beside}
 
 
-def _write(path: Path, report: Report) -> None:
+def _write(path: Path, report: Report, quick: bool) -> None:
     above = [
         "# What an explanation costs",
         "",
@@ -128,7 +128,7 @@ def _write(path: Path, report: Report) -> None:
         "no maps: they are what the maps could cost. For start-up “forward” is a process that imports torch and "
         "torchvision, and mmcam one that imports it, too.",
     ]
-    show(path, report, COLUMNS, printed(report["rows"]), above, ["", *told(report["runs"])])
+    show(path, report, COLUMNS, printed(report["rows"], {} if quick else AIMS), above, ["", *told(report["runs"])])
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def read(path: Path) -> Report | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def printed(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def printed(
+    rows: Sequence[Mapping[str, Any]], aims: Mapping[tuple[str, str], tuple[float, str]] = AIMS
+) -> list[list[str]]:
     """Rows of the printed table, with what was to be reached beside it."""
     cells = {(row["task"], row["name"]): row for row in rows}
     found = []
@@ -75,7 +77,7 @@ def printed(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         if row["mb"] and first["mb"] and name != "forward":
             extra += f" ({row['mb'] / first['mb']:.2f}×)"
         aim = ""
-        limit, other = AIMS.get((task, name), (0.0, ""))
+        limit, other = aims.get((task, name), (0.0, ""))
         if (task, other) in cells:
             reached = row["ratio"] / cells[task, other]["ratio"]
             aim = f"{reached:.2f}" + (f" × {other}" if other != "forward" else "") + f" (≤ {limit:.2f})"

@@ -15,7 +15,7 @@ from experiments.lib.contestants import Run, Setting
 from experiments.lib.contests import tasks
 from experiments.lib.memory import peak_of, peak_printed_by
 
-ONLY_TIMED = ("passes alone", "the least", "forward +")
+ONLY_TIMED = ("passes alone", "the least")
 """Contestants that make no maps: what the maps could cost at least."""
 
 

@@ -48,7 +48,8 @@ class Captioner(Protocol):
         """log p(token | picture, tokens before it), teacher-forced: tokens (R,L) → (R,L).
 
         R is a multiple of N: the engine repeats the encoder's rows to match, so nothing behind the encoder may take its
-        number of rows from x. Captions shorter than L are padded with 0 and their padding is ignored.
+        number of rows from x. Captions shorter than L are padded with 0 and their padding is ignored. Captions may
+        be cut off behind the last token whose log-probability counts.
         """
 
     def encode(self, caption: str) -> list[int]:
