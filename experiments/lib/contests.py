@@ -52,7 +52,6 @@ QUICK = (
     "mobilenet_v2 B1 guided",
     "lite0 SmoothGrad",
     "lite0 occlusion",
-    "mobilenet_v2 dissection",
     "start-up",
 )
-"""Those of the quick run, small pictures and batches of 16: one of each kind."""
+"""Those of the quick run, small pictures and batches of 16: one of each kind but a dissection, which is slow."""
