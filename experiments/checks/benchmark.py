@@ -42,7 +42,7 @@ def main(
     record: Annotated[bool, typer.Option("--record", help="With --quick: keep the figures to compare with.")] = False,
     device: Annotated[Literal["cpu", "cuda"] | None, typer.Option(help="Default CUDA where there is one.")] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Default 9.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Default 9; 5 if quick.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Tasks whose name holds this text.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="A contestant to leave out.")] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, too.")] = True,
@@ -57,7 +57,7 @@ def main(
         print(peak(task, name, Setting(**fields)))
         return
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    setting = Setting(SMALL if quick else 224, 16, rounds or 9, threads, device)
+    setting = Setting(SMALL if quick else 224, 16, rounds or (5 if quick else 9), threads, device)
     torch.set_num_threads(threads)
     chosen = [task for task in tasks(setting) if _asked(task, only) and (not quick or task in QUICK)]
     path = out / f"benchmark-{'quick' if quick else device}"

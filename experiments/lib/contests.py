@@ -52,6 +52,5 @@ QUICK = (
     "mobilenet_v2 B1 guided",
     "lite0 SmoothGrad",
     "lite0 occlusion",
-    "start-up",
 )
-"""Those of the quick run, small pictures and batches of 16: one of each kind but a dissection, which is slow."""
+"""Those of the quick run, small pictures and batches of 16: one of each kind but those that take seconds at least."""
