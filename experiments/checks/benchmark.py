@@ -25,7 +25,7 @@ import torch
 import typer
 from rich.console import Console
 
-from experiments.lib.benchmark_table import AIMS, COLUMNS, SLOWER, Report, merged, printed, read, slower, told
+from experiments.lib.benchmark_table import AIMS, COLUMNS, SLOWER, Report, merged, missed, printed, read, slower, told
 from experiments.lib.contestants import Setting
 from experiments.lib.contests import QUICK, tasks
 from experiments.lib.rounds import Cell, check, measure, peak, peak_apart
@@ -128,7 +128,8 @@ def _write(path: Path, report: Report, quick: bool) -> None:
         "no maps: they are what the maps could cost. For start-up “forward” is a process that imports torch and "
         "torchvision, and mmcam one that imports it, too.",
     ]
-    show(path, report, COLUMNS, printed(report["rows"], {} if quick else AIMS), above, ["", *told(report["runs"])])
+    rows = printed(report["rows"], {} if quick else AIMS)
+    show(path, report, COLUMNS, rows, above, ["", *missed(rows), *told(report["runs"])])
 
 
 if __name__ == "__main__":

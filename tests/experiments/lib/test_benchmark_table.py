@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.lib.benchmark_table import merged, printed, slower, told
+from experiments.lib.benchmark_table import merged, missed, printed, slower, told
 from experiments.lib.rounds import Cell
 from experiments.lib.stamp import stamp
 
@@ -52,10 +52,13 @@ def test_an_aim_is_compared_with_what_it_is_a_multiple_of():
     cells = [cell("resnet50+LSTM a caption", name, ratio) for name, ratio in (("forward", 1), ("the least", 1.5))]
     cells.append(cell("resnet50+LSTM a caption", "mmcam", 1.8))
     cells.append(cell("resnet50+LSTM a caption", "mmcam, a further word", 0.08))
-    table = {row[1]: row[6] for row in printed(merged(None, cells, run("x"), [])["rows"])}
+    rows = printed(merged(None, cells, run("x"), [])["rows"])
+    table = {row[1]: row[6] for row in rows}
     assert table["mmcam"] == "1.20 × the least (≤ 1.15) missed"
     assert table["mmcam, a further word"] == "0.08 (≤ 0.10)"
     assert table["forward"] == ""
+    (line,) = missed(rows)
+    assert line.startswith("* Missed, resnet50+LSTM a caption, mmcam: ")
 
 
 def test_memory_is_beside_that_of_the_forward():
