@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -68,15 +69,26 @@ def check(task: str, runs: dict[str, Run]) -> None:
             raise AssertionError(f"{task}: {name} differs from mmcam by {error:.1e} of the maximum")
 
 
-def timed(run: Run, device: str) -> float:
-    """Seconds of one run, the device's queue emptied before and after."""
-    if device == "cuda":
+def timed(run: Run, setting: Setting) -> float:
+    """Seconds of one run, the device's queue emptied before and after.
+
+    Of one thread of a CPU they are those the processor spends on it and on its child processes: other processes do not
+    lengthen them.
+    """
+    if setting.device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    alone = setting.device == "cpu" and setting.threads == 1
+    clock = _spent if alone else time.perf_counter
+    start = clock()
     run()
-    if device == "cuda":
+    if setting.device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
+
+
+def _spent() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def measure(task: str, runs: dict[str, Run], setting: Setting) -> list[Cell]:
@@ -89,7 +101,7 @@ def measure(task: str, runs: dict[str, Run], setting: Setting) -> list[Cell]:
     for _ in range(setting.rounds):
         shuffle.shuffle(order)
         for name in order:
-            seconds[name].append(timed(runs[name], setting.device))
+            seconds[name].append(timed(runs[name], setting))
     cells = []
     for name, times in seconds.items():
         ratios = [t / f for t, f in zip(times, seconds["forward"], strict=True)]
