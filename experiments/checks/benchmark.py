@@ -1,8 +1,9 @@
 """What an explanation costs, beside the plain forward pass of its model and beside other libraries.
 
 One interleaved run: every round times every contestant once, in a new order, so that a slow minute of the machine hits
-all alike, and of one thread the processor's own seconds count; the figures are ratios to that round's plain forward without gradients. Before anything is timed, the maps
-are checked to agree. Peak memory is measured in a fresh process for each contestant.
+all alike, and of one thread the processor's own seconds count; the figures are ratios to that round's plain forward
+without gradients. Before anything is timed, the maps are checked to agree. Peak memory is measured in a fresh process
+for each contestant.
 
     python -m experiments.checks.benchmark                        # two hours on one slow core; writes the table
     python -m experiments.checks.benchmark --only occlusion       # these rows; the others stay as they are
@@ -122,11 +123,11 @@ def _write(path: Path, report: Report, quick: bool) -> None:
         "# What an explanation costs",
         "",
         "Medians of interleaved rounds; every time is divided by the plain forward without gradients of the same "
-        "round; of one thread the times are the processor's own. Random weights; the maps were checked to agree first. Memory is the peak above the loaded model and "
-        "its input, in a process of its own. Peers explain several classes or words by one call each; "
-        "pytorch-grad-cam returns NumPy maps at the size of the picture. “Passes alone”, “the least” and the like make "
-        "no maps: they are what the maps could cost. For start-up “forward” is a process that imports torch and "
-        "torchvision, and mmcam one that imports it, too.",
+        "round; of one thread the times are the processor's own. Random weights; the maps were checked to agree first. "
+        "Memory is the peak above the loaded model and its input, in a process of its own. Peers explain several "
+        "classes or words by one call each; pytorch-grad-cam returns NumPy maps at the size of the picture. “Passes "
+        "alone”, “the least” and the like make no maps: they are what the maps could cost. For start-up “forward” is a "
+        "process that imports torch and torchvision, and mmcam one that imports it, too.",
     ]
     rows = printed(report["rows"], {} if quick else AIMS)
     show(path, report, COLUMNS, rows, above, ["", *missed(rows), *told(report["runs"])])
