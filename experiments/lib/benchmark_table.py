@@ -26,7 +26,6 @@ AIMS: Final = {
     ("resnet50+LSTM 16 words", "mmcam"): (2.00, "forward"),
     ("resnet50+LSTM a caption", "mmcam"): (1.15, "the least"),
     ("resnet50+LSTM a caption", "mmcam, a further word"): (0.10, "forward"),
-    ("ViT+GPT-2 a caption", "mmcam, a further word"): (0.50, "forward"),
     ("resnet50 B16 guided", "mmcam"): (1.15, PIXELS),
     ("vgg16 B16 guided", "mmcam"): (1.15, PIXELS),
     ("lite0 SmoothGrad", "mmcam"): (1.15, "passes alone"),
