@@ -73,7 +73,7 @@ def _rnns_run_natively(model: nn.Module) -> Iterator[None]:
         if any(p.is_cuda for p in module.parameters()):
             torch.backends.cudnn.enabled = False
         elif torch.is_grad_enabled():
-            torch.backends.mkldnn.enabled = False
+            torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
 
     def back(module: nn.Module, inputs: Any, output: Any) -> None:
         torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled = found
