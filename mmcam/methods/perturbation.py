@@ -43,8 +43,8 @@ def occlusion(
         patch, stride: side and step of the square in pixels of the model's input; the Grad-CAM paper does not say its.
         fill: value of the square in units of the model's input; 0 is the mean colour of the training data.
         rows: pictures sent through the model at a time.
-        dtype: "bfloat16" or "float16" to compute the passes in (autocast), which a GPU does faster and most CPUs much
-            slower; the map then has two or three digits. Default as the model is.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
 
     Raises:
         ExplainError: a patch or stride below 1, or a stride that leaves pixels uncovered.
@@ -100,8 +100,8 @@ def rise(
         share: probability that a cell is open.
         seed: of the masks; the same seed gives the same map.
         rows: pictures sent through the model at a time.
-        dtype: "bfloat16" or "float16" to compute the passes in (autocast), which a GPU does faster and most CPUs much
-            slower; the map then has two or three digits. Default as the model is.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
 
     Raises:
         ExplainError: a number of masks or cells below 1, or a share that is none.
@@ -163,8 +163,8 @@ def scorecam(
         question: what is asked.
         units, mask: channels and cells of the layer that count (see `mmcam.methods.cam_family`).
         rows: pictures sent through the model at a time.
-        dtype: "bfloat16" or "float16" to compute the passes in (autocast), which a GPU does faster and most CPUs much
-            slower; the map then has two or three digits. Default as the model is.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
     """
     q, x = question, question.x
     activations, scores = activations_of(q)
