@@ -38,29 +38,33 @@ class Answerer(Seeing):
         """What `look` (R rows or 1) and `read` (R rows) gave → scores (R, answers) before the softmax."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W), padded questions (R, L) and their lengths (R,) → scores (R, answers).
+    def forward(self, x: Tensor, tokens: Tensor, lengths: Tensor, asked: Sequence[int] | None = None) -> Tensor:
+        """Pictures (N, 3, H, W), padded questions (Q, L) and their lengths (Q,) → scores (R, answers).
 
-        R is the number of rows the encoder gave: N, unless a caller multiplied the rows inside it.
+        R is the number of rows the encoder gave: N, unless a caller multiplied the rows inside it. `asked` is the
+        number of the question of each row; without it they are in the order of the rows.
         """
-        return self.answer(*self.put(x, tokens, lengths))
+        return self.answer(*self.put(x, tokens, lengths, asked))
 
-    def put(self, x: Tensor, tokens: Tensor, lengths: Tensor) -> tuple[Parts, Parts]:
+    def put(
+        self, x: Tensor, tokens: Tensor, lengths: Tensor, asked: Sequence[int] | None = None
+    ) -> tuple[Parts, Parts]:
         """What `look` and `read` make of pictures and questions.
 
         Raises:
             ValueError: there are as many pictures neither as questions nor as one.
         """
-        looked = self.look(self.see(x))
-        if len(looked[0]) not in (1, len(tokens)):
-            raise ValueError(
-                f"{len(tokens)} questions cannot be put to {len(looked[0])} encoded pictures: give one each."
-            )
-        return looked, self.read(tokens, lengths)
+        looked, count = self.look(self.see(x)), len(tokens if asked is None else asked)
+        if len(looked[0]) not in (1, count):
+            raise ValueError(f"{count} questions cannot be put to {len(looked[0])} encoded pictures: give one each.")
+        read = self.read(tokens, lengths)
+        return looked, read if asked is None else tuple(part[list(asked)] for part in read)
 
     def answer_scores(self, x: Tensor, questions: Sequence[str]) -> Tensor:
         """Pre-softmax scores (R, answers) of R questions, one for each row the encoder gives for `x`."""
-        scores: Tensor = self(x, *self.tokens(questions, x.device))
+        different = {question: number for number, question in enumerate(dict.fromkeys(questions))}
+        asked = None if len(different) == len(questions) else [different[question] for question in questions]
+        scores: Tensor = self(x, *self.tokens(list(different), x.device), asked)  # what comes twice is read once
         return scores
 
     def tokens(self, questions: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:

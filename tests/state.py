@@ -20,7 +20,12 @@ class State:
         self.gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
         self.tensors = {name: t.clone() for name, t in model.state_dict().items()}
         self.rng = torch.get_rng_state()
-        self.modes = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.backends.cudnn.enabled)
+        self.modes = (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.backends.cudnn.enabled,
+            torch.backends.mkldnn.enabled,
+        )
         self.function_modes = torch._C._len_torch_function_stack()
 
     def check(self):

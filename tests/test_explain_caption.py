@@ -321,3 +321,19 @@ def test_the_captioner_is_left_as_found(model):
     assert all(module.training for module in model.modules())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_word_is_explained_without_what_comes_behind_it():
+    """The model reads as far as the last token that counts, and the map is that of the whole caption."""
+    net, lengths = seeded(Captioner), []
+    original = net.token_log_probs
+    picture = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    caption = " ".join(word for word, _ in net.words(net.said[0]))
+    words = caption.split()
+    every = explain_caption(net, picture, caption=caption)
+    net.token_log_probs = lambda x, tokens: lengths.append(tokens.shape[1]) or original(x, tokens)
+    one = explain_caption(net, picture, 1, caption=caption)
+    assert set(lengths) == {2}
+    assert len(words) > 2
+    torch.testing.assert_close(one.values, every[1].values, rtol=1e-4, atol=1e-7)
+    assert one.context == every[1].context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ from mmcam.methods.cam import gradcam
 from mmcam.places.survey import layer_at
 
 WORDS, VOCABULARY = 16, 1000
-LAYERS = {"resnet50": "layer4", "vgg16": "features.29"}
+LAYERS = {"resnet50": "layer4", "vgg16": "features.29", "mobilenet_v2": "features.18", "lite0": "blocks.6"}
+MOST_FOR_PEERS = 16
+"""Classes of a picture beyond which peers, who are called once a class, are not waited for."""
 
 Run = Callable[[], Tensor | None]
 
@@ -68,10 +71,18 @@ class Reader(nn.Module):
 
 
 def network(name: str, setting: Setting) -> nn.Module:
-    """A network with random weights on the setting's device."""
+    """A network with random weights on the setting's device: torchvision's of a name, or EfficientNet-Lite0."""
     torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None)
-    return settle(model, torch.randn(4, 3, 64, 64)).to(setting.device)
+    if name == "lite0":
+        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    else:
+        sized = {"image_size": setting.side} if name.startswith("vit") else {}
+        model = getattr(torchvision.models, name)(weights=None, **sized)
+        if sized:
+            nn.init.normal_(model.heads.head.weight, std=0.02)  # torchvision's begins at zero, which explains nothing
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        settle(model, torch.randn(4, 3, 64, 64))
+    return model.eval().to(setting.device)
 
 
 def pictures(n: int, setting: Setting) -> Tensor:
@@ -108,10 +119,11 @@ def batch_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
     }
 
 
-def classes_task(name: str, setting: Setting) -> dict[str, Run]:
-    """Five classes of one picture; peers are called once a class."""
+def classes_task(name: str, count: int, setting: Setting) -> dict[str, Run]:
+    """Several classes of one picture; peers are called once a class."""
     model, x, layer = network(name, setting), pictures(1, setting), LAYERS[name]
-    classes = likely(model, x, 5)
+    classes = likely(model, x, count)
+    peers = {"torchcam": torchcam_maps, "captum": captum_maps, "pytorch-grad-cam": pgc_maps}
 
     def each(maps: Maps) -> Run:
         return lambda: torch.cat([maps(model, layer, x, c) for c in classes])
@@ -120,9 +132,7 @@ def classes_task(name: str, setting: Setting) -> dict[str, Run]:
         "forward": plain(model, x),
         "mmcam, one class": lambda: mmcam.attribute(model, x, classes[:1], layer=layer)[:, 0],
         "mmcam": lambda: mmcam.attribute(model, x, classes, layer=layer)[:, 0],
-        "torchcam": each(torchcam_maps),
-        "captum": each(captum_maps),
-        "pytorch-grad-cam": each(pgc_maps),
+        **({peer: each(maps) for peer, maps in peers.items()} if count <= MOST_FOR_PEERS else {}),
     }
 
 
@@ -188,10 +198,13 @@ def guided_task(name: str, n: int, setting: Setting) -> dict[str, Run]:
         pixels = x.clone().requires_grad_()
         torch.autograd.grad(frozen(pixels)[:, target].sum(), pixels)
 
-    return {
+    runs: dict[str, Run] = {
         "forward": plain(model, x),
         "forward + backward to the pixels": ideal,
         "mmcam": lambda: mmcam.attribute(model, x, [target], layer=layer, method="guided_gradcam")[0],
         "captum": lambda: captum_guided(modules, layer, x, target),
         "pytorch-grad-cam": lambda: pgc_guided(swapped, layer, x, target),
     }
+    if any(isinstance(module, nn.ReLU6) for module in model.modules()):  # the rule of the others knows no ReLU6
+        del runs["captum"], runs["pytorch-grad-cam"]
+    return runs

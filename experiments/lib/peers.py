@@ -49,3 +49,13 @@ def pgc_guided(model: nn.Module, layer: str, x: Tensor, target: int) -> Tensor:
     guided = pytorch_grad_cam.GuidedBackpropReLUModel(model=model, device=x.device)
     pixels = [torch.from_numpy(guided(picture[None], target_category=target)) for picture in x]
     return torch.stack(pixels).permute(0, 3, 1, 2) * cams[:, None]
+
+
+def captum_occlusion(model: nn.Module, x: Tensor, target: int, patch: int = 32, stride: int = 16) -> Tensor:
+    """captum's occlusion (N,H,W) by squares in the mean colour, 32 pictures a pass."""
+    peer = captum.attr.Occlusion(model)
+    with torch.no_grad():
+        maps: Tensor = peer.attribute(
+            x, (x.shape[1], patch, patch), (x.shape[1], stride, stride), 0, target, perturbations_per_eval=32
+        )
+    return maps[:, 0]

@@ -50,7 +50,8 @@ class Writer(Captioner):
 def written_task(setting: Setting) -> dict[str, Run]:
     """A caption is written and each of its words explained; and of a picture that was looked at, one more word.
 
-    "twice" is the same where the model does not say what its encoder is: once to write, once to explain.
+    "twice" is the same where the model does not say what its encoder is: once to write, once to explain. "The least" is
+    what it could cost: the caption written, and one pass back through the decoder, of one row, or of one for each word.
     """
     torch.manual_seed(0)
     model = Writer()
@@ -60,7 +61,16 @@ def written_task(setting: Setting) -> dict[str, Run]:
     apart = copy.copy(model)
     apart.picture_encoder = None
     seen = mmcam.look(model, x[0], layer=layer)
-    caption = " ".join(map(str, model.generate(x)[0]))
+    with torch.no_grad():
+        encoded, caption = model.encoder(x), " ".join(map(str, model.generate(x)[0]))
+
+    def least(rows: int) -> None:
+        with torch.no_grad():
+            tokens = torch.tensor(model.generate(x), device=x.device).expand(rows, -1)
+        features = torch.cat([encoded] * rows).requires_grad_()
+        with torch.backends.cudnn.flags(enabled=False):
+            words = model.next_words(model.picture(features.mean((2, 3))), tokens[:, :-1])
+        torch.autograd.grad(words.gather(-1, tokens[..., None]).sum(), features)
 
     def maps(captioner: Writer) -> Tensor:
         return torch.stack([exp.values for exp in mmcam.explain_caption(captioner, x[0], layer=layer)])
@@ -68,6 +78,8 @@ def written_task(setting: Setting) -> dict[str, Run]:
     return {
         "forward": plain(model.encoder, x),
         "forward and a caption": plain(model.generate, x),
+        "the least": lambda: least(1),
+        "the least, each word": lambda: least(WORDS),
         "mmcam": lambda: maps(model),
         "twice": lambda: maps(apart),
         "mmcam, a further word": lambda: mmcam.explain_caption(model, seen, 3, caption=caption, layer=layer).values,

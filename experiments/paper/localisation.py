@@ -79,6 +79,7 @@ def main(
     root: Annotated[Path | None, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of photographs, weights.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many pictures; vignettes: default 200.")] = None,
     methods: Annotated[list[str] | None, typer.Option(help=f"Default {', '.join(PAPERS_METHODS)}.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="More methods for all pictures, slow ones, too.")] = None,
     others: Annotated[int, typer.Option(help=f"Pictures for these, too: {', '.join(OTHERS)}.")] = 0,
     slow: Annotated[int, typer.Option(help=f"Pictures for these, too, which are slow: {', '.join(SLOW)}.")] = 0,
     network: Annotated[
@@ -101,6 +102,7 @@ def main(
     counts = dict.fromkeys((*(methods or PAPERS_METHODS), WHOLE), limit)
     for group, number in ((OTHERS, others), (SLOW, slow)):
         counts |= dict.fromkeys(group if number else (), number)
+    counts |= dict.fromkeys(also or (), limit)
     seen = list(subjects(data, root, limit))
     unfit = {}
     for net in nets:
@@ -118,8 +120,9 @@ def main(
     command = f"python -m experiments.paper.localisation --data {data}"
     command += " --root …" * (data == "ilsvrc") + (f" --limit {limit}" if limit else "")
     command += "".join(f" --methods {name}" for name in methods or ()) + "".join(
-        f" --{name} {number}" for name, number in (("others", others), ("slow", slow)) if number
+        f" --also {name}" for name in also or ()
     )
+    command += "".join(f" --{name} {number}" for name, number in (("others", others), ("slow", slow)) if number)
     command += "".join(f" --network {name.partition('=')[0]}=…" for name in network or ())
     report = {
         **stamp("MMCAM_REAL_DATA=… " * (data == "real") + command, pictures=len(seen), seed=SEED),

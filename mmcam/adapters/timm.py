@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image
 from torch import nn
@@ -62,10 +63,18 @@ def timm_classes(model: nn.Module) -> Sequence[str] | None:
     """The names of ImageNet's classes, if a network of timm has as many outputs as one of its lists; else None."""
     if not _of_timm(model):
         return None
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+    from timm.data.imagenet_info import infer_imagenet_subset
 
     subset = infer_imagenet_subset(model)
-    return None if subset is None else list(ImageNetInfo(subset).label_descriptions())
+    return None if subset is None else _names_of(subset)
+
+
+@cache
+def _names_of(subset: str) -> tuple[str, ...]:
+    """Read once: the list lies in files, and is asked for with every explanation."""
+    from timm.data.imagenet_info import ImageNetInfo
+
+    return tuple(ImageNetInfo(subset).label_descriptions())
 
 
 def _of_timm(model: nn.Module) -> bool:

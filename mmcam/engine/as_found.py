@@ -48,7 +48,7 @@ def _as_found(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.no_grad())
         if "torch._dynamo" in sys.modules:  # importing it takes seconds, and without it nothing is compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(_rnn_without_cudnn(model))
+        stack.enter_context(_rnns_run_natively(model))
         stack.enter_context(_checkpoints_run_plainly())
         try:
             for module in training:
@@ -60,29 +60,33 @@ def _as_found(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _rnn_without_cudnn(model: nn.Module) -> Iterator[None]:
-    """cuDNN refuses an RNN's backward in eval mode (pytorch#15788), so RNNs on CUDA use the native kernels meanwhile.
+def _rnns_run_natively(model: nn.Module) -> Iterator[None]:
+    """RNNs that are recorded run by PyTorch's own kernels meanwhile, and by those alone: the convolutions keep theirs.
 
-    Only while an RNN runs: the convolutions keep cuDNN.
+    cuDNN refuses an RNN's backward in eval mode (pytorch#15788). oneDNN's backward of an LSTM always computes the
+    gradients of its weights, too, which nobody asked for: a few words take four times as long.
     """
-    found = torch.backends.cudnn.enabled
+    found = torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled
     handles: list[RemovableHandle] = []
 
     def off(module: nn.Module, inputs: Any) -> None:
-        torch.backends.cudnn.enabled = False
+        if any(p.is_cuda for p in module.parameters()):
+            torch.backends.cudnn.enabled = False
+        elif torch.is_grad_enabled():
+            torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
 
     def back(module: nn.Module, inputs: Any, output: Any) -> None:
-        torch.backends.cudnn.enabled = found
+        torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled = found
 
     try:
         for module in model.modules():
-            if isinstance(module, nn.RNNBase) and any(p.is_cuda for p in module.parameters()):
+            if isinstance(module, nn.RNNBase):
                 handles += [module.register_forward_pre_hook(off), module.register_forward_hook(back)]
         yield
     finally:
         for handle in handles:
             handle.remove()
-        torch.backends.cudnn.enabled = found
+        torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled = found
 
 
 @contextlib.contextmanager

@@ -114,7 +114,7 @@ def as_alone(alone: Ends, among: Any, rows: int) -> bool:
     """Whether the first and the last row of an output are what they were alone, as far as the two can be compared."""
     for end, row in zip(alone, (0, rows - 1), strict=True):
         pairs = zip(_tensors(end, 1), _tensors(among, rows), strict=False)
-        if not all(_close(one[0], many[row]) for one, many in pairs if one.shape[1:] == many.shape[1:]):
+        if not all(close(one[0], many[row]) for one, many in pairs if one.shape[1:] == many.shape[1:]):
             return False
     return True
 
@@ -196,7 +196,8 @@ def _tensors(output: Any, rows: int) -> list[Tensor]:
     return [t for t in tensors_in(output) if t.is_floating_point() and t.ndim and len(t) == rows]
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def close(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same but for rounding."""
     one, other = one.detach(), other.detach()
     most = one[one.isfinite()].abs().amax() if one.isfinite().any() else one.new_zeros(())
     apart = (one - other).abs().nan_to_num(0, 0, 0)  # infinities at the same place are alike

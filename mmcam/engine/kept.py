@@ -14,7 +14,6 @@ every output before the layer is kept; where that does not help either, nothing 
 from __future__ import annotations
 
 import contextlib
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.as_found import as_found
+from mmcam.engine.instead import instead
 from mmcam.engine.layer import Layer
 from mmcam.engine.modules import find_module
 from mmcam.engine.outputs import map_tensors, tensors_in
@@ -174,29 +174,8 @@ def begun(kept: Sequence[Kept], model: nn.Module, layers: Sequence[Layer] = ()) 
     modules = {module for each in own for module in each.outputs}
     forwards = {module: handed_out(module, module.forward) for module in modules}
     forwards[encoder] = entered(forwards.get(encoder, encoder.forward))
-    with _instead(forwards):
+    with instead(forwards):
         yield
-
-
-@contextlib.contextmanager
-def _instead(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Other forwards in place of some modules' own, whose hooks run as ever; for this thread alone."""
-    thread = threading.get_ident()
-
-    def of_thread(forward: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **kwargs: (forward if threading.get_ident() == thread else original)(*args, **kwargs)
-
-    before = {module: vars(module).get("forward") for module in forwards}
-    try:
-        for module, forward in forwards.items():
-            vars(module)["forward"] = of_thread(forward, module.forward)
-        yield
-    finally:
-        for module, found in before.items():
-            if found is None:
-                del vars(module)["forward"]
-            else:
-                vars(module)["forward"] = found
 
 
 def _run(
@@ -210,7 +189,7 @@ def _run(
     """What is kept of one run as far as the layer, and the encoder's output if it is run to its end."""
     encoder, layer = modules
     recorder = _Recorder(encoder, layer, extent, to_end)
-    with as_found(model), _instead(recorder.forwards()), contextlib.suppress(Reached):
+    with as_found(model), instead(recorder.forwards()), contextlib.suppress(Reached):
         forward(x.clone())
     if layer not in recorder.outputs:
         return None, None
@@ -438,7 +417,7 @@ def _again(kept: Kept, forward: Callable[[Tensor], Any], x: Tensor) -> Any:
 
     with as_found(kept.model), begun([kept], kept.model):
         around = {kept.encoder: partial(whole, kept.encoder.forward)}
-        with contextlib.suppress(Exception), _instead(around):  # whatever comes of numbers that are none
+        with contextlib.suppress(Exception), instead(around):  # whatever comes of numbers that are none
             forward(x.clone())
     return found[0] if found else None
 

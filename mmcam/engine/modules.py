@@ -45,7 +45,16 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     Raises:
         ExplainError: there is none; the message lists the closest names.
     """
-    module: nn.Module = dict(model.named_modules())[layer_name(model, name)]
+    module = _named(model, layer_name(model, name))
+    assert module is not None
+    return module
+
+
+def _named(model: nn.Module, name: str) -> nn.Module | None:
+    """The module of a dotted name as it is registered, without a look at all the others; None where there is none."""
+    module: nn.Module | None = model
+    for part in name.split("."):
+        module = None if module is None else module._modules.get(part)
     return module
 
 
@@ -110,7 +119,7 @@ _IN_FRONT = re.compile(r"^(?:module|_orig_mod)\.")
 
 def _follow(model: nn.Module, written: str) -> nn.Module | None:
     """The module that a text leads to; None where it leads nowhere."""
-    exact: nn.Module | None = dict(model.named_modules()).get(written) if written else None
+    exact = _named(model, written)
     if exact is not None:
         return exact
     written = written.strip()

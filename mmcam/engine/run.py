@@ -18,6 +18,7 @@ from torch import Tensor
 from mmcam.engine import independence
 from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
+from mmcam.engine.gradients import vectorised
 from mmcam.engine.kept import begun
 from mmcam.engine.layer import Layer
 from mmcam.engine.modules import check_recordable, independent
@@ -217,7 +218,7 @@ def _batched(scores: Tensor, leaves: Sequence[Sequence[Tensor]], texts: int) -> 
     """
     every = [leaf for own in leaves for leaf in own]
     size = max(1, ROWS // sum(len(leaf) for leaf in leaves[0]))
-    parts = [_of_some(scores[start : start + size], every) for start in range(0, len(scores), size)]
+    parts = [vectorised(scores[start : start + size], every) for start in range(0, len(scores), size)]
     found, start = list[Tensor | None](), 0
     for own in leaves:
         of_layer = [part[start : start + len(own)] for part in parts]
@@ -235,22 +236,3 @@ def _batched(scores: Tensor, leaves: Sequence[Sequence[Tensor]], texts: int) -> 
         none = all(gradient is None for part in of_layer for gradient in part)
         found.append(None if none else torch.unflatten(torch.cat(filled), 1, (texts, -1)).sum(1))
     return found
-
-
-def _of_some(scores: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """The gradients of some targets at each leaf, vectorised where every operation allows it."""
-    one_hot = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)[:, :, None].expand(
-        -1, -1, scores.shape[1]
-    )
-    try:
-        return torch.autograd.grad(scores, leaves, one_hot, retain_graph=True, is_grads_batched=True, allow_unused=True)
-    except RuntimeError:  # an operation without a batching rule: one backward a target is exact too
-        rows = [torch.autograd.grad(s.sum(), leaves, retain_graph=True, allow_unused=True) for s in scores]
-        return [_stacked(of_leaf, leaf) for of_leaf, leaf in zip(zip(*rows, strict=True), leaves, strict=True)]
-
-
-def _stacked(gradients: Sequence[Tensor | None], leaf: Tensor) -> Tensor | None:
-    """Of several targets, those without one have a gradient of zero; None if none has one."""
-    if all(gradient is None for gradient in gradients):
-        return None
-    return torch.stack([torch.zeros_like(leaf) if gradient is None else gradient for gradient in gradients])

@@ -54,7 +54,7 @@ def state_of(module: nn.Module) -> tuple[object, ...]:
     tensors = [t.detach() for t in chain(module.parameters(), module.buffers())]
     counts = tuple((t.data_ptr(), None if t.is_inference() else t._version) for t in tensors)
     with torch.no_grad():
-        some = [t[:: max(1, len(t) // SAMPLES)].flatten(1)[:, :1].double().flatten() for t in tensors if t.ndim > 1]
-        some += [t[:: max(1, len(t) // SAMPLES)].double() for t in tensors if t.ndim == 1]
-        numbers = torch.cat(some).cpu().numpy().tobytes() if some else b""
+        some = [t[:: max(1, len(t) // SAMPLES)] for t in tensors if t.ndim > 0]
+        some = [t if t.ndim == 1 else t.flatten(1)[:, 0] for t in some]
+        numbers = torch.cat(some).double().cpu().numpy().tobytes() if some else b""
     return (counts, numbers)

@@ -401,7 +401,7 @@ def _written(
             asked = captioning.ask(module, some, [texts[n] for n in members], contrast, wanted.score or "log_prob")
             return [row[0] for row in explanations(_of_answers(module, asked, own, contrast), how).rows]
 
-    return in_groups(module, batch, [text.size for text in texts], of)
+    return in_groups(module, batch, [(0, 0) if how.sweeps else text.size for text in texts], of)
 
 
 def _of_answers(module: Any, asked: Asked, questions: Sequence[str], contrast: str | None) -> Asked:

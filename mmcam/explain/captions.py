@@ -329,7 +329,8 @@ def explain_caption(
 
         # Inside a block of the user's `asked`, the model has a question for each picture of the batch as it is.
         whole = hasattr(module, "asked") and getattr(module, "_questions", ()) is not None
-        return in_groups(module, batch, [(0, 0) if whole else caption.size for caption in captions], of)
+        together = whole or how.sweeps
+        return in_groups(module, batch, [(0, 0) if together else caption.size for caption in captions], of)
 
     def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
         if caption is None or contrast is not None or method == "attention":  # there are several passes

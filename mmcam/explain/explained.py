@@ -52,6 +52,11 @@ class How:
     options: Mapping[str, Any] = field(default_factory=dict)
     fuse: Fusion = "max"
 
+    @property
+    def sweeps(self) -> bool:
+        """Many changed pictures go through the model, and everything that is asked of a picture shares them."""
+        return methods.get(self.method).family == "perturbation"
+
 
 def as_list(results: Iterable[Result]) -> Explanations[Result]:
     """Several results, as all functions hand them out."""

@@ -16,7 +16,7 @@ from mmcam.errors import ExplainError
 from mmcam.methods.cam import weighted_sum
 from mmcam.methods.cam_family import chosen
 from mmcam.methods.registry import Maps, Question, register
-from mmcam.methods.variants import ROWS, activation_scores, activations_of, chunks, picture_scores
+from mmcam.methods.variants import ROWS, Precision, activation_scores, activations_of, chunks, picture_scores
 
 
 @register(
@@ -25,7 +25,15 @@ from mmcam.methods.variants import ROWS, activation_scores, activations_of, chun
     family="perturbation",
     cost="1 + (⌈(H − patch)/stride⌉ + 1)·(⌈(W − patch)/stride⌉ + 1) forwards",
 )
-def occlusion(question: Question, *, patch: int = 32, stride: int = 16, fill: float = 0.0, rows: int = ROWS) -> Maps:
+def occlusion(
+    question: Question,
+    *,
+    patch: int = 32,
+    stride: int = 16,
+    fill: float = 0.0,
+    rows: int = ROWS,
+    dtype: Precision | None = None,
+) -> Maps:
     """How far the score falls where a square is covered, (T,N,H,W), signed.
 
     A pixel's value is the mean fall over the squares that cover it. Squares that reach over the border are cut.
@@ -35,6 +43,8 @@ def occlusion(question: Question, *, patch: int = 32, stride: int = 16, fill: fl
         patch, stride: side and step of the square in pixels of the model's input; the Grad-CAM paper does not say its.
         fill: value of the square in units of the model's input; 0 is the mean colour of the training data.
         rows: pictures sent through the model at a time.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
 
     Raises:
         ExplainError: a patch or stride below 1, or a stride that leaves pixels uncovered.
@@ -48,14 +58,14 @@ def occlusion(question: Question, *, patch: int = 32, stride: int = 16, fill: fl
         for top in _starts(height, patch, stride)
         for left in _starts(width, patch, stride)
     ]
-    scores = picture_scores(q, x[None])[:, 0]
+    scores = picture_scores(q, x[None], dtype)[:, 0]
     falls = scores.new_zeros(*scores.shape, height, width)
     covered = scores.new_zeros(height, width)
     for part in chunks(len(squares), q, rows, "Occlusion"):
         pictures = x.expand(len(part), *x.shape).clone()
         for m, i in enumerate(part):
             pictures[(m, ..., *squares[i])] = fill
-        fall = scores[:, None] - picture_scores(q, pictures)
+        fall = scores[:, None] - picture_scores(q, pictures, dtype)
         for m, i in enumerate(part):
             falls[(..., *squares[i])] += fall[:, m, :, None, None]
             covered[squares[i]] += 1
@@ -69,7 +79,14 @@ def occlusion(question: Question, *, patch: int = 32, stride: int = 16, fill: fl
     cost="n + 1 forwards",
 )
 def rise(
-    question: Question, *, n: int = 1000, cells: int = 7, share: float = 0.5, seed: int = 0, rows: int = ROWS
+    question: Question,
+    *,
+    n: int = 1000,
+    cells: int = 7,
+    share: float = 0.5,
+    seed: int = 0,
+    rows: int = ROWS,
+    dtype: Precision | None = None,
 ) -> Maps:
     """How much higher the score is, on average, when a pixel is seen through a random mask: (T,N,H,W), signed.
 
@@ -83,6 +100,8 @@ def rise(
         share: probability that a cell is open.
         seed: of the masks; the same seed gives the same map.
         rows: pictures sent through the model at a time.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
 
     Raises:
         ExplainError: a number of masks or cells below 1, or a share that is none.
@@ -94,14 +113,14 @@ def rise(
         raise ExplainError(
             f"cells={cells} are more than the picture's pixels a side; pass at most {max(x.shape[-2:])}."
         )
-    scores = picture_scores(q, x[None])[:, 0]
+    scores = picture_scores(q, x[None], dtype)[:, 0]
     generator = torch.Generator().manual_seed(seed)
     seen = scores.new_zeros(*scores.shape, *x.shape[-2:])
     mean, opened = torch.zeros_like(scores), scores.new_zeros(x.shape[-2:])
     for part in chunks(n, q, rows, "RISE"):
         drawn = [random_mask(x.shape[-2], x.shape[-1], cells, share, generator) for _ in part]
         masks = torch.stack(drawn).to(x.device, x.dtype)
-        each = picture_scores(q, x * masks[:, None, None])
+        each = picture_scores(q, x * masks[:, None, None], dtype)
         masks = masks.to(each.dtype)
         seen += torch.einsum("tmn,mhw->tnhw", each, masks)
         opened += masks.sum(0)
@@ -127,7 +146,14 @@ def random_mask(height: int, width: int, cells: int, share: float, generator: to
     family="perturbation",
     cost="K + 1 forwards (K channels of the layer)",
 )
-def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: Any = None, rows: int = ROWS) -> Maps:
+def scorecam(
+    question: Question,
+    *,
+    units: Sequence[int] | None = None,
+    mask: Any = None,
+    rows: int = ROWS,
+    dtype: Precision | None = None,
+) -> Maps:
     """ReLU(Σ_k α_k A^k), α the softmax over channels of the score of the picture seen through channel k.
 
     A channel is enlarged to the picture and scaled to 0..1 before it is multiplied with it; one that is constant shows
@@ -137,6 +163,8 @@ def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: An
         question: what is asked.
         units, mask: channels and cells of the layer that count (see `mmcam.methods.cam_family`).
         rows: pictures sent through the model at a time.
+        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
+            longer. The map then has two or three digits. Default as the model is.
     """
     q, x = question, question.x
     activations, scores = activations_of(q)
@@ -150,7 +178,7 @@ def scorecam(question: Question, *, units: Sequence[int] | None = None, mask: An
         varies = maps.amax(dim=(-2, -1), keepdim=True) > maps.amin(dim=(-2, -1), keepdim=True)
         low, high = up.amin(dim=(-2, -1), keepdim=True), up.amax(dim=(-2, -1), keepdim=True)
         through = torch.where(varies, (up - low) / torch.where(varies, high - low, 1.0), 0.0)
-        each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None]))
+        each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None], dtype))
     weights = scores.new_zeros(*scores.shape, activations.shape[1], dtype=torch.float32)
     weights[..., asked] = torch.cat(each, dim=1).float().softmax(dim=1).transpose(1, 2)
     return Maps(weighted_sum(weights, activations).relu(), scores, weights, activations)

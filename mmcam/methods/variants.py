@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,9 @@ from mmcam.engine.as_found import as_found
 from mmcam.engine.computation import Computation
 from mmcam.engine.kept import begun
 from mmcam.engine.layer import Grid
+from mmcam.engine.layout import laid_out
 from mmcam.engine.modules import find_module
+from mmcam.engine.once import seen_once
 from mmcam.engine.outputs import Target, picture_of, replace_tensor, rows_of, score_of
 from mmcam.engine.rows import Rows
 from mmcam.engine.tap import Tap, read_grid
@@ -25,6 +27,9 @@ from mmcam.progress import with_progress
 
 ROWS = 32
 """Pictures sent through the model at a time, unless told otherwise: what bounds the memory."""
+
+Precision = Literal["bfloat16", "float16"]
+"""What forward passes may compute in by choice: shorter than the weights, quicker on devices that are made for it."""
 
 Change = Callable[[Tensor], Tensor]
 """From activations A (N, K, h, w) to M versions of them (M, N, K, h, w)."""
@@ -44,11 +49,30 @@ def chunks(total: int, question: Question, rows: int, what: str) -> Iterator[ran
 
 
 @torch.no_grad()
-def picture_scores(question: Question, pictures: Tensor) -> Tensor:
-    """The scores (T, M, N) of M versions (M, N, C, H, W) of the question's pictures; one forward if rows allow it."""
+def picture_scores(question: Question, pictures: Tensor, dtype: Precision | None = None) -> Tensor:
+    """The scores (T, M, N) of M versions (M, N, C, H, W) of the question's pictures; one forward if rows allow it.
+
+    Args:
+        question: what is asked.
+        pictures: the versions.
+        dtype: of the convolutions and products inside, which the weights need not have; None: the model's own.
+    """
     versions = replace(question, x=pictures.flatten(0, 1), versions=len(pictures))
-    with as_found(question.model), begun(question.kept, question.model):
+    with as_found(question.model), begun(question.kept, question.model), computed_in(dtype, pictures.device):
         return _scores(versions.targets, versions.rows(), _output_of(versions))
+
+
+def computed_in(dtype: Precision | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Forward passes inside compute in a shorter type.
+
+    Raises:
+        ExplainError: there is no such choice.
+    """
+    if dtype is None:
+        return contextlib.nullcontext()
+    if dtype not in get_args(Precision):
+        raise ExplainError(f"There is no dtype={dtype!r} to compute in; choose 'bfloat16', 'float16' or None.")
+    return torch.autocast(device.type, getattr(torch, dtype))
 
 
 def _output_of(c: Computation) -> Any:
@@ -56,7 +80,8 @@ def _output_of(c: Computation) -> Any:
     rows = c.rows()
     if len(rows) > 1 and not independence.of_pictures(c):
         return independence.each_row(c, c.x)[0]
-    return c.forward(rows.per_text(c.x), rows)
+    with seen_once(c):
+        return c.forward(rows.per_text(laid_out(c)), rows)
 
 
 @torch.no_grad()

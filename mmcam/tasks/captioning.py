@@ -48,7 +48,8 @@ class Captioner(Protocol):
         """log p(token | picture, tokens before it), teacher-forced: tokens (R,L) → (R,L).
 
         R is a multiple of N: the engine repeats the encoder's rows to match, so nothing behind the encoder may take its
-        number of rows from x. Captions shorter than L are padded with 0 and their padding is ignored.
+        number of rows from x. Captions shorter than L are padded with 0 and their padding is ignored. Captions may
+        be cut off behind the last token whose log-probability counts.
         """
 
     def encode(self, caption: str) -> list[int]:
@@ -171,11 +172,14 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     masks = [torch.stack([mask(span, i) for i, span in enumerate(column)]) for column in columns]
     rivals = [mask(caption.rival_span, n + i) for i, caption in enumerate(captions) if caption.rival is not None]
     minus = torch.stack(rivals) if rivals else None
+    # A token's probability is read from those before it, so the model need not read on behind the last that counts.
+    end = 1 + max(int(chosen.any(0).nonzero().max()) for chosen in (*masks, *(() if minus is None else (minus,))))
+    read = tokens[:, :end]
 
     token_outputs = scores.token_outputs(model, score)
 
     def forward(x: Tensor, rows: Rows) -> Tensor:
-        return token_outputs(x, rows.spread_tensor(tokens))
+        return token_outputs(x, rows.spread_tensor(read))
 
     def label(t: int, i: int, value: float) -> Label:
         words = [text for text, _ in places[i]]
@@ -188,7 +192,8 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     def attention() -> dict[str, Tensor]:
         return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)
 
-    targets = [word_target(scores.score_of_tokens(score), tokens, chosen, minus) for chosen in masks]
+    rival = None if minus is None else minus[:, :end]
+    targets = [word_target(scores.score_of_tokens(score), read, chosen[:, :end], rival) for chosen in masks]
     return Asked(
         batch,
         Computation(model, forward, batch.x, targets, texts=1 if minus is None else 2),

@@ -159,7 +159,7 @@ def test_options_become_what_they_look_like(photo, model, tmp_path, method, give
     [
         (
             ["--method", "occlusion", "--option", "size=64"],
-            "Error: Method 'occlusion' has no option 'size'; its options are patch, stride, fill, rows; "
+            "Error: Method 'occlusion' has no option 'size'; its options are patch, stride, fill, rows, dtype; "
             "did you mean 'stride'?",
         ),
         (
