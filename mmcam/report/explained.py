@@ -25,6 +25,7 @@ from mmcam.neurons.names import Names
 from mmcam.report.maps import drawn
 from mmcam.report.shown import Line, Shown
 from mmcam.report.spotlight import data_uri, thumbnail
+from mmcam.report.templates import rendered
 from mmcam.version import __version__
 
 SIDE, QUALITY = 480, 80
@@ -95,19 +96,11 @@ def write_page(
 
 def page(lines: Sequence[Line], names: Names | Dissection | None = None, title: str = "") -> str:
     """The HTML of a page (see `write_page`)."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     cards, colours = _cards(lines, names), _colours()
     how = {how_of(line.whole): None for line in lines}
-    environment = Environment(
-        loader=PackageLoader("mmcam", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"fixed": fixed, "scored": scored, "how": how_of}
-    return environment.get_template("explained.html.jinja").render(
+    return rendered(
+        "report/explained.html.jinja",
+        {"fixed": fixed, "scored": scored, "how": how_of},
         title=title or _title(lines),
         cards=cards,
         how=next(iter(how)) if len(how) == 1 else "",
