@@ -43,6 +43,10 @@ COMMANDS = {
         "mmcam.cli.neurons",
         "Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted.",
     ),
+    "failures": (
+        "mmcam.cli.failures",
+        "Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",
