@@ -49,7 +49,7 @@ def failures(
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Show what a model gets wrong, with the maps of the truth and of what it said; goes on where it was interrupted."""
+    """Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted."""
     from mmcam.cli.neurons import names_of
     from mmcam.diagnosis.failures.case import Way
     from mmcam.diagnosis.failures.run import find_failures

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mmcam
 from mmcam.datasets.concepts.folder import read_table
@@ -85,13 +86,20 @@ def _judged(way: Way, asked: Asked) -> Record:
     both = _probabilities(way, asked, [asked.answers[0] if name is None else name, said.target])
     told = Told(said.target if right else (name or asked.answers[0]), both[1] if right else both[0], truth)
     return case_of(
-        asked.path, told, Told(said.target, both[1], said), right, where, units=way.units, what=asked.question
+        asked.path,
+        told,
+        Told(said.target, both[1], said),
+        right,
+        where,
+        units=way.units,
+        what=asked.question,
+        context=asked.question,
     )
 
 
 def _probabilities(way: Way, asked: Asked, answers: Sequence[str]) -> list[float | None]:
     """Of answers, under the softmax over all that the model knows; None of a model that writes its answers."""
-    module = unwrap(way.model)
+    module: Any = unwrap(way.model)
     if not hasattr(module, "answer_scores"):
         return [None] * len(answers)
     batch = batch_of(module, [asked.path], way.how.get("preprocess"))

@@ -24,6 +24,8 @@ from mmcam.errors import ExplainError, PictureError
 from mmcam.grounding import FUNCTION_WORDS
 from mmcam.tasks.words import stem
 
+ABOUT = frozenset("picture photo photograph image scene view see seen show shows showing next".split())  # noqa: SIM905
+"""Words about the picture itself, or that need others to mean something: whether they are true nobody asks."""
 CANDIDATES = 8
 """Words of the references that are tried in an untrue one's place."""
 
@@ -89,7 +91,7 @@ def judge(way: Way, concepts: frozenset[str], chunk: Sequence[Captioned]) -> lis
 def untrue(word: str, captioned: Captioned, concepts: frozenset[str]) -> bool | None:
     """Whether a word is said of a picture by nobody; None of a function word, and where nothing can tell."""
     own = stem(word)
-    if word.casefold() in FUNCTION_WORDS or not any(map(str.isalnum, word)):
+    if not _says_something(word):
         return None
     if own in {stem(name) for name in captioned.masks}:
         return False
@@ -122,7 +124,8 @@ def _judged(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, p
         not false,
         _region(captioned, (truth or said).name, exp.image.size),
         units=way.units,
-        what=f"{position}: {caption.caption}",
+        what=str(position),
+        context=f"“{caption.caption}”",
         notes=[f"People say: {texts}"] if texts else [],
     )
 
@@ -131,7 +134,7 @@ def _sooner(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, p
     """The word of the references, or name of a mask, that the model gives the most probability in a word's place."""
     have = {stem(exp.target) for exp in caption}
     words = [word for text in captioned.references for word in _split(text)] + list(captioned.masks)
-    new = list(dict.fromkeys(w for w in words if stem(w) not in have and w.casefold() not in FUNCTION_WORDS))
+    new = list(dict.fromkeys(word for word in words if stem(word) not in have and _says_something(word)))
     found: list[mmcam.Explanation] = []
     for word in new[:CANDIDATES]:
         try:
@@ -151,6 +154,10 @@ def _sooner(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, p
 def _region(captioned: Captioned, word: str, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     own = [path for name, paths in captioned.masks.items() if stem(name) == stem(word) for path in paths]
     return joined_masks(own, captioned.path, size) if own else None
+
+
+def _says_something(word: str) -> bool:
+    return word.casefold() not in FUNCTION_WORDS | ABOUT and any(map(str.isalnum, word))
 
 
 def _split(text: str) -> list[str]:

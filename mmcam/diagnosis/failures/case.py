@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ GRID = 14
 """Cells a side of the map that is kept for the mean over pictures."""
 SIDE, QUALITY = 320, 78
 """Of the pictures on the page: at most so many pixels a side, about 12 kB each."""
+
+UNITS = 3
+"""Units on either side that a sentence looks at."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def case_of(
     *,
     units: Any = None,
     what: str = "",
+    context: str = "",
     notes: Sequence[str] = (),
 ) -> Record:
     """The record of a picture.
@@ -93,6 +97,7 @@ def case_of(
         region: (H,W), where the thing is; None where nothing says.
         units: names of the layer's units.
         what: of several things that are asked of one picture, which.
+        context: the caption or question that it is about.
         notes: sentences that the page shows.
     """
     own, other = truth.exp, said.exp
@@ -115,7 +120,7 @@ def case_of(
         agreement = rank_correlation(own.cam, other.cam)
         record |= {"agreement": agreement if math.isfinite(agreement) else None, "overlap": overlap(own, other)}
     if not right:
-        record["card"] = _card(picture, (truth, said), units, [what, *notes] if what else notes)
+        record["card"] = _card(picture, (truth, said), units, notes) | {"context": context}
     return record
 
 
@@ -147,7 +152,9 @@ def _card(picture: Path, targets: Sequence[Told], units: Any, notes: Sequence[st
             said.append(f"There is no map of {told.name}: the model cannot say it.")
             continue
         said += [told.exp.note] if told.exp.note else []
-        said += [str(told.exp.why(units))] if units is not None else []
+        if units is not None:
+            claim = told.exp.claim if told is targets[1] else f"It gives “{told.name}” its score"
+            said.append(str(replace(told.exp, claim=claim).why(units, k=UNITS)))
     return {
         "image": data_uri(small, QUALITY),
         "size": list(small.size),

@@ -24,24 +24,34 @@ MEAN_SIDE = 168
 """Pixels a side of the pictures of mean maps."""
 LISTED = 12
 """Labels of the table of the worst."""
+FEW = 3
+"""Cases of a label from which on a share of them is told."""
 LONG = 60
 """Letters of a name of a confusion."""
 
 
-def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, title: str) -> Path:
+def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, title: str, counted: str) -> Path:
     """Write the page of what was judged; it appears whole or not at all, and one that is there is replaced.
+
+    Args:
+        path: of the page.
+        records: of all cases.
+        found: their summary.
+        way: how maps were made.
+        title: of the page.
+        counted: what a case is, in the plural: pictures, questions, words.
 
     Raises:
         ExplainError: another suffix than .html, or a place where nothing can be written.
     """
 
     def write(file: IO[bytes]) -> None:
-        file.write(page(records, found, way, title).encode("utf-8", "backslashreplace"))
+        file.write(page(records, found, way, title, counted).encode("utf-8", "backslashreplace"))
 
     return save_as(path, {".html": write, ".htm": write}, "a page is an .html file")
 
 
-def page(records: Sequence[Record], found: Summary, way: Way, title: str) -> str:
+def page(records: Sequence[Record], found: Summary, way: Way, title: str, counted: str) -> str:
     """The HTML of the page (see `write_page`)."""
     failures = [record for record in records if "skipped" not in record and not record["right"]]
     order = {(truth, said): n for n, (truth, said, _) in enumerate(found.confusions)}
@@ -57,8 +67,9 @@ def page(records: Sequence[Record], found: Summary, way: Way, title: str) -> str
         confusions=counts,
         sides=sides,
         located=bool(found.sides["wrong"].points.n or found.sides["right"].points.n),
-        labels=[label for label in found.labels[:LISTED] if label[2]],
+        labels=[label for label in found.labels if label[1] >= FEW and label[2]][:LISTED],
         places=PLACES,
+        counted=counted,
         how=_how(way),
         gradient=ramp(),
         data={**map_look(), "cards": [card["drawn"] for card in cards]},
@@ -112,12 +123,12 @@ def _how(way: Way) -> str:
 
 def _card(case: Record, group: int) -> dict[str, Any]:
     """What the page shows of a failure; what it sorts by, a missing figure last."""
-    file, _, what = case["picture"].partition("\t")
+    file = case["picture"].partition("\t")[0]
     card = case["card"]
     return {
         "name": Path(file).name,
         "folder": Path(file).parent.name,
-        "what": what,
+        "what": card["context"],
         "group": group,
         "truth": short(case["truth"]),
         "said": short(case["said"]),

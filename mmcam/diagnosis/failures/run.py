@@ -24,6 +24,9 @@ from mmcam.progress import with_progress
 Judge = Callable[[Sequence[Any]], list[list[Record]]]
 """Things that are judged → of each its records."""
 
+COUNTED = {"classes": "pictures", "answers": "questions", "captions": "words"}
+"""What is judged, by the kind of work."""
+
 
 def find_failures(
     source: str | os.PathLike[str],
@@ -67,7 +70,9 @@ def find_failures(
         tell(f"{len(items) - len(todo)} of {len(items)} are done already, {len(todo)} are left.")
     chunks = [todo[start : start + batch] for start in range(0, len(todo), batch)]
     for chunk in with_progress(chunks, "Judging"):
-        lines = [{"picture": taken(item), "cases": cases} for item, cases in zip(chunk, judge(chunk), strict=True)]
+        lines: list[Record] = [
+            {"picture": taken(item), "cases": cases} for item, cases in zip(chunk, judge(chunk), strict=True)
+        ]
         add(part, lines)
         done |= {line["picture"]: line for line in lines}
     records = [case for item in items for case in done[taken(item)]["cases"]]
@@ -77,7 +82,8 @@ def find_failures(
     if all("skipped" in record for record in records):
         raise ExplainError(f"None of the {len(records)} pictures of {path} could be used: {records[0]['skipped']}")
     found = summary(records)
-    write_page(page, records, found, way, f"What {type(unwrap(way.model)).__name__} gets wrong in {path.name}")
+    title = f"What {type(unwrap(way.model)).__name__} gets wrong in {path.name}"
+    write_page(page, records, found, way, title, COUNTED[kind])
     part.unlink()
     return found
 
