@@ -47,6 +47,10 @@ COMMANDS = {
         "mmcam.cli.failures",
         "Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted.",
     ),
+    "attack": (
+        "mmcam.cli.attack",
+        "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",
