@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
@@ -63,7 +64,8 @@ def attack(
                 if word is not None
                 else answer_subject(loaded, source, question or "", to or "", answer, preprocess=preprocess)
             )
-            records, sheet = attack_text(loaded, subject, kind, methods)
+            records, drawn = attack_text(loaded, subject, kind, methods)
+            sheet: Image.Image | None = drawn
         else:
             alone = is_file(source) and source.suffix.lower() in SUFFIXES
             pictures = (LabelledPicture(source, tuple(class_ or ())),) if alone else read_labelled(source).pictures
