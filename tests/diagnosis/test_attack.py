@@ -141,7 +141,9 @@ def test_it_is_the_noise_that_torchattacks_finds(x, name):
 def photos(tmp_path):
     rows = []
     for name, colour, side in (("a", "red", 9), ("b", "green", 9), ("c", "blue", 9)):
-        squares(tmp_path / f"{name}.png", (colour, 3, 3, side), ("red" if colour != "red" else "blue", 20, 20, 6), ground=30)
+        squares(
+            tmp_path / f"{name}.png", (colour, 3, 3, side), ("red" if colour != "red" else "blue", 20, 20, 6), ground=30
+        )
         mask(tmp_path / f"{name}-mask.png", 3, 3, side)
         rows.append({"picture": f"{name}.png", "class": colour, "mask": f"{name}-mask.png"})
     rows.append({"picture": "a.png", "class": "green", "mask": "a-mask.png"})
