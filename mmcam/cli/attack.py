@@ -80,6 +80,7 @@ def attack(
         if sheet is not None:
             files[Path(f"{out}.png")] = partial(sheet.save, format="PNG")
         written = write_all(files)
+        Path(f"{out}.part").unlink(missing_ok=True)  # of one picture there is none
     if len(records) == 1:
         _tell_one(records[0])
     _tell(report)

@@ -51,6 +51,10 @@ COMMANDS = {
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
     ),
+    "choose": (
+        "mmcam.cli.choose",
+        "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

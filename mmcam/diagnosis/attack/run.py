@@ -83,7 +83,7 @@ def attack(
 ) -> tuple[list[Record], Image.Image | None]:
     """Add noise to pictures until the model sees what is not there.
 
-    What is done is kept in OUT.part: a run that was stopped goes on there.
+    What is done is kept in OUT.part: a run that was stopped goes on there; who has written the results removes it.
 
     Args:
         model: a classifier; left as found.
@@ -142,7 +142,6 @@ def attack(
         assert subject is not None
         x = input_of(noisy(module, subject, noise).pixels, subject.preprocess)[0]
         sheets.append(figure(module, subject, x, fooled[str(picture.path)]["largest"], methods[0]))
-    part.unlink()
     return records, stack(sheets) if sheets else None
 
 
