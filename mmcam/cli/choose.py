@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,4 +93,5 @@ def _tell(names: tuple[str, str], right: list[Any], results: list[Any]) -> None:
 
 
 def _of(interval: Any) -> str:
-    return f"{interval.value:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})".replace("-", "−")
+    bounds = "" if isnan(interval.low) else f" ({interval.low:+.2f} to {interval.high:+.2f})"
+    return f"{interval.value:+.2f}{bounds}".replace("-", "−")
