@@ -12,10 +12,12 @@ from experiments.lib.measured import (
     before_after,
     cell,
     dropped,
+    fell_on_it,
     listed,
     named,
     of_networks,
     pointed,
+    rated,
     rows,
 )
 
@@ -81,6 +83,16 @@ LINES: Final = (
         "VOC07 test or COCO val2014; networks finetuned on them",
     ),
     Line(
+        "5.2 trust",
+        "which of two models seems more reasonable, −2 to 2, by simulated raters in place of people",
+        "python -m experiments.paper.model_choice",
+        "people, AlexNet and VGG-16: guided_gradcam +1.27, guided_backprop +1.00",
+        ("model-choice-vignettes", "model-choice-real"),
+        lambda: "as it is and biased: " + rated("model-choice-vignettes"),
+        lambda: "EfficientNet-Lite0 and SqueezeNet 1.0: " + rated("model-choice-real"),
+        "people",
+    ),
+    Line(
         "5.3 faithfulness",
         "rank correlation with occlusion maps",
         "python -m experiments.paper.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
@@ -95,8 +107,10 @@ LINES: Final = (
         "does the map of the true class point at the thing though the answer is wrong? %",
         "python -m experiments.paper.failure_modes --data ilsvrc --root DIR --network vgg16=FILE",
         "pictures only",
-        ("failure-modes-real",),
-        None,
+        ("failure-modes-real", "wrong-test-gradcam"),
+        lambda: "maps of answers, on what the question is about: wrong {}, right {} (vignette-san)".format(
+            fell_on_it("vignette-san", False), fell_on_it("vignette-san", True)
+        ),
         lambda: "; ".join(
             f"{network}: wrong {pointed(network, 'wrong')}, right {pointed(network, 'right')}"
             for network in PHOTO_NETWORKS

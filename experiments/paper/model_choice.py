@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from math import isnan
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -30,12 +29,11 @@ from experiments.lib.neurons.bias import BIAS, head_of, there
 from experiments.lib.photographs import Photo, named, validation
 from experiments.lib.protocol import OPTIONS
 from experiments.lib.stamp import stamp
-from experiments.lib.tables import binomial, show, with_error
+from experiments.lib.tables import binomial, show, signed, with_error
 from mmcam.datasets import vignettes
 from mmcam.diagnosis.choice.run import FIGURES, Candidate, Compared, accuracy, choose, compared
 from mmcam.diagnosis.labelled import LabelledPicture
 from mmcam.diagnosis.records import Record
-from mmcam.evaluation.uncertainty import Interval
 
 METHODS: Final = ("guided_backprop", "guided_gradcam", "gradcam")
 PUBLISHED: Final = {"guided_backprop": "+1.00", "guided_gradcam": "+1.27"}
@@ -110,14 +108,6 @@ def table(
     models = [{"name": one.name, "accuracy": vars(share)} for one, share in zip(both, right, strict=True)]
     report = {**stamped, "models": models, "compared": n, "rows": rows}
     show(path, report, head, cells, [f"`{stamped['command']}`"], below)
-
-
-def signed(interval: Interval | None) -> str:
-    """A figure with its sign and its interval."""
-    if interval is None:
-        return "–"
-    bounds = "" if isnan(interval.low) else f" ({interval.low:+.2f} to {interval.high:+.2f})"
-    return f"{interval.value:+.2f}{bounds}".replace("-", "−")
 
 
 def heads(learn: int, work: Path) -> tuple[Candidate, Candidate]:
