@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from experiments.lib.measured import (
@@ -20,35 +18,12 @@ from experiments.lib.measured import (
     rated,
     rows,
 )
+from experiments.lib.paper_line import Line
 
 PAPERS: Final = ("gradcam", "c_mwp", "gradient", "guided_backprop")
 POINTING: Final = ("gradcam", "c_mwp", "guided_gradcam", "(centre)")
 FAITHFUL: Final = ("guided_gradcam", "gradcam", "c_mwp", "guided_backprop")
 VQA: Final = ("gradcam", "guided_backprop")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One experiment of the paper.
-
-    Attributes:
-        section: of the Grad-CAM paper (arXiv 1610.02391v4), or of the paper named with it.
-        what: is measured.
-        command: what to type for the official data.
-        published: the figures, those that are remembered with a ~.
-        tables: names of the results' files, without their ending.
-        vignettes, photographs: measured here, in one sentence; None where there is nothing to measure.
-        data: that the whole protocol needs.
-    """
-
-    section: str
-    what: str
-    command: str
-    published: str
-    tables: Sequence[str]
-    vignettes: Callable[[], str] | None
-    photographs: Callable[[], str] | None
-    data: str
 
 
 LINES: Final = (

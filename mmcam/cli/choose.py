@@ -26,10 +26,11 @@ def choose(
     weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of both models in their order.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="How maps are made. May be repeated.")] = None,
     limit: Limit = None,
-    out: Annotated[Path, typer.Option(help="Where to write, without suffix: .json and .png.")] = Path("out/choice"),
+    out: Annotated[Path, typer.Option(help="Where to write, without suffix: .html, .json, .png.")] = Path("out/choice"),
     device: Device = "cpu",
 ) -> None:
     """Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted."""
+    from mmcam.diagnosis.choice.page import write_choice
     from mmcam.diagnosis.choice.run import Candidate, accuracy, compared, figure
     from mmcam.diagnosis.choice.run import choose as choose_between
     from mmcam.diagnosis.labelled import read_labelled
@@ -38,7 +39,7 @@ def choose(
     if len(model) != 2 or (weights and len(weights) != 2):
         raise typer.BadParameter("name two models, and the weights of both or of none")
     with one_sentence():
-        check_new(Path(f"{out}.json"), Path(f"{out}.png"))
+        check_new(*(Path(f"{out}.{kind}") for kind in ("json", "png", "html")))
         files_of: list[Path | None] = [*weights] if weights else [None, None]
         loaded = [load_model(spec, at, device) for spec, at in zip(model, files_of, strict=True)]
         names = model if model[0] != model[1] else [f"{model[0]} ({file.stem})" for file in weights or []]
@@ -57,11 +58,12 @@ def choose(
             "models": names,
             "accuracy": [asdict(each) for each in right],
             "compared": [asdict(each) for each in results],
-            "pictures": records,
+            "pictures": [{key: value for key, value in one.items() if key != "card"} for one in records],
         }
         data = (json_text(told, indent=1) + "\n").encode("utf-8", "backslashreplace")
         files: dict[Path, Any] = {Path(f"{out}.json"): lambda file: file.write(data)}
         written = write_all(files | {Path(f"{out}.png"): partial(sheet.save, format="PNG")})
+        written.append(write_choice(Path(f"{out}.html"), (names[0], names[1]), records, results, methods))
         Path(f"{out}.part").unlink()
     _tell((names[0], names[1]), right, results)
     for file in written:

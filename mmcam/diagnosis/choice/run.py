@@ -27,6 +27,7 @@ from mmcam.diagnosis.choice.rater import RATERS, raters, rating
 from mmcam.diagnosis.failures.classes import Meanings
 from mmcam.diagnosis.labelled import LabelledPicture, region
 from mmcam.diagnosis.meant import meant
+from mmcam.diagnosis.pairs import small
 from mmcam.diagnosis.records import Record, add, checksum, kept
 from mmcam.drawing.strip import draw_strip
 from mmcam.engine.as_found import as_found
@@ -39,6 +40,7 @@ from mmcam.evaluation.relevance import mass
 from mmcam.evaluation.uncertainty import Interval, Mean, bootstrap, mean
 from mmcam.preparation import batch_of
 from mmcam.progress import with_progress
+from mmcam.report.maps import drawn
 from mmcam.tasks.logits import finder
 from mmcam.tasks.names import named
 
@@ -115,8 +117,8 @@ def choose(
         tell: is told what a run that was stopped had done.
 
     Returns:
-        A record a picture: right (of either model), label, and of each method the `FIGURES` of either model's map; or
-        "skipped", the sentence that says why.
+        A record a picture: right (of either model), label, of each method the `FIGURES` of either model's map, and what
+        a page shows; or "skipped", the sentence that says why.
 
     Raises:
         ExplainError: labels that are none of a model's classes; no picture that can be used, or that both get right;
@@ -233,13 +235,18 @@ def _judged(
     record |= {"label": label, "classes": [one[label] for one in found], "methods": {}}
     for method in methods:
         figures: dict[str, list[Any]] = {name: [] for name in FIGURES}
+        maps: list[mmcam.Explanation] = []
         for place, one in enumerate(candidates):
             exp = _explained(one, picture.path, record["classes"][place], method)
-            record["told"] = exp.target
+            maps.append(exp)
             figures["points"].append(None if where is None else inside(exp.peak(), where))
             figures["mass"].append(None if where is None else mass(exp.heatmap, where))
             figures["matters"].append(_matters(one, picture.path, record["classes"][place], exp))
         record["methods"][method] = figures
+        if "card" not in record:
+            uri, shown = small(maps[0].image)
+            record |= {"told": maps[0].target, "card": {"image": uri, "size": list(shown)}}
+            record["card"]["maps"] = [drawn(exp, shown) for exp in maps]
     return record
 
 
