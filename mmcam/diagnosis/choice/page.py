@@ -41,10 +41,7 @@ def write_choice(
         {},
         "Both models get none of the pictures right.",
         tuple((record["picture"], record["skipped"]) for record in records if "skipped" in record),
-        tuple(
-            _pair(record, methods[0], answer, group)
-            for record, answer, group in zip(both, answers, groups, strict=True)
-        ),
+        tuple(_pair(*each, methods[0]) for each in zip(both, answers, groups, strict=True)),
     )
     right = [accuracy(records, place) for place in range(2)]
     return write_page(
