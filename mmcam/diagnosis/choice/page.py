@@ -86,7 +86,7 @@ def _pair(record: Record, answer: float | None, group: int, method: str) -> Pair
     shares = ["" if share is None else f"{100 * share:.0f} % on it" for share in mass]
     facts = [f"{file.parent.name}/{file.name}"]
     if answer is not None:
-        facts.append(f"raters {fixed(answer, 1)}")
+        facts.append(f"raters {answer:+.1f}".replace("-", "−"))
     facts.append(f"insertion less deletion {fixed(matters[0])} and {fixed(matters[1])}")
     return Pair(
         facts[0],
