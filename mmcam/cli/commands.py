@@ -43,6 +43,18 @@ COMMANDS = {
         "mmcam.cli.neurons",
         "Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted.",
     ),
+    "failures": (
+        "mmcam.cli.failures",
+        "Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted.",
+    ),
+    "attack": (
+        "mmcam.cli.attack",
+        "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
+    ),
+    "choose": (
+        "mmcam.cli.choose",
+        "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",
