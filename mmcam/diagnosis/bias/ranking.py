@@ -41,7 +41,9 @@ class Lean:
 
     @property
     def z(self) -> float:
-        """How many standard errors more; nan where there is none."""
+        """How many standard errors more: without end where all pictures agree; nan where nothing can be compared."""
+        if self.error == 0 and self.more:
+            return math.copysign(math.inf, self.more)
         return self.more / self.error if self.error > 0 else math.nan
 
 
