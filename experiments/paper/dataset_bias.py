@@ -2,10 +2,10 @@
 
 Cats and dogs are told apart by a linear layer on EfficientNet-Lite0's frozen features, trained on vignettes where most
 cats stand beside an umbrella and most dogs beside a flower (`experiments.lib.companions`), or on as many pictures where
-both stand beside either. Both are tested where either is as frequent. `mmcam.diagnosis.bias` says what the maps lie on,
-and names of the encoder's units, dissected on other vignettes, say what the texts name.
+both stand beside either. Both are tested where either is as frequent. `mmcam.diagnosis.bias` says what the maps lie on;
+what texts say of a biased classifier, `experiments.paper.neuron_truth` tells.
 
-    python -m experiments.paper.dataset_bias    # ten minutes
+    python -m experiments.paper.dataset_bias    # three minutes
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, show_parts, with_error
 from mmcam.datasets import vignettes
-from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.diagnosis.bias.ranking import Lean
 from mmcam.diagnosis.bias.run import find_bias
 from mmcam.diagnosis.failures.case import Way
@@ -61,7 +60,6 @@ class Probe(nn.Module):
 def main(
     count: Annotated[int, typer.Option(help="Pictures of each animal in a training set.")] = 200,
     tested: Annotated[int, typer.Option(help="Test pictures of each pair.")] = 60,
-    dissected: Annotated[int, typer.Option(help="Vignettes that units are named with.")] = 400,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the test pictures and pages.")] = Path("runs/dataset_bias"),
 ) -> None:
@@ -83,13 +81,11 @@ def main(
         row["by pair"] = {" beside ".join(pair): mean([each[pair] for each in right]) for pair in test}
         rows.append(row)
     table = written(test, work)
-    names = mmcam.dissect(probes["biased"], VignetteConcepts("val", dissected), "features")
     for row in rows:
         probe = probes[row["set"]]
         leaning = find_bias(table, Way(probe), work / f"{row['set']}.html", concepts=work / "concepts.csv")
         row["lies on"] = [told_of(lean) for lean in leaning.leans]
-        row["texts"] = texts(probe, names, test)
-    report(rows, count, tested, dissected, out / "dataset-bias")
+    report(rows, count, tested, out / "dataset-bias")
     keep_sheet(out / "dataset-bias.webp", drawn(probes, test))
 
 
@@ -158,21 +154,9 @@ def told_of(lean: Lean) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def texts(probe: Probe, names: mmcam.Dissection, test: Mapping[Pair, Sequence[int]]) -> dict[str, Any]:
-    """The share of texts that name, as speaking for the class, the animal or what stands beside it."""
-    told: dict[str, list[float]] = {"animal": [], "companion": []}
-    for (animal, beside), seeds in test.items():
-        for seed in seeds:
-            why = mmcam.explain_class(probe, vignettes.draw(seed).image, animal, layer="features").why(names)
-            said = {reason.name.split()[0] for reason in why.table if reason.speaks == "for" and reason.name}
-            told["animal"].append(float(bool(said & set(ANIMALS))))
-            told["companion"].append(float(beside in said))
-    return {name: mean(values) for name, values in told.items()}
-
-
-def report(rows: Sequence[dict[str, Any]], count: int, tested: int, dissected: int, path: Path) -> None:
+def report(rows: Sequence[dict[str, Any]], count: int, tested: int, path: Path) -> None:
     """The table."""
-    command = f"python -m experiments.paper.dataset_bias --count {count} --tested {tested} --dissected {dissected}"
+    command = f"python -m experiments.paper.dataset_bias --count {count} --tested {tested}"
     pairs = list(rows[0]["by pair"])
     right = Part(
         "Right in the balanced test, %",
@@ -197,22 +181,17 @@ def report(rows: Sequence[dict[str, Any]], count: int, tested: int, dissected: i
             for row in rows for lean in sorted(row["lies on"], key=lambda lean: (lean["class"], lean["concept"]))
         ],
     )  # fmt: skip
-    told = Part(
-        "Texts that name, for the class, %",
-        ("trained on", "the animal", "what stands beside it"),
-        [[row["set"], *(with_error(m, 100) for m in row["texts"].values())] for row in rows],
-    )
     show_parts(
         path,
         {**stamp(command, pictures=4 * tested, seed=0, libraries=("timm",)), "rows": plain(rows)},
-        [right, lies, told],
+        [right, lies],
         [f"`{command}`", "", " ".join((__doc__ or "").split("\n\n")[1].split())],
         [
             "",
             f"Training sets have {count} pictures of each animal; in the biased one 93 % of the cats stand beside an "
             "umbrella and 78 % of the dogs beside a flower, as in the paper 93 % of nurses were women and 78 % of "
-            f"doctors men. Right: mean and standard error over {DRAWS} training sets; maps and texts: those of the "
-            "first, errors over pictures. Published: 82 % on a balanced test, 90 % once rebalanced (another task, "
+            f"doctors men. Right: mean and standard error over {DRAWS} training sets; maps: those of the first, "
+            "errors over pictures. Published: 82 % on a balanced test, 90 % once rebalanced (another task, "
             "VGG-16 finetuned).",
         ],
     )
