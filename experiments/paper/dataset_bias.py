@@ -85,6 +85,9 @@ def main(
         probe = probes[row["set"]]
         leaning = find_bias(table, Way(probe), work / f"{row['set']}.html", concepts=work / "concepts.csv")
         row["lies on"] = [told_of(lean) for lean in leaning.leans]
+        row["umbrella of cats"] = next(
+            lean.share for lean in leaning.leans if (lean.label, lean.concept) == ("cat", "umbrella")
+        )
     report(rows, count, tested, out / "dataset-bias")
     keep_sheet(out / "dataset-bias.webp", drawn(probes, test))
 
