@@ -47,6 +47,10 @@ COMMANDS = {
         "mmcam.cli.failures",
         "Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted.",
     ),
+    "bias": (
+        "mmcam.cli.bias",
+        "Show on which concepts each class's maps lie more than those of others; goes on where interrupted.",
+    ),
     "attack": (
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
