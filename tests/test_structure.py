@@ -30,6 +30,7 @@ FLOORS = (
     ("evaluation", "comparison"),
     ("export",),
     (FACE,),
+    ("diagnosis",),
     ("demo",),
     ("cli",),
     ("__main__",),

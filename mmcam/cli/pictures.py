@@ -8,12 +8,7 @@ from pathlib import Path
 
 from mmcam.errors import ExplainError
 from mmcam.files import is_file, is_folder
-
-SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in "png jpg jpeg jfif jp2 webp gif bmp tif tiff ppm pgm pbm tga ico avif".split()  # noqa: SIM905
-)
-"""How the names of pictures end, small or in capitals, where a folder is meant with all of its."""
+from mmcam.image.open import SUFFIXES
 
 
 def pictures_of(named: Iterable[Path]) -> list[Path]:

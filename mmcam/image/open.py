@@ -21,6 +21,12 @@ PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | T
 RASTER = ("PNG", "JPEG", "JPEG2000", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "AVIF")
 """The kinds of files that are opened, whatever their names say: Pillow would hand others to programs, as PostScript."""
 
+SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in "png jpg jpeg jfif jp2 webp gif bmp tif tiff ppm pgm pbm tga ico avif".split()  # noqa: SIM905
+)
+"""How the names of pictures end, small or in capitals, where a folder is meant with all of its."""
+
 # Pillow refuses pictures above twice its own limit; the same bound holds for pictures we would make by resizing.
 MAX_PIXELS = 178_956_970
 

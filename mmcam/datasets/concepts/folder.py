@@ -99,19 +99,28 @@ class FolderConcepts:
         return [*whole, *stacked(masks)]
 
     def _mask(self, path: str, picture: str) -> Mask:
-        values = stored(self._table.parent / path)
-        (height, width), size = values.shape[:2], _upright_size(self._table.parent / picture)
+        mask = read_mask(self._table.parent / path)
+        (height, width), size = mask.shape, _upright_size(self._table.parent / picture)
         if (width, height) != size:
             raise PictureError(
                 f"The mask {path} is {width}×{height}, but {picture} is {size[0]}×{size[1]} when upright; make the "
                 "mask as large as the picture."
             )
-        mask: Mask = values != 0
-        if mask.ndim == 2:
-            return mask
-        opaque = mask.shape[2] in (2, 4)  # the last channel is how opaque it is
-        shown: Mask = np.logical_or.reduce(mask[:, :, :-1] if opaque else mask, axis=2)
-        return np.logical_and(shown, mask[:, :, -1]) if opaque else shown
+        return mask
+
+
+def read_mask(path: Path) -> Mask:
+    """Where a mask shows its concept, (H,W): where it is not 0; where it is transparent, it shows nothing.
+
+    Raises:
+        PictureError: as `stored`.
+    """
+    mask: Mask = stored(path) != 0
+    if mask.ndim == 2:
+        return mask
+    opaque = mask.shape[2] in (2, 4)  # the last channel is how opaque it is
+    shown: Mask = np.logical_or.reduce(mask[:, :, :-1] if opaque else mask, axis=2)
+    return np.logical_and(shown, mask[:, :, -1]) if opaque else shown
 
 
 def stacked(masks: Mapping[int, Mask]) -> list[Labels]:
