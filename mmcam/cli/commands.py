@@ -43,6 +43,10 @@ COMMANDS = {
         "mmcam.cli.neurons",
         "Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted.",
     ),
+    "finetune": (
+        "mmcam.cli.finetune",
+        "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

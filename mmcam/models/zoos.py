@@ -108,9 +108,10 @@ def without_weights(library: str, name: str) -> nn.Module:
         raise ExplainError(f"There is no network {library}:{name}; name torchvision:NAME or timm:NAME.")
     if library == "timm":
         model: nn.Module = timm_zoo(name).create_model(name, pretrained=False)
-        return model
-    options = _PUBLISHED if name in _AUXILIARY else {}
-    return _torchvision_zoo(name).get_model(name, weights=None, **options)
+    else:
+        options = _PUBLISHED if name in _AUXILIARY else {}
+        model = _torchvision_zoo(name).get_model(name, weights=None, **options)
+    return model
 
 
 def untrained(library: str, name: str) -> nn.Module:

@@ -20,13 +20,13 @@ def export(out: Path, buildings: int = 240, views: int = 2, seed: int = 0) -> Pa
 
     Args:
         out: a folder that is not there yet. In it are ``pictures/CONDITION/house-0007-1.png``; for what is damaged,
-            ``masks/CONDITION/house-0007-1.png``, white where the damage is seen; and ``pictures/labels.csv`` with the
-            columns file, class and group, which is the building.
+            ``masks/CONDITION/house-0007-1.png``, white where the damage is seen; and ``labels.csv`` with the columns
+            picture, class, group, which is the building, and mask.
         buildings, views: how many, and of each how many views.
         seed: of the world.
 
     Returns:
-        The folder of the pictures.
+        The table, ``labels.csv``.
 
     Raises:
         ExplainError: the folder is there already.
@@ -35,18 +35,19 @@ def export(out: Path, buildings: int = 240, views: int = 2, seed: int = 0) -> Pa
         raise ExplainError(f"{out} is there already; name another place, or remove it first.")
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("file", "class", "group"))
+    rows.writerow(("picture", "class", "group", "mask"))
     for building in range(buildings):
         for view in range(views):
             shown = photograph(building, view, seed)
             file = f"{shown.damage}/house-{building:04d}-{view}.png"
             _write(out / "pictures" / file, shown.image)
-            if shown.damage != SOUND:
+            masked = shown.damage != SOUND
+            if masked:
                 _write(out / "masks" / file, Image.fromarray(shown.mask.astype(np.uint8) * 255))
-            rows.writerow((file, shown.damage, f"house-{building:04d}"))
+            mask = f"masks/{file}" if masked else ""
+            rows.writerow((f"pictures/{file}", shown.damage, f"house-{building:04d}", mask))
     content = table.getvalue().encode()
-    write_whole(out / "pictures" / "labels.csv", lambda file: file.write(content))
-    return out / "pictures"
+    return write_whole(out / "labels.csv", lambda file: file.write(content))
 
 
 def _write(path: Path, picture: Image.Image) -> None:
