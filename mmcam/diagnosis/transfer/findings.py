@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mmcam.diagnosis.transfer.localised import Way
+from mmcam.drawing.overlay import mark
 from mmcam.explain.classes import explain_class
 from mmcam.explanation import Explanation
 from mmcam.models.finetuned import Finetuned
@@ -83,13 +84,20 @@ def findings_of(
     """
     found: list[Finding] = []
     bad: list[tuple[Path, str]] = []
+    how: dict[str, Any] = {"layer": way.layer, "method": way.method}
     for part in with_progress(list(_parts(photos)), "Explaining"):
-        maps = explain_class(model, [photo.path for photo in part], layer=way.layer, method=way.method, errors="skip")
+        maps = explain_class(model, [photo.path for photo in part], errors="skip", **how)
         for photo, exp in zip(part, maps, strict=True):
-            if isinstance(exp, Explanation):
-                found.append(_finding(photo, exp, way, sure_from, sound))
-            else:
+            if not isinstance(exp, Explanation):
                 bad.append((photo.path, str(exp)))
+                continue
+            finding = _finding(photo, exp, way, sure_from, sound)
+            if finding.check and not finding.defect:  # where would the defect be that it does not rule out?
+                other = explain_class(model, photo.path, finding.second, **how)
+                finding = replace(
+                    finding, where=f"if {finding.second}: {place(other, way.share)}", overlay=_over(other, way)
+                )
+            found.append(finding)
     return found, bad
 
 
@@ -108,27 +116,45 @@ def _finding(photo: Photo, exp: Explanation, way: Way, sure_from: float, sound: 
         check = f"It is not sure: {percent(sure)} {first.name}, {percent(next_sure)} {second.name}."
     elif defect and exp.empty:
         check = f"It says {first.name}, and its map shows no place."
-    small = thumbnail(exp.image, SIDE)
     return Finding(
-        photo, first.name, sure, second.name, next_sure, defect,
+        photo,
+        first.name,
+        sure,
+        second.name,
+        next_sure,
+        defect,
         where=place(exp, way.share) if defect else "",
         check=check,
-        picture=small,
-        overlay=thumbnail(exp.overlay(box=True, threshold=way.share), SIDE) if defect else None,
-    )  # fmt: skip
+        picture=thumbnail(exp.image, SIDE),
+        overlay=_over(exp, way) if defect else None,
+    )
+
+
+def _over(exp: Explanation, way: Way) -> Image.Image:
+    """The map over the picture, with a box around its strongest place."""
+    return thumbnail(mark(exp.overlay(), strongest(exp, way.share)), SIDE)
+
+
+def strongest(exp: Explanation, share: float) -> tuple[int, int, int, int] | None:
+    """The box of the part of a map in which its maximum lies; None for an empty map."""
+    peak, boxes = exp.peak(), exp.boxes(share)
+    if peak is None:
+        return None
+    return next((b for b in boxes if b[0] <= peak[0] < b[2] and b[1] <= peak[1] < b[3]), None)
 
 
 def place(exp: Explanation, share: float) -> str:
-    """Where a map lies, in words: "upper left, 4 % of the picture"."""
-    boxes = exp.boxes(share)
-    if not boxes:
+    """Where a map is strongest, in words: "upper left, 4 % of the picture"."""
+    box = strongest(exp, share)
+    if box is None:
         return "no place"
-    (left, top, right, bottom), (height, width) = boxes[0], exp.heatmap.shape
+    (left, top, right, bottom), (height, width) = box, exp.heatmap.shape
     row = min(2, int(3 * (top + bottom) / 2 / height))
     column = min(2, int(3 * (left + right) / 2 / width))
     words = "centre" if (row, column) == (1, 1) else f"{ROWS[row]} {COLUMNS[column]}"
-    more = f", and {len(boxes) - 1} smaller place{'s' * (len(boxes) > 2)}" if len(boxes) > 1 else ""
-    return f"{words}{more}, {percent(float(np.mean(exp.mask(share))))} of the picture"
+    others = len(exp.boxes(share)) - 1
+    more = f", and {others} other place{'s' * (others > 1)}" if others else ""
+    return f"{words}{more}; {percent(float(np.mean(exp.mask(share))))} of the picture"
 
 
 def percent(value: Any) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 
 from mmcam.diagnosis.labelled import LabelledPicture, region
 from mmcam.errors import ExplainError
-from mmcam.evaluation import inside, mass, mean
+from mmcam.evaluation import Mean, centre, inside, mass, mean
 from mmcam.explain.classes import explain_class
 from mmcam.explanation.segments import SHARE
 from mmcam.image import load_image
@@ -106,6 +106,7 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
     groups = [each.picture.group or str(each.picture.path) for each in pictures]
     areas = np.array([each.mask.mean() for each in pictures])
     small = areas < np.median(areas)
+    of = {label: np.array([each.label == label for each in pictures]) for label in sorted({e.label for e in pictures})}
     ways = [(layer, method) for layer in layers for method in METHODS]
     rows: list[dict[str, Any]] = []
     for layer, method in with_progress(ways, "Trying layers and methods"):
@@ -116,7 +117,7 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
             layer=layer,
             method=method,
         )
-        hits = [inside(exp.peak(), each.mask) for exp, each in zip(maps, pictures, strict=True)]
+        hits = np.array([float(inside(exp.peak(), each.mask)) for exp, each in zip(maps, pictures, strict=True)])
         overlaps = np.array(
             [[iou(exp.mask(share), each.mask) for share in SHARES] for exp, each in zip(maps, pictures, strict=True)]
         )
@@ -128,18 +129,34 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
                 "cells": list(maps[0].cam.shape),
                 "method": method,
                 "share": SHARES[best],
-                "pointing": vars(mean(np.array(hits, dtype=float), groups)),
-                "pointing_small": vars(_of_small(np.array(hits, dtype=float), small, groups)),
+                "pointing": vars(mean(hits, groups)),
+                "pointing_small": vars(_of(hits, small, groups)),
                 "iou": vars(mean(overlaps[:, best], groups)),
-                "iou_small": vars(_of_small(overlaps[:, best], small, groups)),
+                "iou_small": vars(_of(overlaps[:, best], small, groups)),
                 "mass": vars(mean(np.array(on), groups)),
+                "classes": {
+                    label: {
+                        "pointing": vars(_of(hits, rows, groups)),
+                        "iou": vars(_of(overlaps[:, best], rows, groups)),
+                    }
+                    for label, rows in of.items()
+                },
             }
         )
     return sorted(rows, key=lambda row: (-row["pointing"]["value"], -row["iou"]["value"]))
 
 
-def _of_small(values: NDArray[np.float64], small: NDArray[np.bool_], groups: Sequence[str]) -> Any:
-    return mean(values[small], [group for group, each in zip(groups, small, strict=True) if each])
+def _of(values: NDArray[np.float64], rows: NDArray[np.bool_], groups: Sequence[str]) -> Mean:
+    """The mean over some of the pictures."""
+    return mean(values[rows], [group for group, each in zip(groups, rows, strict=True) if each])
+
+
+def baselines(pictures: Sequence[Masked]) -> dict[str, float]:
+    """How often the middle of the picture lies on the defect, and how often any of its pixels would."""
+    return {
+        "centre": float(np.mean([inside(centre(each.mask), each.mask) for each in pictures])),
+        "chance": float(np.mean([each.mask.mean() for each in pictures])),
+    }
 
 
 def chosen(rows: Sequence[dict[str, Any]], pictures: int) -> Way:

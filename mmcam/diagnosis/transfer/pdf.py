@@ -17,11 +17,14 @@ from mmcam.diagnosis.transfer.findings import Finding, percent
 from mmcam.diagnosis.transfer.report import Report
 from mmcam.drawing.fonts import clean, fonts_for
 from mmcam.drawing.saving import save_as
+from mmcam.report.spotlight import thumbnail
 
 WIDTH, HEIGHT = 8.27, 11.69
 MARGIN: Final = 0.75
 ROWS: Final = 5
 """Photographs on a page."""
+PIXELS: Final = 300
+"""Of a picture's longer side, 150 an inch."""
 _INK, _FAINT, _LINE, _WARN, _GOOD, _BAD = "#1d2126", "#5d6369", "#d9d9d4", "#8a4b00", "#22693a", "#a02525"
 
 
@@ -99,7 +102,9 @@ class _Sheet:
         box = (x / WIDTH, 1 - (self.y + high) / HEIGHT, wide / WIDTH, high / HEIGHT)
         axes = self._figure.add_axes(box)
         axes.set_axis_off()
-        axes.imshow(np.asarray(picture.convert("RGB")), aspect="auto", interpolation="none")
+        # At most 256 colours: PDF keeps pictures without loss, and photographs would weigh three times as much.
+        few = thumbnail(picture, PIXELS).quantize(255).convert("RGB")
+        axes.imshow(np.asarray(few), aspect="auto", interpolation="none")
 
     def _write(self, x: float, y: float, text: str, size: float, **look: Any) -> None:
         assert self._figure is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mmcam.diagnosis.transfer.calibration import RIGHT
 from mmcam.diagnosis.transfer.findings import Finding, percent
 
 MOST: Final = 300
@@ -96,10 +97,15 @@ def _summary(
     counts = Counter(each.called for each in findings)
     told = ", ".join(f"{counts[name]} {name}" for name in card["classes"] if counts[name])
     lines = [f"{len(findings)} photographs were looked at: {told}."]
-    if checked:
+    if checked and card["sure_from"] >= 1:
         lines.append(
-            f"{len(checked)} of them should be looked at by hand, since the model is less sure than "
-            f"{percent(card['sure_from'])}."
+            "All of them should be looked at by hand: on the validation pictures there was no probability from which "
+            f"on the model was right in {percent(RIGHT)}."
+        )
+    elif checked:
+        lines.append(
+            f"{len(checked)} of them should be looked at by hand: the model gives less than "
+            f"{percent(card['sure_from'])}, from which on it was right in {percent(RIGHT)} of the validation pictures."
         )
     else:
         lines.append("None of them has to be looked at for want of sureness.")
@@ -168,11 +174,12 @@ def _advice(card: Mapping[str, Any]) -> tuple[str, ...]:
 def _made(card: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     data, settings = card["data"], card["settings"]
     parts = "; ".join(f"{name} {count}" for name, count in data["parts"].items())
+    learnt = f"its last {percent(settings['unfrozen'])} trained" if settings["tune_epochs"] else "frozen"
     how = "chosen on the validation pictures" if card["chosen_by"] else "the default, not chosen by measurement"
     return (
         ("command", card["command"]),
         ("pictures", f"{data['source']}: {parts}; {'whole groups' if data['grouped'] else 'no groups given'}"),
-        ("network", f"{card['backbone']}, weights {card['weights']}; its last {percent(settings['unfrozen'])} trained"),
+        ("network", f"{card['backbone']}, weights {card['weights']}; {learnt}"),
         ("maps", f"{card['method']} at {card['layer']}, from {percent(card['share'])} of the maximum; {how}"),
         ("temperature", f"{card['temperature']:.2f}"),
         ("seed", str(settings["seed"])),

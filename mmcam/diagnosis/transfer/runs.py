@@ -23,7 +23,7 @@ from mmcam.diagnosis.transfer.calibration import calibration_error, sure_from, t
 from mmcam.diagnosis.transfer.examples import Examples, examples_of
 from mmcam.diagnosis.transfer.findings import Photo, findings_of
 from mmcam.diagnosis.transfer.inputs import Inputs, inputs_of
-from mmcam.diagnosis.transfer.localised import Way, chosen, layers_of, masked, measured
+from mmcam.diagnosis.transfer.localised import Way, baselines, chosen, layers_of, masked, measured
 from mmcam.diagnosis.transfer.measured import scores
 from mmcam.diagnosis.transfer.page import write_page
 from mmcam.diagnosis.transfer.pdf import write_pdf
@@ -71,7 +71,8 @@ def finetune(asked: Asked, settings: Settings | None = None, say: Say = print) -
 
     In the run's folder are then FOLDER.json, the card, with all figures; FOLDER.safetensors, the weights;
     ``splits.csv``, which picture was for what; ``report.html`` and ``report.pdf``. ``mmcam.models.load(folder)`` gives
-    the model. Called again with the same arguments, a run that was stopped goes on, and one that is finished reports anew.
+    the model. Called again with the same arguments, a run that was stopped goes on, and one that is finished reports
+    anew.
 
     Args:
         asked: what.
@@ -184,7 +185,7 @@ def _maps(model: Finetuned, examples: Examples, split: Split, say: Say) -> dict[
     say(f"Maps by {way.method} at {way.layer}: {100 * rows[0]['pointing']['value']:.0f} % of {len(val)} point at it.")
     every = measured(model, test, layers) if test else []
     own = next((row for row in every if (row["layer"], row["method"]) == (way.layer, way.method)), None)
-    found = {"val": rows, "test_all": every, "test": own} if own else None
+    found = {"val": rows, "test_all": every, "test": own, "baselines": baselines(test)} if own else None
     return {**_way(way), "localisation": found}
 
 

@@ -68,8 +68,8 @@ def split_of(examples: Examples, seed: int) -> Split:
             return best[1]
     raise ExplainError(
         f"No split was found in which training, validation and test pictures have all {len(counts)} classes, with "
-        "groups left whole, since groups hold pictures of several classes; add groups to the rarest class, or make groups "
-        "smaller."
+        "groups left whole, since groups hold pictures of several classes; add groups to the rarest class, or make "
+        "groups smaller."
     )
 
 
