@@ -88,7 +88,8 @@ def scores(
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)
     # (groups, classes, classes)
-    own = np.stack([confusion(predicted[rows], labels[rows], len(classes)) for rows in members.values()])
+    matrices = [confusion(predicted[rows], labels[rows], len(classes)) for rows in members.values()]
+    own = np.stack(matrices)
     total = own.sum((1, 2))
     by_class = {}
     for c, name in enumerate(classes):
@@ -99,7 +100,7 @@ def scores(
             "right": int(hits.sum()),
             "precision": vars(share(hits, called)),
             "recall": vars(share(hits, there)),
-            "f1": vars(bootstrap(own, partial(_f1_of, c), seed=seed)),
+            "f1": vars(bootstrap(matrices, partial(_f1_of, c), seed=seed)),
             "specificity": vars(share(total - there - called + hits, total - there)),
         }
     rows_of = list(members.values())
@@ -111,8 +112,8 @@ def scores(
         "pictures": len(labels),
         "groups": len(members),
         "accuracy": vars(share(np.trace(own, axis1=1, axis2=2), total)),
-        "balanced_accuracy": vars(bootstrap(own, lambda some: balanced_accuracy(np.sum(some, axis=0)), seed=seed)),
+        "balanced_accuracy": vars(bootstrap(matrices, lambda some: balanced_accuracy(np.sum(some, axis=0)), seed=seed)),
         "calibration_error": vars(error),
         "classes": by_class,
-        "confusion": np.sum(own, axis=0).tolist(),
+        "confusion": own.sum(0).tolist(),
     }
