@@ -1,9 +1,9 @@
 """Damage to buildings, told and shown by a finetuned network. (Bahrami & Albadvi, arXiv 2302.14354.)
 
 Their system freezes a published network, trains a head, trains on from a middle layer, and shows the defects by
-Grad-CAM. Here the same is done by `mmcam finetune` on drawn houses whose every damaged pixel is known, so that it can be
-asked what the paper could not: whether the maps show the damage, and which layer and method show small damage best. And
-on photographs whose classes their captions tell. One split, disjoint, with whole buildings on one side.
+Grad-CAM. Here the same is done by `mmcam finetune` on drawn houses whose every damaged pixel is known, so that it can
+be asked what the paper could not: whether the maps show the damage, and which layer and method show small damage best.
+And on photographs whose classes their captions tell. One split, disjoint, with whole buildings on one side.
 
     MMCAM_REAL_DATA=… python -m experiments.paper.heritage --network mobilenet_v2=$MMCAM_REAL_DATA/weights/…
     MMCAM_REAL_DATA=… python -m experiments.paper.heritage --data photographs …
@@ -59,8 +59,8 @@ def main(
     files = "".join(f" --network {name}={Path(file).name}" for name, file in given.items())
     command = f"python -m experiments.paper.heritage{options}{files}"
     pictures = sum(cards[0]["data"]["parts"].values())
-    report = {**stamp(command, pictures=pictures, seed=SEED, libraries=("scikit-learn", "timm")), "rows": _rows(cards)}
-    show_parts(out / f"heritage-{data}", report, _parts(cards), _above(data, cards, command), _below())
+    report = {**stamp(command, pictures=pictures, seed=SEED, libraries=("timm",)), "rows": _rows(cards)}
+    show_parts(out / f"heritage-{data}", report, _parts(cards), _above(data, cards, command), _below(data))
 
 
 def _houses(work: Path, houses: int) -> Path:
@@ -158,31 +158,36 @@ def _localised(cards: Sequence[dict[str, Any]]) -> list[Part]:
 def _above(data: str, cards: Sequence[dict[str, Any]], command: str) -> list[str]:
     parts = cards[0]["data"]["parts"]
     what = (
-        "Drawn houses, sound or with a crack, missing tiles or damp; both views of a house are on one side of the split."
+        "Drawn houses, sound or with a crack, missing tiles or damp; the views of a house are on one side of the split."
         if data == "houses"
-        else "Flickr8k's photographs whose captions agree on one of four classes (`experiments/lib/labelled_by_captions`)."
+        else "Flickr8k's photographs whose captions agree on one of four classes "
+        "(`experiments/lib/labelled_by_captions.py`)."
     )
     return [
         f"`{command}`",
         "",
-        f"{what} {parts['train']} to train, {parts['val']} to choose by, {parts['test']} to test. Brackets hold 95 %: Wilson's "
-        "interval of as many outcomes as there are houses or photographs, and for balanced accuracy, F1 and calibration "
-        "error 1,000 resamples of them; ± is a standard error over houses.",
+        f"{what} {parts['train']} to train, {parts['val']} to choose by, {parts['test']} to test. Brackets hold "
+        "95 %: Wilson's interval of as many outcomes as there are houses or photographs, and for balanced accuracy, F1 "
+        "and calibration error 1,000 resamples of them; ± is a standard error over houses.",
     ]
 
 
-def _below() -> list[str]:
+def _below(data: str) -> list[str]:
+    lines = [""]
+    if data == "houses":
+        lines += [
+            "Layer, method and the share of the maximum from which on a map counts as damage (for IoU) are chosen on "
+            "the validation pictures. Small is damage below the median area. IoU is of exact pixels; a crack is two of "
+            "them wide, so no coarse map can have much.",
+            "",
+        ]
     return [
-        "",
-        "Layer, method and the share of the maximum from which on a map counts as damage (for IoU) are chosen on the "
-        "validation pictures. Small is damage below the median area. IoU is of exact pixels; a crack is two of them wide, so "
-        "no coarse map can have much.",
-        "",
-        "The paper (arXiv 2302.14354) gives MobileNetV2 94 % precision, recall and F1 on photographs of its own, two classes, "
-        "of which the one confusion matrix that can be read (tp 1313, fp 116, tn 99, fn 40) has a specificity of 46 %. Its "
-        "photographs are others, so its figures stand beside these and are not to be reached. Weights of ImageNet for "
-        "its ResNet-50 and Inception v3 are not in this checkout; with them, `--network resnet50=FILE --network "
-        "inception_v3=FILE` adds their rows.",
+        *lines,
+        "The paper (arXiv 2302.14354) gives MobileNetV2 94 % precision, recall and F1 on photographs of its own, two "
+        "classes, of which the one confusion matrix that can be read (tp 1313, fp 116, tn 99, fn 40) has a specificity "
+        "of 46 %. Its photographs are others, so its figures stand beside these and are not to be reached. Weights of "
+        "ImageNet for its ResNet-50 and Inception v3 are not to be had here; with them, `--network resnet50=FILE "
+        "--network inception_v3=FILE` adds their rows.",
     ]
 
 

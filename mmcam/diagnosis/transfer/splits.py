@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,9 +15,9 @@ from mmcam.diagnosis.transfer.examples import Examples
 from mmcam.errors import ExplainError
 from mmcam.files import write_whole
 
-FOLDS: Final = 5
-"""One to choose by, one to test, the others to train."""
-TRIES: Final = 40
+SHARES: Final = (0.6, 0.2, 0.2)
+"""Of each class's pictures, to train, to choose by, and to test."""
+TRIES: Final = 100
 
 Rows = NDArray[np.int64]
 
@@ -42,55 +39,60 @@ class Split:
 def split_of(examples: Examples, seed: int) -> Split:
     """Three fifths to train, one to choose by, one to test, as near as whole groups allow.
 
-    Folds are scikit-learn's `StratifiedGroupKFold`; of the pairs that could be held out that one is taken whose classes
-    are nearest to a fifth each.
-
     Args:
         examples: at least three groups a class.
         seed: the same gives the same split.
 
     Raises:
-        ExplainError: scikit-learn is not there; groups hold pictures of several classes in such a way that no split has
-            every class in each part.
+        ExplainError: groups hold pictures of several classes in such a way that no split was found that has every class
+            in each part. Where each group is of one class, one is always found.
     """
-    labels = np.array(examples.labels)
-    counts = np.bincount(labels, minlength=len(examples.classes))
-    best: tuple[float, Split] | None = None
+    names = {group: number for number, group in enumerate(dict.fromkeys(examples.groups))}
+    group_of = np.array([names[group] for group in examples.groups])
+    counts = np.zeros((len(names), len(examples.classes)))
+    np.add.at(counts, (group_of, np.array(examples.labels)), 1)
     for attempt in range(TRIES):
-        for split in _held_out(labels, examples.groups, seed + attempt):
-            shares = [np.bincount(labels[part], minlength=len(counts)) / counts for part in (split.val, split.test)]
-            if min(share.min() for share in shares) <= 0 or (shares[0] + shares[1]).max() >= 1:
-                continue
-            off = float(max(np.abs(share - 1 / FOLDS).max() for share in shares))
-            if best is None or off < best[0] - 1e-12:
-                best = off, split
-        if best is not None:
-            return best[1]
+        part_of = _dealt(counts, np.random.default_rng((seed, attempt)))
+        if part_of is not None:
+            return Split(*(np.flatnonzero(part_of[group_of] == part) for part in range(len(SHARES))))
     raise ExplainError(
-        f"No split was found in which training, validation and test pictures have all {len(counts)} classes, with "
-        "groups left whole, since groups hold pictures of several classes; add groups to the rarest class, or make "
-        "groups smaller."
+        f"No split was found in which training, validation and test pictures have all {len(examples.classes)} classes, "
+        "with groups left whole, since groups hold pictures of several classes; add groups to the rarest class, or "
+        "make groups smaller."
     )
 
 
-def _held_out(labels: Rows, groups: Sequence[str], seed: int) -> list[Split]:
-    """A split for each pair of folds; none where scikit-learn finds no folds."""
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError as error:
-        raise ExplainError("mmcam finetune splits by scikit-learn; pip install 'mmcam[finetune]' brings it.") from error
+def _dealt(counts: NDArray[np.float64], rng: np.random.Generator) -> Rows | None:
+    """The part of each group (groups,), dealt out in a random order, those of rare classes first; None if a part lacks
+    a class in the end.
 
-    # Not more folds than the rarest class has pictures, which scikit-learn refuses.
-    folds = StratifiedGroupKFold(max(3, min(FOLDS, int(np.bincount(labels).min()))), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer pictures than folds
-        parts = [held for _, held in folds.split(np.zeros(len(labels)), labels, list(groups))]
-    every = np.arange(len(labels))
-    pairs = itertools.permutations(range(len(parts)), 2)
-    return [
-        Split(np.setdiff1d(every, np.concatenate([parts[a], parts[b]])), np.sort(parts[a]), np.sort(parts[b]))
-        for a, b in pairs
-    ]
+    A group goes where the shares of its classes come nearest to `SHARES`; but to a part that lacks a class of its, if
+    only as many groups of that class are left as there are such parts.
+
+    Args:
+        counts: (groups, classes), how many pictures.
+        rng: of the order.
+    """
+    total, there = counts.sum(0), counts > 0
+    left = there.sum(0)
+    rarest = np.where(there, left, len(counts) + 1).min(1)
+    order = rng.permutation(len(counts))
+    have, part_of = np.zeros((len(SHARES), len(total))), np.zeros(len(counts), dtype=np.int64)
+    for group in order[np.argsort(rarest[order], kind="stable")]:
+        own = there[group]
+        lacking = have == 0
+        due = own & (lacking.sum(0) >= left)
+        needs = (lacking & due).sum(1)
+        best = np.flatnonzero(needs == needs.max())
+        after = (have[best][:, own] + counts[group, own]) / total[own]
+        before = have[best][:, own] / total[own]
+        want = np.array(SHARES)[best, None]
+        gain = ((before - want) ** 2 - (after - want) ** 2).sum(1)
+        part = best[int(gain.argmax())]
+        have[part] += counts[group]
+        part_of[group] = part
+        left = left - own
+    return part_of if bool((have > 0).all()) else None
 
 
 def write_splits(path: Path, examples: Examples, split: Split) -> Path:
