@@ -13,6 +13,6 @@ which building each picture is.
 
 from mmcam.datasets.buildings.export import export
 from mmcam.datasets.buildings.house import DAMAGES, SHARES, SOUND, House, house
-from mmcam.datasets.buildings.photograph import Photograph, photograph
+from mmcam.datasets.buildings.photograph import Photograph, photograph, seen
 
-__all__ = ["DAMAGES", "SHARES", "SOUND", "House", "Photograph", "export", "house", "photograph"]
+__all__ = ["DAMAGES", "SHARES", "SOUND", "House", "Photograph", "export", "house", "photograph", "seen"]

@@ -14,6 +14,7 @@ from mmcam.datasets.buildings.brush import CANVAS, Brush
 from mmcam.datasets.buildings.damage import crack, damp, missing_tiles, mixed
 from mmcam.datasets.buildings.house import RGB, WORLD, House, house
 from mmcam.datasets.vignettes.dice import Dice
+from mmcam.datasets.vignettes.truth import SIZE
 
 STOREY: Final = 92.0
 TILE: Final = (13.0, 10.0)
@@ -52,17 +53,26 @@ def photograph(building: int, view: int = 0, seed: int = 0) -> Photograph:
     Raises:
         ValueError: a number below 0.
     """
+    return seen(house(building, seed), view)
+
+
+def seen(it: House, view: int = 0) -> Photograph:
+    """A view of any building, also of one that no number has: change its damage, and all else stays as it was.
+
+    Raises:
+        ValueError: a number below 0.
+    """
     if view < 0:
         raise ValueError(f"Views are numbered from 0; there is no {view}.")
-    it = house(building, seed)
-    far = Dice("look", WORLD, seed, building, view)
+    far = Dice("look", WORLD, it.seed, it.number, view)
     # As near as the canvas allows, but not nearer than a photographer would go.
     scale = min(1.25, 0.94 * CANVAS / it.width) * far.uniform(0.86, 1.04)
     brush = Brush(scale, (CANVAS * far.uniform(0.46, 0.54), CANVAS * far.uniform(0.86, 0.93)))
     _surroundings(brush, it, far)
     _paint(brush, it)
-    mask = np.asarray(brush.damage)[1::2, 1::2] > 0
-    return Photograph(Image.fromarray(_lit(brush.canvas, far)), mask, it.damage, building, view)
+    # A pixel of the picture is the mean of four of the canvas, so it shows damage if one of them does.
+    mask = np.asarray(brush.damage).reshape(SIZE, 2, SIZE, 2).max((1, 3)) > 0
+    return Photograph(Image.fromarray(_lit(brush.canvas, far)), mask, it.damage, it.number, view)
 
 
 def _surroundings(brush: Brush, it: House, far: Dice) -> None:
