@@ -25,7 +25,7 @@ NEVER: Final = frozenset({"motorcycle", "motorcycles", "motorbike", "motocross",
 """Their pictures are left out: people call motorcycles bikes."""
 AGREE: Final = 4
 """Of five captions have to name the class, and none another one."""
-SIZES: Final = {"bicycle": 100, "climbing": 40, "football": 100, "snow": 120}
+SIZES: Final = {"bicycle": 70, "climbing": 30, "football": 70, "snow": 80}
 """At most so many pictures of each: one class is rare, as damage is."""
 
 

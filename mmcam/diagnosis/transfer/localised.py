@@ -18,6 +18,7 @@ from mmcam.diagnosis.labelled import LabelledPicture, region
 from mmcam.errors import ExplainError
 from mmcam.evaluation import Mean, centre, inside, mass, mean
 from mmcam.explain.classes import explain_class
+from mmcam.explain.looking import look
 from mmcam.explanation.segments import SHARE
 from mmcam.image import load_image
 from mmcam.places.find import find_layer, spatial
@@ -109,14 +110,11 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
     of = {label: np.array([each.label == label for each in pictures]) for label in sorted({e.label for e in pictures})}
     ways = [(layer, method) for layer in layers for method in METHODS]
     rows: list[dict[str, Any]] = []
+    looked: dict[str, Any] = {}
     for layer, method in with_progress(ways, "Trying layers and methods"):
-        maps = explain_class(
-            model,
-            [each.picture.path for each in pictures],
-            [each.label for each in pictures],
-            layer=layer,
-            method=method,
-        )
+        if layer not in looked:  # one pass for all methods
+            looked = {layer: look(model, [each.picture.path for each in pictures], layer=layer)}
+        maps = explain_class(model, looked[layer], [each.label for each in pictures], layer=layer, method=method)
         hits = np.array([float(inside(exp.peak(), each.mask)) for exp, each in zip(maps, pictures, strict=True)])
         overlaps = np.array(
             [[iou(exp.mask(share), each.mask) for share in SHARES] for exp, each in zip(maps, pictures, strict=True)]

@@ -89,19 +89,18 @@ def finetune(asked: Asked, settings: Settings | None = None, say: Say = print) -
     settings = Settings() if settings is None else settings
     check_device(asked.device)
     card_file = asked.out / f"{asked.out.name}.json"
-    card: dict[str, Any]
     if is_file(card_file):
-        card = read_json(card_file)
-        _check_same(asked, settings, card)
+        _check_same(asked, settings, read_json(card_file))
     else:
-        card = _trained(asked, settings, say)
+        _train(asked, settings, say)
+    card: dict[str, Any] = read_json(card_file)
     _report(asked, card, say)
     shutil.rmtree(asked.out / "work", ignore_errors=True)
     return card
 
 
-def _trained(asked: Asked, settings: Settings, say: Say) -> dict[str, Any]:
-    """The stages up to the card."""
+def _train(asked: Asked, settings: Settings, say: Say) -> None:
+    """The stages up to the card and the weights."""
     data = readable(read_labelled(asked.source))
     for path, why in data.skipped:
         say(f"Left out {path.name}: {why}")
@@ -146,7 +145,6 @@ def _trained(asked: Asked, settings: Settings, say: Say) -> dict[str, Any]:
     }
     card |= _maps(model, examples, split, say)
     _publish(model, card, asked.out)
-    return card
 
 
 def _judged(
