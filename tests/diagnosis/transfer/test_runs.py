@@ -141,9 +141,9 @@ class Killed(BaseException):
     """What no code catches."""
 
 
-@pytest.mark.parametrize("after", [3, 8, 16, 22])
+@pytest.mark.parametrize("after", [6, 18])
 def test_a_killed_run_ends_at_the_same_weights(finished, labels, weights, tmp_path, monkeypatch, after):
-    """Stopped after some steps, of the first or the second phase, it goes on to the same bytes."""
+    """Stopped amid an epoch of the first or of the second phase, it goes on to the same bits."""
     out = tmp_path / "walls"
     steps = 0
     step = fitting.Fit._step
