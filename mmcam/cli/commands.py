@@ -43,6 +43,13 @@ COMMANDS = {
         "mmcam.cli.neurons",
         "Find what each unit of a layer detects (Network Dissection); goes on where it was interrupted.",
     ),
+    "failures": (
+        "mmcam.cli.failures",
+        "Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted.",
+    ),
+    "attack": (
+        "mmcam.cli.attack",
+        "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
     "finetune": (
         "mmcam.cli.finetune",
         "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",

@@ -34,7 +34,7 @@ def page(
     from mmcam.explanation import Explanations
 
     with one_sentence():
-        _check_replaceable(out, _PAGE)
+        check_replaceable(out, _PAGE)
         known = None if names is None else names_of(names)
         files, loaded, failed = _loaded(results)
         at = Explanations(loaded).html(out, labels=[file.stem for file in files], names=known, title=title)
@@ -62,7 +62,7 @@ def table(
         kind = ".csv" if out is None else out.suffix.lower()
         if kind not in (".csv", ".json", ".tex", ".md"):
             raise ExplainError(f"Cannot write {str(out)!r}: a table is a .csv, .json, .tex or .md file.")
-        _check_replaceable(out, None)
+        check_replaceable(out, None)
         files, loaded, failed = _loaded(results)
         if kind == ".json":
             rows = records(loaded, threshold=threshold)
@@ -84,7 +84,7 @@ def table(
     raise typer.Exit(1 if failed else 0)
 
 
-def _check_replaceable(out: Path | None, beginning: bytes | None) -> None:
+def check_replaceable(out: Path | None, beginning: bytes | None) -> None:
     """Nothing where there is no file, or one of ours, which its beginning tells.
 
     Raises:

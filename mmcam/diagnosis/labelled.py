@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -130,18 +130,28 @@ def region(picture: LabelledPicture, label: str, size: tuple[int, int]) -> NDArr
     Raises:
         PictureError: a mask that cannot be read, or of another size.
     """
-    found = np.zeros(size[::-1], dtype=bool)
-    for path in picture.masks.get(label, ()):
-        mask = read_mask(path)
-        if mask.shape[::-1] != size:
-            raise PictureError(
-                f"The mask {path} is {mask.shape[1]}×{mask.shape[0]}, but {picture.path.name} is {size[0]}×{size[1]} "
-                "when upright; make the mask as large as the picture."
-            )
-        found |= mask
+    found = joined_masks(picture.masks.get(label, ()), picture.path, size)
     for left, top, right, bottom in picture.boxes.get(label, ()):
         found[top : bottom + 1, left : right + 1] = True
     return found if label in picture.masks or label in picture.boxes else None
+
+
+def joined_masks(masks: Sequence[Path], picture: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where any of some masks of a picture of (width, height) shows something: bool (height, width).
+
+    Raises:
+        PictureError: a mask that cannot be read, or of another size.
+    """
+    found = np.zeros(size[::-1], dtype=bool)
+    for path in masks:
+        mask = read_mask(path)
+        if mask.shape[::-1] != size:
+            raise PictureError(
+                f"The mask {path} is {mask.shape[1]}×{mask.shape[0]}, but {picture.name} is {size[0]}×{size[1]} when "
+                "upright; make the mask as large as the picture."
+            )
+        found |= mask
+    return found
 
 
 def _of_folder(root: Path) -> Labelled:

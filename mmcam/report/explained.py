@@ -25,6 +25,7 @@ from mmcam.neurons.names import Names
 from mmcam.report.maps import drawn
 from mmcam.report.shown import Line, Shown
 from mmcam.report.spotlight import data_uri, thumbnail
+from mmcam.report.templates import rendered
 from mmcam.version import __version__
 
 SIDE, QUALITY = 480, 80
@@ -95,28 +96,19 @@ def write_page(
 
 def page(lines: Sequence[Line], names: Names | Dissection | None = None, title: str = "") -> str:
     """The HTML of a page (see `write_page`)."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    cards, colours = _cards(lines, names), _colours()
+    cards = _cards(lines, names)
     how = {how_of(line.whole): None for line in lines}
-    environment = Environment(
-        loader=PackageLoader("mmcam", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"fixed": fixed, "scored": scored, "how": how_of}
-    return environment.get_template("explained.html.jinja").render(
+    return rendered(
+        "report/explained.html.jinja",
+        {"fixed": fixed, "scored": scored, "how": how_of},
         title=title or _title(lines),
         cards=cards,
         how=next(iter(how)) if len(how) == 1 else "",
         texts=any(line.words for line in lines),
         cropped=any(drawing["seen"] for card in cards for drawing in card.maps),
-        gradient=", ".join(f"#{bytes(colours[level]).hex()}" for level in range(0, 256, 51)),
+        gradient=ramp(),
         data={
-            "alpha": ALPHA,
-            "colours": base64.b64encode(colours.tobytes()).decode(),
+            **map_look(),
             "cards": [card.maps for card in cards],
         },
         version=__version__,
@@ -177,7 +169,17 @@ def _title(lines: Sequence[Line]) -> str:
     return text if line.kind == "caption" else f"{text} — {line.whole.target}" if text else line.whole.target
 
 
-def _colours() -> np.ndarray[Any, np.dtype[np.uint8]]:
+def map_look() -> dict[str, Any]:
+    """How a page's script draws maps (``report/maps.js.jinja``): their colours and how much they cover."""
+    return {"alpha": ALPHA, "colours": base64.b64encode(colours().tobytes()).decode()}
+
+
+def ramp() -> str:
+    """The colours of maps from 0 to their maximum, for a gradient of a style sheet."""
+    return ", ".join(f"#{bytes(colours()[level]).hex()}" for level in range(0, 256, 51))
+
+
+def colours() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The colour map, (256,3)."""
     from matplotlib import colormaps
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmcam.datasets.concepts import Concept
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.names import Names, UnitName
+from mmcam.report.templates import rendered
 
 MOST = 10  # concepts in the chart of those with most units
 COLOURS = 8  # of categories, in the style sheet
@@ -82,23 +83,15 @@ def card_of(dissection: Dissection, unit: int, names: Names, threshold: float, p
 
 def page(dissection: Dissection, cards: list[Card], threshold: float) -> str:
     """The HTML of all cards, in their order, with charts of how many units each category and concept has."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mmcam", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"fixed": fixed, "short": short}
     named = [(card.unit, card.name) for card in cards if card.name is not None]  # the best first
     counts = Counter((name.category, name.name) for _, name in named)
     first = {(name.category, name.name): unit for unit, name in reversed(named)}
     firsts = {name.category: unit for unit, name in reversed(named)}
     detectors = dissection.detectors(threshold)
     most = sorted(counts, key=lambda concept: (-counts[concept], concept[1]))[:MOST]
-    return environment.get_template("atlas.html.jinja").render(
+    return rendered(
+        "report/atlas.html.jinja",
+        {"fixed": fixed, "short": short},
         dissection=dissection,
         cards=cards,
         columns=max([len(card.pictures) for card in cards]) or 1,

@@ -66,7 +66,7 @@ def find_span(words: Sequence[str], wanted: str | int, position: int | None = No
     if not query:
         raise ExplainError(f"An empty word cannot be explained; the caption is {short(sentence(words))}.")
     first = None if position is None else _inside(position, words)
-    for form in (str.casefold, _stem):
+    for form in (str.casefold, stem):
         for start in range(len(words) - len(query) + 1):
             same = [form(w) for w in words[start : start + len(query)]] == [form(q) for q in query]
             if same and first in (None, start):
@@ -116,8 +116,9 @@ def _inside(position: int, words: Sequence[str]) -> int:
     return position % len(words)
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """The stem of a word, by Porter's rules."""
     from nltk.stem.porter import PorterStemmer
 
-    stem: str = PorterStemmer().stem(word)
-    return stem
+    found: str = PorterStemmer().stem(word)
+    return found

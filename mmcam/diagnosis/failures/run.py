@@ -1,0 +1,120 @@
+"""From pictures of one's own to a page of failures: what is asked of them, chunk by chunk, kept as it is done."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmcam.diagnosis.failures import answers, captions, classes
+from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.failures.page import write_page
+from mmcam.diagnosis.failures.summary import Summary, summary
+from mmcam.diagnosis.labelled import read_labelled
+from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.engine.modules import unwrap
+from mmcam.errors import ExplainError
+from mmcam.files import is_file
+from mmcam.progress import with_progress
+
+Judge = Callable[[Sequence[Any]], list[list[Record]]]
+"""Things that are judged → of each its records."""
+
+COUNTED = {"classes": "pictures", "answers": "questions", "captions": "words"}
+"""What is judged, by the kind of work."""
+
+
+def find_failures(
+    source: str | os.PathLike[str],
+    way: Way,
+    out: str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    batch: int = 16,
+    tell: Callable[[str], object] = lambda text: None,
+) -> Summary:
+    """Write a page of what a model gets wrong.
+
+    What is done is kept beside the page, in OUT.part, until it is written: a run that was stopped goes on there.
+
+    Args:
+        source: labelled pictures (see `mmcam.diagnosis.labelled`), or a table of captions or of questions (see
+            `captions.read_captions`, `answers.read_answers`); which one the table's columns say.
+        way: the model and how it is asked.
+        out: the page, an ``.html``.
+        limit: only the first so many pictures.
+        batch: pictures at a time.
+        tell: is told what a run that was stopped had done.
+
+    Raises:
+        ExplainError: nothing that can be used, labels of another model, or work of another kind in OUT.part.
+        ValueError: a table of another form.
+    """
+    path, page = Path(source), Path(out)
+    kind, items, judge, taken = _work(path, way, limit)
+    part = page.with_name(f"{page.name}.part")
+    of = {
+        "kind": kind,
+        "source": str(path),
+        "weights": checksum(unwrap(way.model)),
+        "how": {name: str(value) for name, value in way.how.items()},
+        "units": way.units is not None,
+    }
+    done = kept(part, of)
+    todo = [item for item in items if taken(item) not in done]
+    if len(todo) < len(items):
+        tell(f"{len(items) - len(todo)} of {len(items)} are done already, {len(todo)} are left.")
+    chunks = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+    for chunk in with_progress(chunks, "Judging"):
+        lines: list[Record] = [
+            {"picture": taken(item), "cases": cases} for item, cases in zip(chunk, judge(chunk), strict=True)
+        ]
+        add(part, lines)
+        done |= {line["picture"]: line for line in lines}
+    records = [case for item in items for case in done[taken(item)]["cases"]]
+    records += [{"picture": str(file), "skipped": why} for file, why in _beside(path, kind)]
+    if not records:
+        raise ExplainError(f"Nothing the model says of the {len(items)} pictures of {path} can be judged by it.")
+    if all("skipped" in record for record in records):
+        raise ExplainError(f"None of the {len(records)} pictures of {path} could be used: {records[0]['skipped']}")
+    found = summary(records)
+    title = f"What {type(unwrap(way.model)).__name__} gets wrong in {path.name}"
+    write_page(page, records, found, way, title, COUNTED[kind])
+    part.unlink()
+    return found
+
+
+def _work(path: Path, way: Way, limit: int | None) -> tuple[str, Sequence[Any], Judge, Callable[[Any], str]]:
+    """What kind of work it is, the things that are judged, by whom, and what the record of one is called."""
+    columns = _columns(path)
+    if "question" in columns:
+        asked = answers.read_answers(path)[:limit]
+        return "answers", asked, partial(answers.judge, way), lambda item: f"{item.path}\t{item.question}"
+    if "caption" in columns or {"mask", "name"} <= columns:
+        references = captions.read_captions(path)
+        judge = partial(captions.judge, way, references.concepts)
+        return "captions", references.pictures[:limit], judge, lambda item: str(item.path)
+    pictures = read_labelled(path).pictures[:limit]
+    return (
+        "classes",
+        pictures,
+        partial(classes.judge, way, classes.meanings(way, pictures)),
+        lambda item: str(item.path),
+    )
+
+
+def _beside(path: Path, kind: str) -> Sequence[tuple[Path, str]]:
+    return read_labelled(path).skipped if kind == "classes" else ()
+
+
+def _columns(path: Path) -> set[str]:
+    """The names in a table's first line; none of a folder."""
+    if path.suffix.lower() != ".csv" or not is_file(path):
+        return set()
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        head = next(csv.reader(itertools.islice(file, 1)), [])
+    return {name.strip() for name in head}
