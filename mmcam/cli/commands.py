@@ -50,6 +50,7 @@ COMMANDS = {
     "attack": (
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
+    ),
     "finetune": (
         "mmcam.cli.finetune",
         "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",
