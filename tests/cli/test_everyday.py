@@ -277,7 +277,7 @@ def test_what_cannot_be_printed_is_a_sentence(monkeypatch):
 def test_the_list_of_commands_is_that_of_the_modules():
     import typer
 
-    from mmcam.cli import compare, draw, explain, listing, neurons, page  # noqa: F401
+    from mmcam.cli import attack, compare, draw, explain, failures, finetune, listing, neurons, page  # noqa: F401
 
     whole = typer.main.get_command(app)
     assert set(COMMANDS) <= set(whole.commands)

@@ -22,8 +22,9 @@ class Progress:
         phase: 0 while the network is frozen, 1 while its last layers learn, 2 when both are over.
         epoch, step: of the phase; the next that is due.
         loss, pictures: summed over the steps of this epoch.
-        waited: epochs since the validation loss was lowest.
-        best_loss: that one, over both phases.
+        phase_loss: the lowest validation loss of the phase.
+        waited: epochs since then.
+        best_loss: the lowest of both phases.
         best: the model at that time.
         history: a line an epoch.
     """
@@ -33,6 +34,7 @@ class Progress:
     step: int = 0
     loss: float = 0.0
     pictures: int = 0
+    phase_loss: float = float("inf")
     waited: int = 0
     best_loss: float = float("inf")
     best: dict[str, Tensor] = field(default_factory=dict)

@@ -144,12 +144,12 @@ class Fit:
             logits = phase.val_logits().float().cpu()
         loss = float(F.cross_entropy(logits, self.truth.val, self.truth.weights))
         right = balanced(logits.argmax(1), self.truth.val, len(self.truth.weights))
-        better = loss < at.best_loss
-        if better:
-            at.best_loss, at.waited = loss, 0
+        # A phase that begins worse than the last one ended is given its time all the same.
+        lower = loss < at.phase_loss
+        at.phase_loss, at.waited = (loss, 0) if lower else (at.phase_loss, at.waited + 1)
+        if loss < at.best_loss:
+            at.best_loss = loss
             at.best = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
-        else:
-            at.waited += 1
         line = {
             "phase": phase.name,
             "epoch": at.epoch + 1,
@@ -160,7 +160,7 @@ class Fit:
         at.history.append(line)
         say(
             f"{phase.name}, epoch {line['epoch']}: loss {line['loss']:.3f}, on the validation pictures {loss:.3f}, "
-            f"balanced accuracy {100 * right:.1f} %" + ("" if better else f" (not lower {at.waited} times)")
+            f"balanced accuracy {100 * right:.1f} %" + ("" if lower else f" (not lower {at.waited} times)")
         )
         at.epoch, at.step, at.loss, at.pictures = at.epoch + 1, 0, 0.0, 0
 

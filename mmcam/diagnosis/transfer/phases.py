@@ -66,7 +66,8 @@ def train(
         fit.run(phase, save, say)
         if progress.best:
             model.load_state_dict(progress.best)
-        progress.phase, progress.epoch, progress.step, progress.waited, states = progress.phase + 1, 0, 0, 0, {}
+        progress.phase, progress.epoch, progress.step, states = progress.phase + 1, 0, 0, {}
+        progress.phase_loss, progress.waited = float("inf"), 0
         # The next phase begins with an optimiser of its own, so none is kept.
         save_checkpoint(work / "checkpoint.pt", progress, {"model": model.state_dict()})
     model.eval().requires_grad_(False)
