@@ -55,7 +55,7 @@ def main(
             command=f"mmcam finetune {source.name} --backbone {name}",
         )
         cards.append(finetune(asked, Settings(seed=SEED, tune_epochs=epochs)))
-    options = f" --data {data}" + (f" --houses {houses} --epochs {epochs}" if data == "houses" else "")
+    options = f" --data {data} --epochs {epochs}" + (f" --houses {houses}" if data == "houses" else "")
     files = "".join(f" --network {name}={Path(file).name}" for name, file in given.items())
     command = f"python -m experiments.paper.heritage{options}{files}"
     pictures = sum(cards[0]["data"]["parts"].values())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mmcam.diagnosis.labelled import LabelledPicture, region
-from mmcam.errors import ExplainError
+from mmcam.errors import ExplainError, IndependentError
 from mmcam.evaluation import Mean, centre, inside, mass, mean
 from mmcam.explain.classes import explain_class
 from mmcam.explain.looking import look
@@ -103,6 +103,9 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
         model: with names of its classes.
         pictures: with their masks, at least one.
         layers: by name.
+
+    Raises:
+        ExplainError: the classes depend on none of the layers.
     """
     groups = [each.picture.group or str(each.picture.path) for each in pictures]
     areas = np.array([each.mask.mean() for each in pictures])
@@ -114,7 +117,10 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
     for layer, method in with_progress(ways, "Trying layers and methods"):
         if layer not in looked:  # one pass for all methods
             looked = {layer: look(model, [each.picture.path for each in pictures], layer=layer)}
-        maps = explain_class(model, looked[layer], [each.label for each in pictures], layer=layer, method=method)
+        try:
+            maps = explain_class(model, looked[layer], [each.label for each in pictures], layer=layer, method=method)
+        except IndependentError:  # what the classes do not depend on shows none of them
+            continue
         hits = np.array([float(inside(exp.peak(), each.mask)) for exp, each in zip(maps, pictures, strict=True)])
         overlaps = np.array(
             [[iou(exp.mask(share), each.mask) for share in SHARES] for exp, each in zip(maps, pictures, strict=True)]
@@ -141,6 +147,8 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
                 },
             }
         )
+    if not rows:
+        raise ExplainError(f"The classes depend on none of the layers {', '.join(layers)}; train anew, or longer.")
     return sorted(rows, key=lambda row: (-row["pointing"]["value"], -row["iou"]["value"]))
 
 
