@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -55,6 +56,7 @@ def main(
     root: Annotated[Path | None, typer.Option(envvar="MMCAM_REAL_DATA", help="Folder of photographs, weights.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for table and picture.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("runs/adversarial"),
+    noise: Annotated[str, typer.Option(help="sign, or pgd with a random start.")] = "sign",
 ) -> None:
     """Fool, explain, and write adversarial-DATA (.json, .md, .webp)."""
     if data not in TOLERANCE:

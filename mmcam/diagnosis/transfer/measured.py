@@ -21,6 +21,8 @@ from mmcam.evaluation import Interval, bootstrap
 Matrix = NDArray[np.int64]
 """(classes, classes): how many pictures of the class of the row are called by the class of the column."""
 
+RESAMPLES = 1000
+
 
 def confusion(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Matrix:
     """The matrix of some pictures."""
@@ -100,19 +102,21 @@ def scores(
             "right": int(hits.sum()),
             "precision": vars(share(hits, called)),
             "recall": vars(share(hits, there)),
-            "f1": vars(bootstrap(matrices, partial(_f1_of, c), seed=seed)),
+            "f1": vars(bootstrap(matrices, partial(_f1_of, c), resamples=RESAMPLES, seed=seed)),
             "specificity": vars(share(total - there - called + hits, total - there)),
         }
     rows_of = list(members.values())
     error = bootstrap(
         rows_of, lambda some: calibration_error(probabilities[np.concatenate(some)], labels[np.concatenate(some)]),
-        seed=seed,
+        resamples=RESAMPLES, seed=seed,
     )  # fmt: skip
     return {
         "pictures": len(labels),
         "groups": len(members),
         "accuracy": vars(share(np.trace(own, axis1=1, axis2=2), total)),
-        "balanced_accuracy": vars(bootstrap(matrices, lambda some: balanced_accuracy(np.sum(some, axis=0)), seed=seed)),
+        "balanced_accuracy": vars(
+            bootstrap(matrices, lambda some: balanced_accuracy(np.sum(some, axis=0)), resamples=RESAMPLES, seed=seed)
+        ),
         "calibration_error": vars(error),
         "classes": by_class,
         "confusion": own.sum(0).tolist(),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import mmcam
 from mmcam.cli import app
-from mmcam.diagnosis.transfer import Asked, Settings, fitting, inputs, runs
+from mmcam.diagnosis.transfer import Asked, Settings, fitting, inputs, measured, runs
 from mmcam.diagnosis.transfer.augmented import stream, varied
 from mmcam.diagnosis.transfer.phases import last_layers
 from mmcam.errors import ExplainError
@@ -25,6 +25,14 @@ from mmcam.models.specification import load_model
 SIDE = 64
 QUICK = Settings(batch=8, head_epochs=4, tune_epochs=2, views=2, head_rate=0.01)
 BACKBONE = "timm:test_resnet"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """Intervals are no matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured, "RESAMPLES", 20)
+        yield
 
 
 def silent(line):

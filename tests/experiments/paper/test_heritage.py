@@ -10,7 +10,7 @@ import torch
 from experiments.lib.labelled_by_captions import class_of, write_labels
 from experiments.paper import heritage
 from mmcam.diagnosis.labelled import read_labelled
-from mmcam.diagnosis.transfer import Settings, fitting
+from mmcam.diagnosis.transfer import Settings, fitting, measured
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_labels_of_flickr8k(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_tables_of_a_small_run(tmp_path, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -52,6 +53,7 @@ def test_tables_of_a_small_run(tmp_path, monkeypatch):
     monkeypatch.setattr(heritage, "OWN", "timm:test_resnet")
     monkeypatch.setattr(heritage, "Settings", partial(Settings, head_epochs=1, views=1))
     monkeypatch.setattr(heritage, "VIEWS", 1)
+    monkeypatch.setattr(measured, "RESAMPLES", 20)
     network = [f"timm:test_resnet={tmp_path / 'tiny.pth'}"]
     where = {"out": tmp_path / "out", "work": tmp_path / "work"}
     heritage.main("houses", network, houses=48, epochs=0, **where)
