@@ -90,3 +90,8 @@ def dropped(name: str) -> str:
         figures = [cell(name, key, 1, method=method) for key in ("drop", "increase")]
         found.append(f"{method} {' / '.join(figures)}")
     return "; ".join(found) + f" / {cell(name, 'win', 1, method='gradcam++')}"
+
+
+def backbones(name: str) -> list[str]:
+    """The networks of a table of finetuned ones."""
+    return [row["backbone"] for row in rows(name)]

@@ -278,6 +278,7 @@ def _check_same(asked: Asked, settings: Settings, card: Any) -> None:
         and card["data"]["source"] == str(asked.source)
         and card["sound"] == asked.sound
         and card["backbone"].endswith(asked.backbone.rpartition(":")[2])
+        and (asked.weights is None or card["weights"] == asked.weights.name)
     )
     if not same:
         raise ExplainError(
