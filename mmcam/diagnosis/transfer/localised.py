@@ -6,7 +6,7 @@ the defects, so it is measured, where masks say where they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,17 +92,23 @@ def _size_of(layer: str, model: nn.Module, forward: Any, x: Any) -> tuple[int, .
     return next((spot.map[1:] for spot in spatial(model, forward, x) if spot.call.name == layer), ())
 
 
-def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]) -> list[dict[str, Any]]:
+def measured(
+    model: nn.Module,
+    pictures: Sequence[Masked],
+    layers: Sequence[str],
+    shares: Mapping[tuple[str, str], float] | None = None,
+) -> list[dict[str, Any]]:
     """How well each layer and method shows defects: a row each, best first.
 
     Pointing is the share of maps whose maximum lies on the defect; IoU is of the defect and the part of the map above a
-    share of its maximum, the share with the greatest mean; mass is the share of the map that lies on the defect.
+    share of its maximum; mass is the share of the map that lies on the defect.
     "Small" are the defects below the median area. Errors are standard errors over groups.
 
     Args:
         model: with names of its classes.
         pictures: with their masks, at least one.
         layers: by name.
+        shares: of a map's maximum, by layer and method; default for each the one with the greatest mean IoU here.
 
     Raises:
         ExplainError: the classes depend on none of the layers.
@@ -125,7 +131,7 @@ def measured(model: nn.Module, pictures: Sequence[Masked], layers: Sequence[str]
         overlaps = np.array(
             [[iou(exp.mask(share), each.mask) for share in SHARES] for exp, each in zip(maps, pictures, strict=True)]
         )
-        best = int(overlaps.mean(0).argmax())
+        best = int(overlaps.mean(0).argmax()) if shares is None else SHARES.index(shares[layer, method])
         on = [mass(exp.heatmap, each.mask) for exp, each in zip(maps, pictures, strict=True)]
         rows.append(
             {
@@ -163,6 +169,11 @@ def baselines(pictures: Sequence[Masked]) -> dict[str, float]:
         "centre": float(np.mean([inside(centre(each.mask), each.mask) for each in pictures])),
         "chance": float(np.mean([each.mask.mean() for each in pictures])),
     }
+
+
+def shares_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """The share of the maximum of each row's layer and method."""
+    return {(row["layer"], row["method"]): row["share"] for row in rows}
 
 
 def chosen(rows: Sequence[dict[str, Any]], pictures: int) -> Way:

@@ -23,7 +23,7 @@ from mmcam.diagnosis.transfer.calibration import calibration_error, sure_from, t
 from mmcam.diagnosis.transfer.examples import Examples, examples_of
 from mmcam.diagnosis.transfer.findings import Photo, findings_of
 from mmcam.diagnosis.transfer.inputs import Inputs, inputs_of
-from mmcam.diagnosis.transfer.localised import Way, baselines, chosen, layers_of, masked, measured
+from mmcam.diagnosis.transfer.localised import Way, baselines, chosen, layers_of, masked, measured, shares_of
 from mmcam.diagnosis.transfer.measured import scores
 from mmcam.diagnosis.transfer.page import write_page
 from mmcam.diagnosis.transfer.pdf import write_pdf
@@ -181,7 +181,8 @@ def _maps(model: Finetuned, examples: Examples, split: Split, say: Say) -> dict[
     rows = measured(model, val, layers)
     way = chosen(rows, len(val))
     say(f"Maps by {way.method} at {way.layer}: {100 * rows[0]['pointing']['value']:.0f} % of {len(val)} point at it.")
-    every = measured(model, test, layers) if test else []
+    shares = shares_of(rows)
+    every = measured(model, test, list(dict.fromkeys(layer for layer, _ in shares)), shares) if test else []
     own = next((row for row in every if (row["layer"], row["method"]) == (way.layer, way.method)), None)
     found = {"val": rows, "test_all": every, "test": own, "baselines": baselines(test)} if own else None
     return {**_way(way), "localisation": found}
