@@ -19,6 +19,8 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install -q -e ".[dev]"
 	@# Quantus asks for the OpenCV that needs a screen's libraries; with the one without them it is as content.
 	$(BIN)/python -m pip install -q --no-deps "quantus>=0.6"
+	@# torchattacks asks for a requests of 2021, and needs none.
+	$(BIN)/python -m pip install -q --no-deps "torchattacks==3.5.1"
 	@touch $@
 
 demo: $(VENV)/.core

@@ -32,11 +32,12 @@ class Colours(nn.Module):
         return self.fc(self.pool(self.features(x)).flatten(1))
 
 
-def squares(path, *placed, size=32):
-    """A black picture with squares: (colour, left, top, side)."""
-    pixels = np.zeros((size, size, 3), np.uint8)
-    for colour, left, top, side in placed:
-        pixels[top : top + side, left : left + side, Colours.classes.index(colour)] = 255
+def squares(path, *placed, size=32, ground=0):
+    """A picture of even ground with squares: (colour, left, top, side), of 255 or of a given brightness behind."""
+    pixels = np.full((size, size, 3), ground, np.uint8)
+    for colour, left, top, side, *bright in placed:
+        value = bright[0] if bright else 255
+        pixels[top : top + side, left : left + side, Colours.classes.index(colour)] = value
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path

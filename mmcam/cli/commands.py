@@ -51,6 +51,10 @@ COMMANDS = {
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
     ),
+    "choose": (
+        "mmcam.cli.choose",
+        "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
+    ),
     "finetune": (
         "mmcam.cli.finetune",
         "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",
