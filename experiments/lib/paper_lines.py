@@ -98,8 +98,11 @@ LINES: Final = (
         "pointing at the true class before → after %",
         "python -m experiments.paper.adversarial",
         "pictures only",
-        ("adversarial-vignettes", "adversarial-real"),
-        lambda: before_after("adversarial-vignettes", "vignette-classifier"),
+        ("adversarial-vignettes", "adversarial-pgd-vignettes", "adversarial-real"),
+        lambda: (
+            f"{before_after('adversarial-vignettes', 'vignette-classifier')}; PGD: "
+            f"{before_after('adversarial-pgd-vignettes', 'vignette-classifier')}"
+        ),
         lambda: "; ".join(f"{network}: {before_after('adversarial-real', network)}" for network in PHOTO_NETWORKS),
         "none",
     ),

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from mmcam.drawing.saving import save_as
+from mmcam.errors import ExplainError
 from mmcam.evaluation.uncertainty import Mean
 from mmcam.report.explained import fixed, map_look, ramp
 from mmcam.report.spotlight import data_uri, thumbnail
@@ -104,6 +105,12 @@ def write_page(path: Path, template: str, page: Page, **panels: Any) -> Path:
         file.write(html_of(template, page, **panels).encode("utf-8", "backslashreplace"))
 
     return save_as(path, {".html": write, ".htm": write}, "a page is an .html file")
+
+
+def check_page(path: Path) -> None:
+    """Raise ExplainError for what is no page, before it costs hours."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ExplainError(f"Cannot write {path.name!r}: a page is an .html file.")
 
 
 def html_of(template: str, page: Page, **panels: Any) -> str:

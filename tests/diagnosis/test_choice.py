@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from browser import Browser, needs_chromium
 from colours import Colours, mask, squares, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from mmcam.cli import app
 from mmcam.diagnosis.choice import run
+from mmcam.diagnosis.choice.page import write_choice
 from mmcam.diagnosis.choice.rater import CLEARLY, SLIGHTLY, Rater, rate, raters, rating
 from mmcam.diagnosis.choice.run import Candidate, accuracy, choose, compared, figure, verdict
 from mmcam.diagnosis.labelled import read_labelled
@@ -111,6 +113,20 @@ def test_the_model_that_looks_at_the_thing_is_chosen(photos, tmp_path):
     assert figure(both, pictures, records, "gradcam").width > 600
 
 
+@needs_chromium
+def test_the_page_has_both_maps_and_what_raters_say(photos, tmp_path):
+    both = Candidate("on", On()), Candidate("beside", Beside())
+    records = choose(both, photos, read_labelled(photos).pictures, tmp_path / "out")
+    out = write_choice(tmp_path / "page.html", ("on", "beside"), records, [compared(records, "gradcam")], ["gradcam"])
+    with Browser(tmp_path) as browser:
+        browser.open(out)
+        assert browser("document.querySelectorAll('article canvas').length") == 8
+        assert browser("document.querySelector('.confusions button b').textContent") == "4"
+        names = "[...document.querySelector('article').querySelectorAll('.what')].map((e) => e.textContent)"
+        assert browser(names) == ["on", "beside"]
+        assert browser.errors == []
+
+
 def test_two_models_that_look_alike_are_not_told_apart(photos, tmp_path):
     both = Candidate("a", On()), Candidate("b", On())
     records = choose(both, photos, read_labelled(photos).pictures, tmp_path / "o")
@@ -145,7 +161,8 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_judged", judged)
     records = choose(both, photos, pictures, tmp_path / "out", tell=told.append)
     assert told == ["3 of 6 are done already, 3 are left."]
-    assert records == choose(both, photos, pictures, tmp_path / "other")
+    again = choose(both, photos, pictures, tmp_path / "other")
+    assert json.loads(json.dumps(records)) == json.loads(json.dumps(again))
     with pytest.raises(ExplainError, match=r"other work \(models differs\)"):
         choose(both[::-1], photos, pictures, tmp_path / "out")
 
@@ -180,4 +197,5 @@ def test_the_command(tmp_path):
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["models"] == ["vignette-classifier", "two:other"]
     assert (tmp_path / "out.png").exists()
+    assert (tmp_path / "out.html").read_text().count("<article") == 1
     assert not (tmp_path / "out.part").exists()

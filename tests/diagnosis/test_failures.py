@@ -107,6 +107,9 @@ def test_labels_of_another_model_and_odd_tables_are_a_sentence(photos, tmp_path)
     squares(tmp_path / "folder" / "crack" / "1.png", ("red", 1, 1, 3))
     with pytest.raises(ExplainError, match=r"1 of the 1 labels \(crack\) are none of the model's 3 classes"):
         find_failures(tmp_path / "folder", Way(Colours()), tmp_path / "page.html")
+    with pytest.raises(ExplainError, match=r"a page is an \.html file"):
+        find_failures(photos, Way(Colours()), tmp_path / "page.png")
+    assert not (tmp_path / "page.png.part").exists(), "nothing was begun"
     with pytest.raises(ValueError, match="no column picture, class"):
         find_failures(table(tmp_path / "t.csv", {"file": "a.png"}), Way(Colours()), tmp_path / "page.html")
     with pytest.raises(ValueError, match="no column picture, answer"):

@@ -15,6 +15,7 @@ from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.page import write_page
 from mmcam.diagnosis.failures.summary import Summary, summary
 from mmcam.diagnosis.labelled import read_labelled
+from mmcam.diagnosis.pairs import check_page
 from mmcam.diagnosis.records import Record, add, checksum, kept
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
@@ -55,6 +56,7 @@ def find_failures(
         ValueError: a table of another form.
     """
     path, page = Path(source), Path(out)
+    check_page(page)
     kind, items, judge, taken = _work(path, way, limit)
     part = page.with_name(f"{page.name}.part")
     of = {
