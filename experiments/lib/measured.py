@@ -103,6 +103,8 @@ def dropped(name: str) -> str:
     return "; ".join(found) + f" / {cell(name, 'win', 1, method='gradcam++')}"
 
 
-def backbones(name: str) -> list[str]:
-    """The networks of a table of finetuned ones."""
-    return [row["backbone"] for row in rows(name)]
+def of_backbones(table: str, *keys: str) -> str:
+    """Figures of each finetuned network, named."""
+    names = [row["backbone"] for row in rows(table)]
+    told = {name: ", ".join(cell(table, key, backbone=name) for key in keys) for name in names}
+    return "; ".join(f"{name.partition(':')[2]}: {figures}" for name, figures in told.items())
