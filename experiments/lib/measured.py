@@ -101,3 +101,10 @@ def dropped(name: str) -> str:
         figures = [cell(name, key, 1, method=method) for key in ("drop", "increase")]
         found.append(f"{method} {' / '.join(figures)}")
     return "; ".join(found) + f" / {cell(name, 'win', 1, method='gradcam++')}"
+
+
+def of_backbones(table: str, *keys: str) -> str:
+    """Figures of each finetuned network, named."""
+    names = [row["backbone"] for row in rows(table)]
+    told = {name: ", ".join(cell(table, key, backbone=name) for key in keys) for name in names}
+    return "; ".join(f"{name.partition(':')[2]}: {figures}" for name, figures in told.items())

@@ -59,6 +59,10 @@ COMMANDS = {
         "mmcam.cli.choose",
         "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
     ),
+    "finetune": (
+        "mmcam.cli.finetune",
+        "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

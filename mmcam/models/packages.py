@@ -22,6 +22,7 @@ import torch
 
 from mmcam.errors import ExplainError
 from mmcam.files import is_file, read_json
+from mmcam.models import finetuned
 from mmcam.neurons.dissection import Dissection
 
 GROUP = "mmcam.models"
@@ -59,7 +60,7 @@ def load(name: str | PathLike[str], *, device: str | torch.device = "cpu") -> An
     """A model that an installed package offers, in eval mode.
 
     Args:
-        name: one of `names`, or the folder of a run that a training script wrote.
+        name: one of `names`, or the folder of a run that a training script or `mmcam finetune` wrote.
         device: where to put it.
 
     Returns:
@@ -188,6 +189,8 @@ def _builder(card: Path) -> Models:
     described = read_json(card)
     if not isinstance(described, dict) or not isinstance(described.get("model"), str):
         raise ExplainError(f"{card} is no card of a run: it does not say which model it is of.")
+    if finetuned.builds(described):
+        return finetuned
     for models in _offered():
         if models.builds(described):
             return models

@@ -22,6 +22,9 @@ _AUXILIARY = ("googlenet", "inception_v3")
 """They have heads that only help training, published weights that take inputs of −1 to 1, and initial weights that take
 long to draw."""
 
+_PUBLISHED: dict[str, Any] = {"aux_logits": False, "init_weights": False, "transform_input": True}
+"""How those are made for published weights."""
+
 
 def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess | None]:
     """A classifier of torchvision, and how its pictures are made if a file's name or torchvision's records tell.
@@ -40,7 +43,7 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
         options: dict[str, Any] = {}
         state = read_state(weights)
         if name in _AUXILIARY:
-            options = {"aux_logits": False, "init_weights": False, "transform_input": True}
+            options = _PUBLISHED
             for key in [key for key in state if key.lower().startswith("aux")]:
                 del state[key]
         make = partial(zoo.get_model, name, weights=None, **options)
@@ -93,6 +96,22 @@ def likely(name: str) -> str:
             continue
         return f"{library}:{name}"
     return ""
+
+
+def without_weights(library: str, name: str) -> nn.Module:
+    """A network of "torchvision" or "timm" as it is made of a file of weights, before it is filled with them.
+
+    Raises:
+        ExplainError: no such network or library.
+    """
+    if library not in ("torchvision", "timm"):
+        raise ExplainError(f"There is no network {library}:{name}; name torchvision:NAME or timm:NAME.")
+    if library == "timm":
+        model: nn.Module = timm_zoo(name).create_model(name, pretrained=False)
+    else:
+        options = _PUBLISHED if name in _AUXILIARY else {}
+        model = _torchvision_zoo(name).get_model(name, weights=None, **options)
+    return model
 
 
 def untrained(library: str, name: str) -> nn.Module:

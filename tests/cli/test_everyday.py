@@ -1,5 +1,6 @@
 """The command line as hands expect it: many pictures, repeated options, names, a schema, and what it loads."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -277,8 +278,8 @@ def test_what_cannot_be_printed_is_a_sentence(monkeypatch):
 def test_the_list_of_commands_is_that_of_the_modules():
     import typer
 
-    from mmcam.cli import compare, draw, explain, listing, neurons, page  # noqa: F401
-
+    for module, _ in COMMANDS.values():
+        importlib.import_module(module)
     whole = typer.main.get_command(app)
     assert set(COMMANDS) <= set(whole.commands)
     for name, (module, said) in COMMANDS.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 T = TypeVar("T")
 
-_PURPOSES = ("layout", "scenery", "look", "noise", "captions", "questions")
+_PURPOSES = ("layout", "scenery", "look", "noise", "captions", "questions", "damage")
 
 
 class Dice:
