@@ -11,6 +11,7 @@ above what was there before it, in a process of its own.
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ ENOUGH: Final = 1.5
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="What grows; default all.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="What grows; default all. The other rows stay.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     peak: Annotated[str, typer.Option(hidden=True, help="NAME=SIZE: print the MB that this takes, and no more.")] = "",
 ) -> None:
@@ -42,7 +43,9 @@ def main(
         print(peak_of(GROWING[name].call(int(size))))
         return
     keep_freed_memory()
-    rows: list[dict[str, Any]] = []
+    path = (out / "growth").with_suffix(".json")
+    before = json.loads(path.read_text())["rows"] if only and path.exists() else []
+    found = {row["name"]: row for row in before}
     for name in only or GROWING:
         grows = GROWING[name]
         seconds = [least(grows.call(size)) for size in grows.sizes]
@@ -52,9 +55,10 @@ def main(
         ]
         row: dict[str, Any] = {"name": name, "what": grows.what, "sizes": grows.sizes, "seconds": seconds, "MB": memory}
         row |= {"time exponent": exponent(grows.sizes, seconds), "memory exponent": exponent(grows.sizes, memory)}
-        rows.append(row)
+        found[name] = row
         print(row, flush=True)
-    command = " ".join(["python -m experiments.checks.growth", *(f"--only {name!r}" for name in only or [])])
+    rows = [found[name] for name in GROWING if name in found]
+    command = "python -m experiments.checks.growth"
     show(
         out / "growth",
         {**stamp(command, seed=0), "rows": rows},

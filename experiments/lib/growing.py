@@ -126,8 +126,8 @@ def _vocabulary(size: int) -> Call:
 def _words(size: int) -> Call:
     captioner = models.load("vignette-captioner")
     picture = draw(0).image
-    caption = " ".join(["a red house on the grass"] * (size // 6 + 1)).split()[:size]
-    return lambda: mmcam.explain_caption(captioner, picture, caption=" ".join(caption))
+    caption = " ".join(captioner.vocabulary[number % 8] for number in range(size))
+    return lambda: mmcam.explain_caption(captioner, picture, caption=caption)
 
 
 GROWING: Final = {
