@@ -51,6 +51,10 @@ COMMANDS = {
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
     ),
+    "segment": (
+        "mmcam.cli.segment",
+        "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

@@ -157,7 +157,9 @@ def learn(
 def _back(checkpoint: Path, network: Segmenter, optimiser: torch.optim.Optimizer) -> int:
     """Put the network and the optimiser back; how many steps were done."""
     try:
-        state: dict[str, Any] = torch.load(checkpoint, map_location=next(network.parameters()).device, weights_only=True)
+        state: dict[str, Any] = torch.load(
+            checkpoint, map_location=next(network.parameters()).device, weights_only=True
+        )
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])

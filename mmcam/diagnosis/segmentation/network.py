@@ -71,8 +71,8 @@ class Segmenter(nn.Module):
         units, self.cells = self._measured(layer, size)
         reach = max(1, round(REACH * self.cells))
         self.head = nn.Sequential(
-            nn.Conv2d(units, width, 3, padding=reach, dilation=reach), nn.ReLU(), nn.Dropout2d(0.5),
-            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Dropout2d(0.5),
+            nn.Conv2d(units, width, 3, padding=reach, dilation=reach), nn.ReLU(), nn.Dropout(0.5),
+            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Dropout(0.5),
             nn.Conv2d(width, classes, 1),
         )  # fmt: skip
         for module in self.head:
@@ -107,9 +107,9 @@ class Segmenter(nn.Module):
             problem = f"it raises {type(error).__name__}"
         if problem:
             raise ExplainError(
-                f"{layer} of {type(self.encoder.model).__name__} gives no map of {wanted}×{wanted} cells for an input of "
-                f"{size}×{size} ({problem}); take a network that is convolutional up to there, each stride behind the "
-                "other, as VGG, EfficientNet or MobileNet, or another --layer."
+                f"{layer} of {type(self.encoder.model).__name__} gives no map of {wanted}×{wanted} cells for an "
+                f"input of {size}×{size} ({problem}); take a network that is convolutional up to there, each stride "
+                "behind the other, as VGG, EfficientNet or MobileNet, or another --layer."
             )
         return int(map_.shape[1]), wanted
 
@@ -142,4 +142,3 @@ def refine(model: nn.Module) -> None:
 
 def _side(value: Any) -> int:
     return int(value[0]) if isinstance(value, tuple) else int(value)
-

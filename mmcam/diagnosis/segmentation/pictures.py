@@ -38,7 +38,9 @@ def to_learn(source: str | os.PathLike[str]) -> Labelled:
     root = Path(source)
     lists = root / "ImageSets" / "Segmentation"
     if is_folder(lists):
-        named = next((path for path in (lists / "trainaug.txt", lists / "train.txt") if is_file(path)), lists / "train.txt")
+        named = next(
+            (path for path in (lists / "trainaug.txt", lists / "train.txt") if is_file(path)), lists / "train.txt"
+        )
         data = Labelled(root, tuple(_of_voc(root, name) for name in read_text(named).split()))
     else:
         data = read_labelled(root)

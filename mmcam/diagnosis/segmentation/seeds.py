@@ -98,9 +98,7 @@ def background(
     return np.asarray(seen & (smooth <= np.quantile(smooth[seen], BACKGROUND)))
 
 
-def planted(
-    maps: NDArray[np.floating], classes: Sequence[int], back: NDArray[np.bool_]
-) -> NDArray[np.int8]:
+def planted(maps: NDArray[np.floating], classes: Sequence[int], back: NDArray[np.bool_]) -> NDArray[np.int8]:
     """Seeds of maps (T, h, w), un-normalised, and of where background is (h, w).
 
     A class's seed overrules the background's; of two classes, the one with fewer cells overrules the other.
