@@ -82,9 +82,7 @@ def test_a_colour_is_seeded_where_it_is():
     model = Colours()
     picture = torch.zeros(1, 3, 32, 32)
     picture[0, 0, 4:12, 20:28] = 1.0
-    found = seeds.seeds_of(
-        model, picture, Geometry((32, 32), (32, 32)), [0], [5], earlier=seeds.earlier_layer(model, picture), grid=32
-    )
+    found = seeds.seeds_of(model, picture, Geometry((32, 32), (32, 32)), [0], [5], earlier="features.0", grid=32)
     inside = np.zeros((32, 32), bool)
     inside[4:12, 20:28] = True
     assert (found[inside] == 6).all()

@@ -90,7 +90,7 @@ def truth(picture: LabelledPicture, classes: Sequence[str], size: tuple[int, int
         PictureError: a mask that cannot be read, or of another size.
     """
     if (files := picture.masks.get(_ALL)) is not None:
-        return _palette(files[0], size)
+        return _palette(files[0], classes, size)
     found = np.zeros(size[::-1], np.uint8)
     regions = {label: region(picture, label, size) for label in picture.labels}
     known = {label: mask for label, mask in regions.items() if mask is not None}
@@ -110,10 +110,16 @@ def _of_voc(root: Path, name: str) -> LabelledPicture:
     return LabelledPicture(photo.path, tuple(each for each in VOC if each in labels), masks=masks)
 
 
-def _palette(path: Path, size: tuple[int, int]) -> Classes:
+def _palette(path: Path, classes: Sequence[str], size: tuple[int, int]) -> Classes:
+    """VOC's indices as those of the classes that were learnt; others do not count."""
     values = stored(path)
     if values.ndim != 2 or ((values > len(VOC)) & (values != VOID)).any():
         raise PictureError(f"{path} holds no palette indices of VOC's classes; get the official file again.")
     if values.shape[::-1] != size:
         raise PictureError(f"{path} is {values.shape[1]}×{values.shape[0]}, but its picture is {size[0]}×{size[1]}.")
-    return values.astype(np.uint8)
+    renamed = np.full(256, VOID, np.uint8)
+    renamed[0] = 0
+    for index, name in enumerate(VOC, start=1):
+        if name in classes:
+            renamed[index] = 1 + list(classes).index(name)
+    return renamed[values]
