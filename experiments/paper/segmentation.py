@@ -43,10 +43,11 @@ PUBLISHED = {"CAM": "44.6", "Grad-CAM": "49.6"}
 def main(
     train: Annotated[int, typer.Option(min=2, help="Train vignettes.")] = 300,
     test: Annotated[int, typer.Option(min=2, help="Test vignettes.")] = 120,
-    steps: Annotated[int, typer.Option(min=1, help="SEC's are 8,000.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="SEC's are 8,000.")] = 180,
     batch: Annotated[int, typer.Option(min=1, help="SEC's is 15.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="SEC's is 321.")] = 161,
-    rate: Annotated[float, typer.Option(help="SEC's is 0.001.")] = 3e-3,
+    rate: Annotated[float, typer.Option(help="SEC's is 0.001.")] = 5e-3,
+    fall: Annotated[float, typer.Option(help="SEC's is 0.1.")] = 0.5,
     width: Annotated[int, typer.Option(min=1, help="Channels of the head; SEC's is 1024.")] = 128,
     out: Annotated[Path, typer.Option(help="Folder for table and picture.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for pictures, networks and records.")] = Path("runs/segmentation"),
@@ -58,13 +59,13 @@ def main(
         "Grad-CAM": Subject(classifier),
     }
     data = to_learn(folder_of(work, "train", train))
-    schedule = Schedule(steps=steps, batch=batch, size=size, rate=rate, width=width)
+    schedule = Schedule(steps=steps, batch=batch, size=size, rate=rate, fall=fall, width=width)
     pictures = to_measure(folder_of(work, "test", test), data.classes)
     runs = {"masks": (Subject(classifier), True)} | {name: (subject, False) for name, subject in subjects.items()}
     trained: dict[str, Trained] = {}
     rows: list[dict[str, Any]] = []
     for name, (subject, supervised) in runs.items():
-        folder = work / f"{name}-{train}-{steps}x{batch}-{size}-{width}-{rate:g}"
+        folder = work / f"{name}-{train}-{steps}x{batch}-{size}-{width}-{rate:g}-{fall:g}"
         trained[name] = segment(subject, data, folder, schedule, supervised=supervised, tell=print)
         records = measure(trained[name], pictures, folder / f"test-{test}.jsonl", tell=print)
         rows.append(
@@ -74,9 +75,8 @@ def main(
         rows.append(
             figures(f"seeds of {name}", of_seeds(subject, pictures, data.classes, work / f"seeds-{name}-{test}.jsonl"))
         )
-    size_of = {
-        name: value for name, value in vars(schedule).items() if name in ("steps", "batch", "size", "rate", "width")
-    }
+    told = ("steps", "batch", "size", "rate", "fall", "width")
+    size_of = {name: value for name, value in vars(schedule).items() if name in told}
     command = "python -m experiments.paper.segmentation " + " ".join(
         f"--{name} {value:g}" for name, value in {"train": train, "test": test, **size_of}.items()
     )
@@ -144,9 +144,10 @@ def table(rows: list[dict[str, Any]], stamped: dict[str, Any], out: Path) -> Non
         "",
         f"{stamped['pictures']} test vignettes, {len(KINDS)} kinds and background, at 224×224. Learnt from the "
         f"labels of {stamped['train']} train vignettes (exact masks: from those) in {plan['steps']} steps of "
-        f"{plan['batch']} at {plan['size']}², rate {plan['rate']:g}, a head of {plan['width']} channels on the "
-        "convolutions of vignette-classifier; published are 8,000 steps of 15 at 321², rate 0.001, 1,024 channels, "
-        "VGG-16. The field smooths on 41 cells. Seeds are read as masks on "
+        f"{plan['batch']} at {plan['size']}², rate {plan['rate']:g} and after each quarter {plan['fall']:g} of it, a "
+        f"head of {plan['width']} channels on the convolutions of vignette-classifier; published are 8,000 steps of "
+        "15 at 321², rate 0.001 and a tenth, 1,024 channels, VGG-16. The field smooths on 41 cells. Seeds are read as "
+        "masks on "
         "41×41 cells, what has no seed being background, and are told what is in the picture; the networks are not. "
         f"CAM is of the same convolutions with a linear layer on their mean, learnt from {CAM_PICTURES} vignettes. In "
         "brackets 95 % intervals, 500 resamplings of the test pictures; how much another seed of the training would "

@@ -45,6 +45,9 @@ def segment(
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 15,
     size: Annotated[int, typer.Option(min=32, max=2048, help="Pixels of the network's input's sides.")] = 321,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of what is not new.")] = 1e-3,
+    fall: Annotated[
+        float, typer.Option(min=0, max=1, help="Factor of the rate after each quarter of the steps.")
+    ] = 0.1,
     width: Annotated[int, typer.Option(min=1, help="Channels of the new layers.")] = 1024,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     weights: Weights = None,
@@ -68,7 +71,7 @@ def segment(
         pictures = pictures_of(masks or [])
         loaded, preprocess = load_model(model, weights, device)
         subject = Subject(loaded, method, layer, names_in(names), preprocess)
-        schedule = Schedule(steps, batch, size, rate, width, seed=seed)
+        schedule = Schedule(steps, batch, size, rate, fall, width, seed=seed)
         trained = learn(subject, data, out, schedule, tell=tell)
         skipped = write_masks(trained, pictures, out / "masks", over, tell=tell)
         if held_out is not None:

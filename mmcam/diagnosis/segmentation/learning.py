@@ -28,10 +28,12 @@ class Schedule:
     """How the network learns; what is published of SEC (arXiv 1603.06098, section 4.1) by default.
 
     Attributes:
-        steps: in all; the rate falls to a tenth after each quarter of them.
+        steps: in all.
         batch: pictures a step.
         size: pixels of the input's sides.
         rate: of the encoder; the new layers learn at ten times the rate.
+        fall: what the rate is multiplied with after each quarter of the steps. In some hundred steps a tenth would end
+            learning with the first quarter.
         width: channels of the head.
         momentum, decay: of the descent; the decay of the weights.
         seed: of the new weights, the pictures of a step, and dropout.
@@ -41,6 +43,7 @@ class Schedule:
     batch: int = 15
     size: int = 321
     rate: float = 1e-3
+    fall: float = 0.1
     width: int = 1024
     momentum: float = 0.9
     decay: float = 5e-4
@@ -131,7 +134,7 @@ def learn(
     since: list[dict[str, float]] = []
     network.train()
     for step in with_progress(range(start, schedule.steps), "Training"):
-        rate = schedule.rate * 0.1 ** (step * 4 // schedule.steps)
+        rate = schedule.rate * schedule.fall ** (step * 4 // schedule.steps)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         batch = batch_of(step)

@@ -13,7 +13,7 @@ from experiments.paper import segmentation
 def test_table_picture_and_going_on(tmp_path, monkeypatch):
     monkeypatch.setattr(segmented, "CAM_PICTURES", 20)
     monkeypatch.setattr(segmentation, "CAM_PICTURES", 20)
-    arguments = (24, 4, 2, 4, 64, 3e-3, 8, tmp_path / "out", tmp_path / "work")
+    arguments = (24, 4, 2, 4, 64, 3e-3, 0.5, 8, tmp_path / "out", tmp_path / "work")
     segmentation.main(*arguments)
     report = json.loads((tmp_path / "out" / "segmentation.json").read_text())
     rows = {row["masks"]: row for row in report["rows"]}
