@@ -33,10 +33,11 @@ class Colours(nn.Module):
 
 
 def squares(path, *placed, size=32, ground=0):
-    """A picture of even ground with squares: (colour, left, top, side)."""
+    """A picture of even ground with squares: (colour, left, top, side), of 255 or of a given brightness behind."""
     pixels = np.full((size, size, 3), ground, np.uint8)
-    for colour, left, top, side in placed:
-        pixels[top : top + side, left : left + side, Colours.classes.index(colour)] = 255
+    for colour, left, top, side, *bright in placed:
+        value = bright[0] if bright else 255
+        pixels[top : top + side, left : left + side, Colours.classes.index(colour)] = value
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import typer
 
-from experiments.lib.tables import with_error
+from experiments.lib.tables import signed, with_error
 
 RESULTS: Final = Path("experiments/results")
 PHOTO_NETWORKS: Final = ("MobileNetV2", "SqueezeNet 1.0")
@@ -75,6 +75,17 @@ def before_after(name: str, network: str) -> str:
     """Grad-CAM's pointing before and after."""
     before, after = (cell(name, key, network=network, method="gradcam") for key in ("before", "after"))
     return f"gradcam {before} → {after}"
+
+
+def rated(name: str) -> str:
+    """What simulated raters say of two models, by guided visualisations."""
+    own = {row["method"]: row["rating"] for row in rows(name)}
+    return ", ".join(f"{method} {signed(own[method])}" for method in ("guided_gradcam", "guided_backprop"))
+
+
+def fell_on_it(model: str, right: bool) -> str:
+    """How often the map of a right or wrong answer has its maximum on what the question is about."""
+    return cell("wrong-test-gradcam", "meant", model=model, category="all but scenes", right=right)
 
 
 def ablated(name: str, network: str) -> str:

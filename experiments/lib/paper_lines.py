@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from experiments.lib.measured import (
@@ -12,41 +10,20 @@ from experiments.lib.measured import (
     before_after,
     cell,
     dropped,
+    fell_on_it,
     listed,
     named,
     of_networks,
     pointed,
+    rated,
     rows,
 )
+from experiments.lib.paper_line import Line
 
 PAPERS: Final = ("gradcam", "c_mwp", "gradient", "guided_backprop")
 POINTING: Final = ("gradcam", "c_mwp", "guided_gradcam", "(centre)")
 FAITHFUL: Final = ("guided_gradcam", "gradcam", "c_mwp", "guided_backprop")
 VQA: Final = ("gradcam", "guided_backprop")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One experiment of the paper.
-
-    Attributes:
-        section: of the Grad-CAM paper (arXiv 1610.02391v4), or of the paper named with it.
-        what: is measured.
-        command: what to type for the official data.
-        published: the figures, those that are remembered with a ~.
-        tables: names of the results' files, without their ending.
-        vignettes, photographs: measured here, in one sentence; None where there is nothing to measure.
-        data: that the whole protocol needs.
-    """
-
-    section: str
-    what: str
-    command: str
-    published: str
-    tables: Sequence[str]
-    vignettes: Callable[[], str] | None
-    photographs: Callable[[], str] | None
-    data: str
 
 
 LINES: Final = (
@@ -81,6 +58,16 @@ LINES: Final = (
         "VOC07 test or COCO val2014; networks finetuned on them",
     ),
     Line(
+        "5.2 trust",
+        "which of two models seems more reasonable, −2 to 2, by simulated raters in place of people",
+        "python -m experiments.paper.model_choice",
+        "people, AlexNet and VGG-16: guided_gradcam +1.27, guided_backprop +1.00",
+        ("model-choice-vignettes", "model-choice-real"),
+        lambda: "as it is and biased: " + rated("model-choice-vignettes"),
+        lambda: "EfficientNet-Lite0 and SqueezeNet 1.0: " + rated("model-choice-real"),
+        "people",
+    ),
+    Line(
         "5.3 faithfulness",
         "rank correlation with occlusion maps",
         "python -m experiments.paper.faithfulness --worlds voc --root VOCdevkit/VOC2007 --network vgg16=FILE",
@@ -95,8 +82,10 @@ LINES: Final = (
         "does the map of the true class point at the thing though the answer is wrong? %",
         "python -m experiments.paper.failure_modes --data ilsvrc --root DIR --network vgg16=FILE",
         "pictures only",
-        ("failure-modes-real",),
-        None,
+        ("failure-modes-real", "wrong-test-gradcam"),
+        lambda: "maps of answers, on what the question is about: wrong {}, right {} (vignette-san)".format(
+            fell_on_it("vignette-san", False), fell_on_it("vignette-san", True)
+        ),
         lambda: "; ".join(
             f"{network}: wrong {pointed(network, 'wrong')}, right {pointed(network, 'right')}"
             for network in PHOTO_NETWORKS

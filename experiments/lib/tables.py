@@ -102,6 +102,21 @@ def with_count(figure: Any, digits: int = 1) -> str:
     return with_error(figure, digits=digits) + (f" ({figure.n})" if figure.undefined else "")
 
 
+def signed(interval: Any, digits: int = 2) -> str:
+    """A figure that may be negative, with its sign and its interval: "+1.00 (+0.80 to +1.20)"; "–" for None.
+
+    Args:
+        interval: an `Interval` of `mmcam.evaluation`, or one as the dict that JSON keeps.
+        digits: after the point.
+    """
+    if interval is None:
+        return "–"
+    parts = interval if isinstance(interval, Mapping) else vars(interval)
+    low, high = (f"{parts[name]:+.{digits}f}" for name in ("low", "high"))
+    bounds = "" if isnan(parts["low"]) else f" ({low} to {high})"
+    return f"{parts['value']:+.{digits}f}{bounds}".replace("-", "−")
+
+
 def binomial(p: float, n: int) -> dict[str, float]:
     """A share of n with its standard error √(p(1−p)/n), for `with_error`."""
     return {"value": p, "standard_error": sqrt(p * (1 - p) / n)}

@@ -15,6 +15,7 @@ from rich.table import Table
 from mmcam.cli.asking import names_in
 from mmcam.cli.failures import SOURCE, Asked, ClassNames, Limit
 from mmcam.cli.shared import Device, Text, Weights, app, check_new, console, one_sentence
+from mmcam.engine.modules import unwrap
 from mmcam.files import is_file, json_text, write_all
 from mmcam.image.open import SUFFIXES
 from mmcam.models.specification import load_model
@@ -38,12 +39,13 @@ def attack(
     method: Annotated[list[str] | None, typer.Option(help="How maps are made. May be repeated.")] = None,
     names: ClassNames = None,
     limit: Limit = None,
-    out: Annotated[Path, typer.Option(help="Where to write, without suffix: .json and .png.")] = Path("out/attack"),
+    out: Annotated[Path, typer.Option(help="Where to write, without suffix: .html, .json, .png.")] = Path("out/attack"),
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Add noise until a model sees what is not there, and tell whether the maps still find what is."""
     from mmcam.diagnosis.attack.noise import noise_of
+    from mmcam.diagnosis.attack.page import write_attack
     from mmcam.diagnosis.attack.run import attack as attack_all
     from mmcam.diagnosis.attack.run import attack_text, report_of
     from mmcam.diagnosis.attack.subjects import answer_subject, word_subject
@@ -55,7 +57,7 @@ def attack(
         raise typer.BadParameter("--word and --question need --to: what the model is to say")
     methods = method or ["gradcam"]
     with one_sentence():
-        check_new(Path(f"{out}.json"), Path(f"{out}.png"))
+        check_new(*(Path(f"{out}.{kind}") for kind in ("json", "png", "html")))
         kind = noise_of(noise)
         loaded, preprocess = load_model(model, weights, device)
         if word is not None or question is not None:
@@ -74,12 +76,16 @@ def attack(
                 preprocess=preprocess, tell=lambda text: console.print(escape(text), highlight=False),
             )  # fmt: skip
         report = report_of(records, methods)
-        told = {"model": model, "noise": {"name": noise, **asdict(kind)}, "report": asdict(report), "pictures": records}
+        told: dict[str, Any] = {"model": model, "noise": {"name": noise, **asdict(kind)}, "report": asdict(report)}
+        told["pictures"] = [{key: value for key, value in one.items() if key != "cards"} for one in records]
         data = (json_text(told, indent=1) + "\n").encode("utf-8", "backslashreplace")
         files: dict[Path, Any] = {Path(f"{out}.json"): lambda file: file.write(data)}
         if sheet is not None:
             files[Path(f"{out}.png")] = partial(sheet.save, format="PNG")
         written = write_all(files)
+        title = f"{type(unwrap(loaded)).__name__} with noise"
+        written.append(write_attack(Path(f"{out}.html"), title, records, report, kind, methods))
+        Path(f"{out}.part").unlink(missing_ok=True)  # of one picture there is none
     if len(records) == 1:
         _tell_one(records[0])
     _tell(report)

@@ -51,6 +51,9 @@ COMMANDS = {
         "mmcam.cli.attack",
         "Add noise until a model sees what is not there, and tell whether the maps still find what is.",
     ),
+    "choose": (
+        "mmcam.cli.choose",
+        "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
     "segment": (
         "mmcam.cli.segment",
         "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",

@@ -6,6 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from browser import Browser, needs_chromium
 from colours import Colours, mask, squares, table
 from PIL import Image
 from tiny import VQA, Captioner, network, seeded
@@ -17,6 +18,7 @@ from mmcam.cli import app
 from mmcam.diagnosis.attack import run
 from mmcam.diagnosis.attack.asks import in_pixels, input_of, of_class, pixels_of
 from mmcam.diagnosis.attack.noise import NOISES, STEPS, Noise, add_noise, drawn_start, noise_of
+from mmcam.diagnosis.attack.page import write_attack
 from mmcam.diagnosis.attack.run import attack, attack_text, report_of
 from mmcam.diagnosis.attack.study import noisy
 from mmcam.diagnosis.attack.subjects import answer_subject, class_subject, word_subject
@@ -141,7 +143,9 @@ def test_it_is_the_noise_that_torchattacks_finds(x, name):
 def photos(tmp_path):
     rows = []
     for name, colour, side in (("a", "red", 9), ("b", "green", 9), ("c", "blue", 9)):
-        squares(tmp_path / f"{name}.png", (colour, 3, 3, side), ("red" if colour != "red" else "blue", 20, 20, 6), ground=30)
+        squares(
+            tmp_path / f"{name}.png", (colour, 3, 3, side), ("red" if colour != "red" else "blue", 20, 20, 6), ground=30
+        )
         mask(tmp_path / f"{name}-mask.png", 3, 3, side)
         rows.append({"picture": f"{name}.png", "class": colour, "mask": f"{name}-mask.png"})
     rows.append({"picture": "a.png", "class": "green", "mask": "a-mask.png"})
@@ -164,9 +168,23 @@ def test_the_maps_of_what_is_there_before_and_after(photos, tmp_path):
     assert (gradcam.before.value, gradcam.centre.value) == (1, 0)
     assert report.true[0].value > 0.5 > 1e-4 > report.true[1].value
     assert sheet.width > 600
-    assert not (tmp_path / "out.part").exists()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+@needs_chromium
+def test_the_page_shows_both_pictures_with_their_maps(photos, tmp_path):
+    model, pictures, noise = Colours(), read_labelled(photos).pictures, Noise(steps=255)
+    records, _ = attack(model, photos, pictures, noise, tmp_path / "out")
+    out = write_attack(tmp_path / "page.html", "Noise", records, report_of(records, ["gradcam"]), noise, ["gradcam"])
+    with Browser(tmp_path) as browser:
+        browser.open(out)
+        cards = "[...document.querySelectorAll('article')]"
+        assert browser(f"{cards}.length") == sum(len(record.get("true", ())) for record in records)
+        assert browser(f"{cards}.every((a) => a.querySelectorAll('canvas').length === 2)")
+        sources = "new Set([...a.querySelectorAll('img')].map((i) => i.src)).size"
+        assert browser(f"{cards}.map((a) => {sources})") == [2] * browser(f"{cards}.length"), "with noise and without"
+        assert browser.errors == []
 
 
 def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
@@ -187,7 +205,8 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
         attack(Colours(), photos, pictures, NOISES["sign"], tmp_path / "out")
     records, _ = attack(Colours(), photos, pictures, NOISES["pgd"], tmp_path / "out", tell=told.append)
     assert told == ["2 of 4 are done already, 2 are left."]
-    assert records == attack(Colours(), photos, pictures, NOISES["pgd"], tmp_path / "other")[0]
+    again, _ = attack(Colours(), photos, pictures, NOISES["pgd"], tmp_path / "other")
+    assert json.loads(json.dumps(records)) == json.loads(json.dumps(again))
 
 
 def test_a_word_and_an_answer(tmp_path):
@@ -244,6 +263,9 @@ def test_the_command(tmp_path):
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["pictures"][0]["wrong"] == "dog"
     assert Image.open(tmp_path / "out.png").width > 600
+    html = (tmp_path / "out.html").read_text()
+    assert html.count("<article") == 1
+    assert "cards" not in told["pictures"][0], "what the page shows is on the page alone"
     again = call("--model", "vignette-vqa", "--question", "what is there", "--to", "dog", "--out", tmp_path / "out")
     assert "is there already" in again.output
     assert call("--model", "vignette-vqa", "--question", "what is there").exit_code == 2

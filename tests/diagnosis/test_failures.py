@@ -209,15 +209,15 @@ def test_the_page_sorts_filters_and_is_walked_by_keys(photos, tmp_path):
         browser.open(out)
         order = lambda: browser("[...document.querySelectorAll('article')].map((a) => a.dataset.name.split('/')[1])")  # noqa: E731
         heads = "[...document.querySelectorAll('section > h2')].map((h) => h.textContent.trim())"
-        assert browser(heads) == ["red → blue 2", "Confused once 1"]
+        assert browser(heads) == ["red → blue 2", "Once each 1"]
         browser("document.getElementById('grouped').click()")
-        grouped = browser("[...document.querySelectorAll('article')].map((a) => Number(a.dataset.probability))")
+        grouped = browser("[...document.querySelectorAll('article')].map((a) => Number(a.dataset.key0))")
         assert grouped == sorted(grouped, reverse=True)
         browser("document.getElementById('order').click()")
         assert order() == ["e.png", "c.png", "d.png"], "the least sure first"
         browser("document.querySelector('.confusions button').click()")
         assert sorted(order()) == ["c.png", "d.png"]
-        assert browser("document.getElementById('count').value") == "2 failures"
+        assert browser("document.getElementById('count').value") == "2 of 3"
         browser("document.querySelector('article').focus()")
         browser.press("ArrowRight")
         assert browser("document.activeElement.dataset.name").endswith(order()[1])

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmcam.diagnosis.attack.asks import input_of
+from mmcam.diagnosis.attack.cards import cards_of
 from mmcam.diagnosis.attack.figure import figure
 from mmcam.diagnosis.attack.noise import Noise
 from mmcam.diagnosis.attack.study import Subject, noisy, study
@@ -83,7 +84,7 @@ def attack(
 ) -> tuple[list[Record], Image.Image | None]:
     """Add noise to pictures until the model sees what is not there.
 
-    What is done is kept in OUT.part: a run that was stopped goes on there.
+    What is done is kept in OUT.part: a run that was stopped goes on there; who has written the results removes it.
 
     Args:
         model: a classifier; left as found.
@@ -126,7 +127,8 @@ def attack(
         try:
             subject = subject_of(picture)
             if subject is not None:
-                record, _ = study(module, subject, noise, methods)
+                record, x = study(module, subject, noise, methods)
+                record["cards"] = cards_of(subject, x, methods[0])
         except PictureError as error:
             record = {"picture": str(picture.path), "skipped": str(error)}
         add(part, [record])
@@ -142,7 +144,6 @@ def attack(
         assert subject is not None
         x = input_of(noisy(module, subject, noise).pixels, subject.preprocess)[0]
         sheets.append(figure(module, subject, x, fooled[str(picture.path)]["largest"], methods[0]))
-    part.unlink()
     return records, stack(sheets) if sheets else None
 
 
@@ -150,6 +151,7 @@ def attack_text(model: Any, subject: Subject, noise: Noise, methods: Sequence[st
     """The same of one word or answer: its record and its figure."""
     module = unwrap(model)
     record, x = study(module, subject, noise, methods)
+    record["cards"] = cards_of(subject, x, methods[0])
     return [record], figure(module, subject, x, record["largest"], methods[0])
 
 

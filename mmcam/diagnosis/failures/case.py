@@ -27,19 +27,16 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 import mmcam
+from mmcam.diagnosis.pairs import small
 from mmcam.diagnosis.records import Record
 from mmcam.evaluation.agreement import rank_correlation
 from mmcam.evaluation.localisation import inclusive, iou
 from mmcam.evaluation.pointing import centre, inside
 from mmcam.evaluation.relevance import mass
 from mmcam.report.maps import drawn
-from mmcam.report.spotlight import data_uri, thumbnail
 
 GRID = 14
 """Cells a side of the map that is kept for the mean over pictures."""
-SIDE, QUALITY = 320, 78
-"""Of the pictures on the page: at most so many pixels a side, about 12 kB each."""
-
 UNITS = 3
 """Units on either side that a sentence looks at."""
 
@@ -145,7 +142,7 @@ def grid(exp: mmcam.Explanation) -> list[list[float]] | None:
 
 def _card(picture: Path, targets: Sequence[Told], units: Any, notes: Sequence[str]) -> dict[str, Any]:
     image = next((told.exp.image for told in targets if told.exp is not None), None)
-    small = thumbnail(mmcam.load_image(picture) if image is None else image, SIDE)
+    uri, size = small(mmcam.load_image(picture) if image is None else image)
     said = list(notes)
     for told in targets:
         if told.exp is None:
@@ -156,9 +153,9 @@ def _card(picture: Path, targets: Sequence[Told], units: Any, notes: Sequence[st
             claim = told.exp.claim if told is targets[1] else f"It gives “{told.name}” its score"
             said.append(str(replace(told.exp, claim=claim).why(units, k=UNITS)))
     return {
-        "image": data_uri(small, QUALITY),
-        "size": list(small.size),
-        "maps": [None if told.exp is None else drawn(told.exp, small.size) for told in targets],
+        "image": uri,
+        "size": list(size),
+        "maps": [None if told.exp is None else drawn(told.exp, size) for told in targets],
         "scores": [None if told.exp is None else told.exp.score for told in targets],
         "notes": list(dict.fromkeys(note for note in said if note)),
     }

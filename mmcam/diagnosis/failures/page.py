@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import torch
@@ -12,22 +11,16 @@ from PIL import Image
 
 from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.summary import PLACES, Summary, place_of
+from mmcam.diagnosis.pairs import Page, Pair, short, told
+from mmcam.diagnosis.pairs import write_page as write_pairs
 from mmcam.diagnosis.records import Record
-from mmcam.drawing.saving import save_as
-from mmcam.evaluation.uncertainty import Mean
-from mmcam.report.explained import colours, fixed, map_look, ramp
+from mmcam.report.explained import colours, fixed
 from mmcam.report.spotlight import data_uri
-from mmcam.report.templates import rendered
-from mmcam.version import __version__
 
 MEAN_SIDE = 168
 """Pixels a side of the pictures of mean maps."""
-LISTED = 12
-"""Labels of the table of the worst."""
-FEW = 3
-"""Cases of a label from which on a share of them is told."""
-LONG = 60
-"""Letters of a name of a confusion."""
+LISTED, FEW = 12, 3
+"""Labels of the table of the worst, and cases of a label from which on a share of them is told."""
 
 
 def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, title: str, counted: str) -> Path:
@@ -44,36 +37,32 @@ def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, 
     Raises:
         ExplainError: another suffix than .html, or a place where nothing can be written.
     """
-
-    def write(file: IO[bytes]) -> None:
-        file.write(page(records, found, way, title, counted).encode("utf-8", "backslashreplace"))
-
-    return save_as(path, {".html": write, ".htm": write}, "a page is an .html file")
-
-
-def page(records: Sequence[Record], found: Summary, way: Way, title: str, counted: str) -> str:
-    """The HTML of the page (see `write_page`)."""
     failures = [record for record in records if "skipped" not in record and not record["right"]]
-    order = {(truth, said): n for n, (truth, said, _) in enumerate(found.confusions)}
-    cards = [_card(case, order[case["truth"], case["said"]]) for case in failures]
-    counts = [{"truth": short(truth), "said": short(said), "count": count} for truth, said, count in found.confusions]
-    sides = {name: {"side": side, "mean": mean_picture(side.grid)} for name, side in found.sides.items() if side.n}
-    return rendered(
+    order = {(truth, said): number for number, (truth, said, _) in enumerate(found.confusions)}
+    page = Page(
+        "failures",
+        title,
+        ("truth", "said"),
+        ("confidence", "confidence in the truth", "agreement of the maps"),
+        "confusion",
+        tuple((short(truth), short(said), count) for truth, said, count in found.confusions),
+        {place: PLACES[place] for place in found.places},
+        "The model was right every time.",
+        found.skipped,
+        tuple(_pair(case, order[case["truth"], case["said"]]) for case in failures),
+    )
+    sides = {name: side for name, side in found.sides.items() if side.n}
+    return write_pairs(
+        path,
         "diagnosis/failures/page.html.jinja",
-        {"percent": percent, "figure": figure, "fixed": fixed, "told": told},
-        title=title,
+        page,
         found=found,
-        cards=cards,
-        confusions=counts,
-        sides=sides,
-        located=bool(found.sides["wrong"].points.n or found.sides["right"].points.n),
+        means={name: {"side": side, "mean": mean_picture(side.grid)} for name, side in sides.items()},
+        located=any(side.points.n for side in sides.values()),
         labels=[label for label in found.labels if label[1] >= FEW and label[2]][:LISTED],
-        places=PLACES,
+        all_places=PLACES,
         counted=counted,
         how=_how(way),
-        gradient=ramp(),
-        data={**map_look(), "cards": [card["drawn"] for card in cards]},
-        version=__version__,
     )
 
 
@@ -86,34 +75,6 @@ def mean_picture(grid: torch.Tensor | None) -> str:
     return data_uri(Image.fromarray(colours()[np.asarray(large)]), 90)
 
 
-def short(name: str) -> str:
-    """A name to read: long ones are cut."""
-    return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
-
-
-def percent(value: Mean) -> str:
-    """A share in percent, with its standard error if there is one; "–" where nothing was measured."""
-    return _with_error(value, 100, 0, " %")
-
-
-def figure(value: Mean) -> str:
-    """The same of a figure between −1 and 1."""
-    return _with_error(value, 1, 2, "")
-
-
-def told(probability: float | None) -> str:
-    """A probability to read; "" where nothing says."""
-    return "" if probability is None else f"{probability:.2g}" if probability < 0.01 else f"{probability:.2f}"
-
-
-def _with_error(value: Mean, scale: int, digits: int, unit: str) -> str:
-    if not value.n:
-        return "–"
-    text = fixed(scale * value.value, digits)
-    error = "" if np.isnan(value.standard_error) else f" ± {fixed(scale * value.standard_error, max(digits, 1))}"
-    return f"{text}{error}{unit}"
-
-
 def _how(way: Way) -> str:
     parts = [str(way.how.get("method", "gradcam"))]
     if way.how.get("layer") is not None:
@@ -121,24 +82,22 @@ def _how(way: Way) -> str:
     return " ".join(parts)
 
 
-def _card(case: Record, group: int) -> dict[str, Any]:
-    """What the page shows of a failure; what it sorts by, a missing figure last."""
-    file = case["picture"].partition("\t")[0]
-    card = case["card"]
-    return {
-        "name": Path(file).name,
-        "folder": Path(file).parent.name,
-        "what": card["context"],
-        "group": group,
-        "truth": short(case["truth"]),
-        "said": short(case["said"]),
-        "truth probability": case["truth confidence"],
-        "probability": case["confidence"],
-        "agreement": case["agreement"],
-        "place": place_of(case),
-        "image": card["image"],
-        "size": card["size"],
-        "notes": card["notes"],
-        "scores": card["scores"],
-        "drawn": card["maps"],
-    }
+def _pair(case: Record, group: int) -> Pair:
+    """What the page shows of a failure."""
+    file, card, place = Path(case["picture"].partition("\t")[0]), case["card"], place_of(case)
+    facts = [card["context"], f"{file.parent.name}/{file.name}", PLACES[place]]
+    if case["agreement"] is not None:
+        facts.insert(2, f"agreement {fixed(case['agreement'])}")
+    return Pair(
+        f"{file.parent.name}/{file.name}",
+        (short(case["truth"]), short(case["said"])),
+        (told(case["truth confidence"]), told(case["confidence"])),
+        (card["image"], ""),
+        (card["size"][0], card["size"][1]),
+        (card["maps"][0], card["maps"][1]),
+        " · ".join(fact for fact in facts if fact),
+        tuple(card["notes"]),
+        group,
+        place,
+        (case["confidence"], case["truth confidence"], case["agreement"]),
+    )
