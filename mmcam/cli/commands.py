@@ -54,6 +54,7 @@ COMMANDS = {
     "choose": (
         "mmcam.cli.choose",
         "Tell which of two models has the better maps, on pictures that both get right; goes on where interrupted.",
+    ),
     "segment": (
         "mmcam.cli.segment",
         "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",
