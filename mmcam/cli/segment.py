@@ -49,6 +49,9 @@ def segment(
         float, typer.Option(min=0, max=1, help="Factor of the rate after each quarter of the steps.")
     ] = 0.1,
     width: Annotated[int, typer.Option(min=1, help="Channels of the new layers.")] = 1024,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Descend by Adam: for some hundred steps, with a --rate of 0.0003.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     weights: Weights = None,
     device: Device = "cpu",
@@ -71,7 +74,7 @@ def segment(
         pictures = pictures_of(masks or [])
         loaded, preprocess = load_model(model, weights, device)
         subject = Subject(loaded, method, layer, names_in(names), preprocess)
-        schedule = Schedule(steps, batch, size, rate, fall, width, seed=seed)
+        schedule = Schedule(steps, batch, size, rate, fall, width, adaptive=adaptive, seed=seed)
         trained = learn(subject, data, out, schedule, tell=tell)
         skipped = write_masks(trained, pictures, out / "masks", over, tell=tell)
         if held_out is not None:

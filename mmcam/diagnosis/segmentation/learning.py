@@ -36,6 +36,8 @@ class Schedule:
             learning with the first quarter.
         width: channels of the head.
         momentum, decay: of the descent; the decay of the weights.
+        adaptive: descend by Adam, each weight at its own pace, not by plain gradients. Where there is time for some
+            hundred steps only, new layers learn nothing else than what is frequent by plain ones.
         seed: of the new weights, the pictures of a step, and dropout.
     """
 
@@ -47,6 +49,7 @@ class Schedule:
     width: int = 1024
     momentum: float = 0.9
     decay: float = 5e-4
+    adaptive: bool = False
     seed: int = 0
 
 
@@ -123,11 +126,7 @@ def learn(
     Raises:
         ExplainError: the checkpoint is another network's; the loss is not finite.
     """
-    new, old = list(network.head.parameters()), list(network.encoder.parameters())
-    optimiser = torch.optim.SGD(
-        [{"params": old, "factor": 1}, {"params": new, "factor": NEW}],
-        lr=schedule.rate, momentum=schedule.momentum, weight_decay=schedule.decay,
-    )  # fmt: skip
+    optimiser = _optimiser(network, schedule)
     start = _back(checkpoint, network, optimiser) if is_file(checkpoint) else 0
     if start:
         tell(f"{start} of {schedule.steps} steps are done already, {schedule.steps - start} are left.")
@@ -145,7 +144,7 @@ def learn(
         if not torch.isfinite(total):
             raise ExplainError(f"The loss is not finite at step {step + 1}; take a smaller --rate.")
         optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         optimiser.step()
         since.append({name: float(value.detach()) for name, value in terms.items()})
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == schedule.steps:
@@ -155,6 +154,16 @@ def learn(
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             write_whole(checkpoint, lambda file, state=state: torch.save(state, file))  # type: ignore[misc]
     network.eval()
+
+
+def _optimiser(network: Segmenter, schedule: Schedule) -> torch.optim.Optimizer:
+    new, old = list(network.head.parameters()), list(network.encoder.parameters())
+    groups = [{"params": old, "factor": 1}, {"params": new, "factor": NEW}]
+    if schedule.adaptive:
+        return torch.optim.AdamW(
+            groups, lr=schedule.rate, betas=(schedule.momentum, 0.999), weight_decay=schedule.decay
+        )
+    return torch.optim.SGD(groups, lr=schedule.rate, momentum=schedule.momentum, weight_decay=schedule.decay)
 
 
 def _back(checkpoint: Path, network: Segmenter, optimiser: torch.optim.Optimizer) -> int:
