@@ -143,11 +143,11 @@ def table(rows: list[dict[str, Any]], stamped: dict[str, Any], out: Path) -> Non
     below = [
         "",
         f"{stamped['pictures']} test vignettes, {len(KINDS)} kinds and background, at 224×224. Learnt from the "
-        f"labels of {stamped['train']} train vignettes (exact masks: from those) in {plan['steps']} steps of Adam, "
-        f"{plan['batch']} at {plan['size']}², rate {plan['rate']:g} and after each quarter {plan['fall']:g} of it, a "
-        f"head of {plan['width']} channels on the convolutions of vignette-classifier; published are 8,000 steps of Adam, "
-        "15 at 321², rate 0.001 and a tenth, 1,024 channels, VGG-16. The field smooths on 41 cells. Seeds are read as "
-        "masks on "
+        f"labels of {stamped['train']} train vignettes (exact masks: from those) in {plan['steps']} steps of "
+        f"{plan['batch']} at {plan['size']}², by Adam, rate {plan['rate']:g} and after each quarter {plan['fall']:g} "
+        f"of it, a head of {plan['width']} channels on the convolutions of vignette-classifier; published are 8,000 steps "
+        "of 15 at 321², by plain gradients, rate 0.001 and a tenth, 1,024 channels, VGG-16. The field smooths on 41 "
+        "cells. Seeds are read as masks on "
         "41×41 cells, what has no seed being background, and are told what is in the picture; the networks are not. "
         f"CAM is of the same convolutions with a linear layer on their mean, learnt from {CAM_PICTURES} vignettes. In "
         "brackets 95 % intervals, 500 resamplings of the test pictures; how much another seed of the training would "

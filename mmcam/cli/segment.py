@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -88,25 +89,22 @@ def segment(
         tell(f"  {out / 'masks'}: 0 is background, " + ", ".join(f"{n} {c}" for n, c in enumerate(trained.classes, 1)))
 
 
-def _tell_scores(records: list[dict], classes: tuple[str, ...], path: Path, schedule: dict) -> None:  # type: ignore[type-arg]
+def _tell_scores(records: list[Any], classes: tuple[str, ...], path: Path, schedule: dict[str, Any]) -> None:
     """The table on the terminal, and as JSON."""
     from mmcam.diagnosis.segmentation.scores import ious, miou_interval
 
     counted = [record["counts"] for record in records if "counts" in record]
+    skipped = [record for record in records if "skipped" in record]
     each = dict(zip(("background", *classes), ious(counted), strict=True))
     mean = miou_interval(counted)
-    report = {"pictures": len(counted), "miou": vars(mean), "iou": each, "schedule": schedule}
-    report["skipped"] = [record for record in records if "skipped" in record]
+    report = {"pictures": len(counted), "miou": vars(mean), "iou": each, "schedule": schedule, "skipped": skipped}
     write_whole(path, lambda file: file.write((json_text(report, indent=1) + "\n").encode()))
     table = Table("class", "IoU %")
     for name, iou in each.items():
-        table.add_row(escape(name), "–" if iou != iou else f"{100 * iou:.1f}")
+        table.add_row(escape(name), "–" if isnan(iou) else f"{100 * iou:.1f}")
     console.print(table)
-    told = f"{100 * mean.value:.1f}" if mean.low != mean.low else (
-        f"{100 * mean.value:.1f} ({100 * mean.low:.1f}–{100 * mean.high:.1f})"
-    )  # fmt: skip
-    console.print(f"[bold]mIoU {told} %[/] on {len(counted)} pictures", highlight=False)
-    if report["skipped"]:
-        first = report["skipped"][0]
-        console.print(f"[yellow]{len(report['skipped'])} left out;[/] the first: {escape(first['skipped'])}")
+    bounds = "" if isnan(mean.low) else f" ({100 * mean.low:.1f}–{100 * mean.high:.1f})"
+    console.print(f"[bold]mIoU {100 * mean.value:.1f}{bounds} %[/] on {len(counted)} pictures", highlight=False)
+    if skipped:
+        console.print(f"[yellow]{len(skipped)} left out;[/] the first: {escape(skipped[0]['skipped'])}")
     console.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)

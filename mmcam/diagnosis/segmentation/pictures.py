@@ -122,4 +122,4 @@ def _palette(path: Path, classes: Sequence[str], size: tuple[int, int]) -> Class
     for index, name in enumerate(VOC, start=1):
         if name in classes:
             renamed[index] = 1 + list(classes).index(name)
-    return renamed[values]
+    return np.asarray(renamed[values])
