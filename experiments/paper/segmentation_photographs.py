@@ -36,7 +36,7 @@ def main(
     batch: Annotated[int, typer.Option(min=1, help="SEC's is 15.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="SEC's is 321.")] = 161,
     width: Annotated[int, typer.Option(min=1, help="Channels of the head; SEC's is 1024.")] = 256,
-    rate: Annotated[float, typer.Option(help="SEC's is 0.001, of plain gradients; this is Adam's.")] = 3e-4,
+    rate: Annotated[float, typer.Option(help="SEC's is 0.001, of plain gradients; this is Adam's.")] = 1e-4,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for networks and records.")] = Path("runs/segmentation"),
 ) -> None:
@@ -53,7 +53,9 @@ def main(
     categories = known_categories(classifier, wanted)
     data = to_learn(train_table(work, labels, categories, most))
     pictures = to_measure(test_table(work, coco, real / "coco" / "images", data.classes), data.classes)
-    schedule = Schedule(steps=steps, batch=batch, size=size, rate=rate, fall=0.5, width=width, adaptive=True)
+    schedule = Schedule(
+        steps=steps, batch=batch, size=size, rate=rate, fall=0.5, width=width, adaptive=True, alone=steps // 2
+    )
     folder = work / f"photographs-{most}-{steps}x{batch}-{size}-{width}-{rate:g}"
     trained = segment(Subject(classifier), data, folder, schedule, tell=print)
     records = [r for r in measure(trained, pictures, folder / "test.jsonl", tell=print) if "counts" in r]
@@ -74,8 +76,9 @@ def main(
     report = {**stamp(command, pictures=len(counted), seed=schedule.seed), "schedule": vars(schedule), "rows": rows}
     below = [
         "",
-        f"Learnt from {len(data.pictures):,} of Flickr8k's train photographs, labelled with what at least two of their "
-        f"captions name, in {steps} steps of Adam of {batch} at {size}²; measured on the COCO photographs that show one "
+        f"Learnt from {len(data.pictures):,} of Flickr8k's train photographs, labelled with what at least two of "
+        f"their captions name, in {steps} steps of Adam of {batch} at {size}², the boundary term counting from the middle on; "
+        "measured on the COCO photographs that show one "
         "of these categories, at their own size. In brackets 95 % intervals, 500 resamplings of the photographs.",
     ]
     show(out / "segmentation-photographs", report, head, cells, [f"`{command}`"], below)

@@ -53,6 +53,9 @@ def segment(
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Descend by Adam: for some hundred steps, with a --rate of 0.0003.")
     ] = False,
+    alone: Annotated[
+        int, typer.Option(min=0, help="Steps before edges count; for some hundred steps half of them.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     weights: Weights = None,
     device: Device = "cpu",
@@ -75,7 +78,7 @@ def segment(
         pictures = pictures_of(masks or [])
         loaded, preprocess = load_model(model, weights, device)
         subject = Subject(loaded, method, layer, names_in(names), preprocess)
-        schedule = Schedule(steps, batch, size, rate, fall, width, adaptive=adaptive, seed=seed)
+        schedule = Schedule(steps, batch, size, rate, fall, width, adaptive=adaptive, alone=alone, seed=seed)
         trained = learn(subject, data, out, schedule, tell=tell)
         skipped = write_masks(trained, pictures, out / "masks", over, tell=tell)
         if held_out is not None:

@@ -38,6 +38,8 @@ class Schedule:
         momentum, decay: of the descent; the decay of the weights.
         adaptive: descend by Adam, each weight at its own pace, not by plain gradients. Where there is time for some
             hundred steps only, new layers learn nothing else than what is frequent by plain ones.
+        alone: steps before the boundary term counts. Of a network that knows nothing yet the field makes background
+            everywhere, and it takes many steps to leave that again.
         seed: of the new weights, the pictures of a step, and dropout.
     """
 
@@ -50,6 +52,7 @@ class Schedule:
     momentum: float = 0.9
     decay: float = 5e-4
     adaptive: bool = False
+    alone: int = 0
     seed: int = 0
 
 
@@ -140,7 +143,8 @@ def learn(
         with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
             torch.manual_seed(schedule.seed * 1_000_003 + step)
             terms = loss(network(batch.x), batch)
-        total = torch.stack(list(terms.values())).sum()
+        counting = [term for name, term in terms.items() if name != "boundary" or step >= schedule.alone]
+        total = torch.stack(counting).sum()
         if not torch.isfinite(total):
             raise ExplainError(f"The loss is not finite at step {step + 1}; take a smaller --rate.")
         optimiser.zero_grad()

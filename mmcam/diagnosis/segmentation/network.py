@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 
 from mmcam.engine.as_found import as_found
@@ -64,11 +65,14 @@ class Segmenter(nn.Module):
         ExplainError: the layer gives no map of such cells for such an input.
     """
 
+    spread: Tensor
+
     def __init__(self, model: nn.Module, layer: str, classes: int, size: int, width: int = 1024) -> None:
         super().__init__()
         self.encoder = Upto(copy.deepcopy(model).requires_grad_(True), layer)
         refine(self.encoder.model)
         units, self.cells = self._measured(layer, size)
+        self.register_buffer("spread", torch.ones(units, 1, 1))
         reach = max(1, round(REACH * self.cells))
         self.head = nn.Sequential(
             nn.Conv2d(units, width, 3, padding=reach, dilation=reach), nn.ReLU(), nn.Dropout(0.5),
@@ -84,8 +88,17 @@ class Segmenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The scores."""
-        scores: Tensor = self.head(self.encoder(x))
+        scores: Tensor = self.head(self.encoder(x) / self.spread)
         return scores
+
+    def calibrate(self, x: Tensor) -> None:
+        """Let the new layers see each channel of the map in units of its root mean square over some pictures.
+
+        Channels differ by a hundredfold, and DeepLab's first layer of the head was no new one.
+        """
+        with as_found(self.encoder):
+            square = self.encoder(x).square().mean((0, 2, 3), keepdim=True)[0]
+        self.spread = square.sqrt().clamp(min=0.05 * float(square.mean().sqrt()) + 1e-6)
 
     def train(self, mode: bool = True) -> Segmenter:
         """Training or not; the encoder stays in eval mode, since few pictures a step would spoil its statistics."""

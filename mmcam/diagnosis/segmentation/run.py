@@ -87,6 +87,7 @@ def segment(
         chosen = [pictures[row] for row in rows_of(step, len(pictures), schedule)]
         return _batch(chosen, [seeds[str(each.path)] for each in chosen], classes, squashed, network)
 
+    network.calibrate(batch(0).x)
     learn(network, batch, masks if supervised else sec, schedule, folder / CHECKPOINT, tell=tell)
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     write_whole(path, lambda file: file.write(safetensors.torch.save(state, {"card": json_text(card)})))
