@@ -146,7 +146,8 @@ def table(rows: list[dict[str, Any]], stamped: dict[str, Any], out: Path) -> Non
         "",
         f"{stamped['pictures']} test vignettes, {len(KINDS)} kinds and background, at 224×224. Learnt from the "
         f"labels of {stamped['train']} train vignettes (exact masks: from those) in {plan['steps']} steps of "
-        f"{plan['batch']} at {plan['size']}² by Adam, rate {plan['rate']:g} and after each quarter {plan['fall']:g} of it, the boundary "
+        f"{plan['batch']} at {plan['size']}² by Adam, rate {plan['rate']:g} and after each quarter "
+        f"{plan['fall']:g} of it, the boundary "
         f"term counting from step {plan['alone']} on, a head of {plan['width']} channels on vignette-classifier. "
         "Published are 8,000 steps of 15 at 321² by plain gradients, rate 0.001 and a tenth, all terms from the first "
         "step, 1,024 channels on VGG-16. The field smooths on 41 cells. Seeds are read as masks on 41×41 cells, what "

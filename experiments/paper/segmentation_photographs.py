@@ -77,7 +77,8 @@ def main(
     below = [
         "",
         f"Learnt from {len(data.pictures):,} of Flickr8k's train photographs, labelled with what at least two of "
-        f"their captions name, in {steps} steps of Adam of {batch} at {size}², the boundary term counting from the middle on; "
+        f"their captions name, in {steps} steps of Adam of {batch} at {size}², the boundary term counting "
+        f"from the middle on; "
         "measured on the COCO photographs that show one "
         "of these categories, at their own size. In brackets 95 % intervals, 500 resamplings of the photographs.",
     ]
