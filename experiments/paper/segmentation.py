@@ -43,10 +43,10 @@ PUBLISHED = {"CAM": "44.6", "Grad-CAM": "49.6"}
 def main(
     train: Annotated[int, typer.Option(min=2, help="Train vignettes.")] = 300,
     test: Annotated[int, typer.Option(min=2, help="Test vignettes.")] = 60,
-    steps: Annotated[int, typer.Option(min=1, help="SEC's are 8,000.")] = 160,
+    steps: Annotated[int, typer.Option(min=1, help="SEC's are 8,000.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="SEC's is 15.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="SEC's is 321.")] = 161,
-    rate: Annotated[float, typer.Option(help="SEC's is 0.001.")] = 1e-4,
+    rate: Annotated[float, typer.Option(help="SEC's is 0.001.")] = 2e-4,
     fall: Annotated[float, typer.Option(help="SEC's is 0.1.")] = 0.5,
     width: Annotated[int, typer.Option(min=1, help="Channels of the head; SEC's is 1024.")] = 128,
     out: Annotated[Path, typer.Option(help="Folder for table and picture.")] = Path("experiments/results"),

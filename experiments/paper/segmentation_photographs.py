@@ -36,7 +36,7 @@ def main(
     batch: Annotated[int, typer.Option(min=1, help="SEC's is 15.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="SEC's is 321.")] = 161,
     width: Annotated[int, typer.Option(min=1, help="Channels of the head; SEC's is 1024.")] = 256,
-    rate: Annotated[float, typer.Option(help="SEC's is 0.001, of plain gradients; this is Adam's.")] = 1e-4,
+    rate: Annotated[float, typer.Option(help="SEC's is 0.001, of plain gradients; this is Adam's.")] = 2e-4,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("experiments/results"),
     work: Annotated[Path, typer.Option(help="Folder for networks and records.")] = Path("runs/segmentation"),
 ) -> None:

@@ -51,7 +51,7 @@ def segment(
     ] = 0.1,
     width: Annotated[int, typer.Option(min=1, help="Channels of the new layers.")] = 1024,
     adaptive: Annotated[
-        bool, typer.Option("--adaptive", help="Descend by Adam: for some hundred steps, with a --rate of 0.0003.")
+        bool, typer.Option("--adaptive", help="Descend by Adam: for some hundred steps, with a --rate of 0.0002.")
     ] = False,
     alone: Annotated[
         int, typer.Option(min=0, help="Steps before edges count; for some hundred steps half of them.")
