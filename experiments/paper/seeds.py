@@ -4,7 +4,7 @@ A segmentation network learnt from image labels alone starts from seeds: places 
 made here as SEC makes them, on a grid of 41×41, from the map of every class that is in the picture: where it is above
 20 % of its maximum; where two classes claim a cell, the one with fewer cells gets it. Background is the tenth of the
 cells with the weakest gradient at an earlier layer (the largest magnitude over channels, median-filtered 3×3). The
-paper trains SEC on them; what is measured here is the seeds themselves, against the exact masks of vignettes.
+paper trains SEC on them (`experiments.paper.segmentation`); here the seeds themselves are held against exact masks.
 
     python -m experiments.paper.seeds
 """
@@ -23,21 +23,12 @@ from rich.progress import track
 
 import models
 from experiments.lib.records import add, checksum, read
-from experiments.lib.sec_seeds import (
-    BASELINES,
-    METHODS,
-    NOTHING,
-    background,
-    counted,
-    kinds_of,
-    maps_of,
-    planted,
-    truth,
-)
+from experiments.lib.sec_seeds import BASELINES, METHODS, counted, kinds_of, seeds_by, truth
 from experiments.lib.sheets import keep_sheet
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
+from mmcam.diagnosis.segmentation.seeds import NOTHING
 from mmcam.drawing.strip import draw_strip
 from mmcam.evaluation.uncertainty import bootstrap
 
@@ -126,10 +117,10 @@ def drawn(model: Any, rows: int) -> Image.Image:
     panels: list[tuple[Image.Image, str]] = []
     for i in range(rows):
         scene = vignettes.draw(vignettes.seed("test", i))
-        x, labels = model.preprocess(scene.image)[0][None], kinds_of(model, scene)
-        back = background(model, x, labels)
+        labels = kinds_of(model, scene)
         panels += [(scene.image, ""), (coloured(truth(model, scene), labels), "truth")]
-        panels += [(coloured(planted(maps_of(model, x, labels, m, i), labels, back), labels), m) for m in methods]
+        seeded = seeds_by(model, scene, labels, methods, i)
+        panels += [(coloured(seeded[method], labels), method) for method in methods]
     return draw_strip(panels, [""] * len(panels), columns=2 + len(methods))
 
 

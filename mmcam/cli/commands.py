@@ -63,6 +63,10 @@ COMMANDS = {
         "mmcam.cli.finetune",
         "Finetune a network on labelled pictures, measure it, and report what it finds, as a page and a PDF.",
     ),
+    "segment": (
+        "mmcam.cli.segment",
+        "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

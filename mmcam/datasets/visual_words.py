@@ -64,6 +64,12 @@ def categories() -> Mapping[str, str]:
     return found
 
 
+@cache
+def _longest() -> int:
+    """Words of the longest phrase."""
+    return max(len(phrase.split()) for phrase in categories())
+
+
 def noun(phrase: Sequence[str]) -> int:
     """The place of a phrase's noun: before "of", else last."""
     return phrase.index("of") - 1 if "of" in phrase else len(phrase) - 1
@@ -85,8 +91,7 @@ def plural(phrase: str) -> str:
 
 def _phrases(words: Sequence[str], start: int, known: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     """Length and text of the known phrases that begin at a word, the longest first."""
-    longest = max(len(phrase.split()) for phrase in known)
-    for length in range(min(longest, len(words) - start), 0, -1):
+    for length in range(min(_longest(), len(words) - start), 0, -1):
         phrase = " ".join(words[start : start + length])
         if phrase in known:
             yield length, phrase
