@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from experiments.lib.measured import PHOTO_NETWORKS, before_after, cell, fell_on_it, pointed
+from experiments.lib.measured import before_after, cell, fell_on_it, photo_networks, pointed
 from experiments.lib.paper_line import Line
 
 DIAGNOSED: Final = (
@@ -19,7 +19,7 @@ DIAGNOSED: Final = (
         ),
         lambda: "; ".join(
             f"{network}: wrong {pointed(network, 'wrong')}, right {pointed(network, 'right')}"
-            for network in PHOTO_NETWORKS
+            for network in photo_networks("failure-modes-real")
         ),
         "as localisation",
     ),
@@ -33,7 +33,9 @@ DIAGNOSED: Final = (
             f"{before_after('adversarial-vignettes', 'vignette-classifier')}; PGD: "
             f"{before_after('adversarial-pgd-vignettes', 'vignette-classifier')}"
         ),
-        lambda: "; ".join(f"{network}: {before_after('adversarial-real', network)}" for network in PHOTO_NETWORKS),
+        lambda: "; ".join(
+            f"{network}: {before_after('adversarial-real', network)}" for network in photo_networks("adversarial-real")
+        ),
         "none",
     ),
     Line(

@@ -13,7 +13,7 @@ import typer
 from experiments.lib.tables import signed, with_error
 
 RESULTS: Final = Path("experiments/results")
-PHOTO_NETWORKS: Final = ("MobileNetV2", "SqueezeNet 1.0")
+PHOTO_NETWORKS: Final = ("MobileNetV2", "SqueezeNet 1.0", "EfficientNet-Lite0", "EfficientNet-Lite2")
 
 
 @cache
@@ -54,9 +54,14 @@ def listed(name: str, key: str, methods: Sequence[str], **how: Any) -> str:
     return ", ".join(f"{method} {cell(name, key, **how, method=method, **where)}" for method in methods)
 
 
-def of_networks(name: str, key: str, methods: Sequence[str], networks: Sequence[str] = PHOTO_NETWORKS) -> str:
+def photo_networks(name: str) -> list[str]:
+    """The networks for photographs that a table has figures of."""
+    return [network for network in PHOTO_NETWORKS if any(row.get("network") == network for row in rows(name))]
+
+
+def of_networks(name: str, key: str, methods: Sequence[str]) -> str:
     """The same of each network."""
-    return "; ".join(f"{network}: {listed(name, key, methods, network=network)}" for network in networks)
+    return "; ".join(f"{network}: {listed(name, key, methods, network=network)}" for network in photo_networks(name))
 
 
 def named(model: str) -> str:
