@@ -22,13 +22,13 @@ KINDS: Final = tuple(vignettes.KINDS)
 CAM_PICTURES: Final = 600
 
 
-def folder_of(work: Path, split: str, pictures: int) -> Path:
-    """A table of the first vignettes of a split, each visible kind with its mask; drawn where missing."""
-    table = work / f"{split}-{pictures}.csv"
+def folder_of(work: Path, split: str, pictures: int, first: int = 0) -> Path:
+    """A table of vignettes of a split from one on, each visible kind with its mask; drawn where missing."""
+    table = work / f"{split}-{pictures}{f'-from-{first}' if first else ''}.csv"
     if is_file(table):
         return table
     rows = []
-    for i in track(range(pictures), f"{split} vignettes"):
+    for i in track(range(first, first + pictures), f"{split} vignettes"):
         scene = vignettes.draw(vignettes.seed(split, i))
         name = f"{split}/{i}.png"
         _save(work / name, scene.image)
