@@ -149,7 +149,8 @@ def table(rows: list[dict[str, Any]], stamped: dict[str, Any], out: Path) -> Non
     head = ("masks", "mIoU %", "of things", "of background", "published, VOC12")
     below = [
         "",
-        f"{stamped['pictures']} test vignettes, from number {FIRST} on, {len(KINDS)} kinds and background, at 224×224. Learnt from the "
+        f"{stamped['pictures']} test vignettes, from number {FIRST} on, {len(KINDS)} kinds and background, at 224×224. "
+        "Learnt from the "
         f"labels of {stamped['train']} train vignettes (exact masks: from those) in {plan['steps']} steps of "
         f"{plan['batch']} at {plan['size']}² by Adam, rate {plan['rate']:g} and after each quarter "
         f"{plan['fall']:g} of it, the boundary "
