@@ -7,7 +7,7 @@ A module of mmcam's entry-point group ``mmcam.models``: `names`, `load`, `builds
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import safetensors.torch
 import torch
@@ -125,7 +125,7 @@ def _fill(model: nn.Module, card: Mapping[str, Any], state: Mapping[str, Tensor]
     """
     floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     missing, unexpected = model.load_state_dict(floats, strict=False)
-    brought = f"{_encoder_in(model)}." if card.get("encoder") in PUBLISHED else None
+    brought = f"{model.picture_encoder}." if card.get("encoder") in PUBLISHED else None
     missing = [key for key in missing if brought is None or not key.startswith(brought)]
     if missing or unexpected:
         wrong = [f"{key} is missing" for key in missing] + [f"{key} is not of this model" for key in unexpected]
@@ -170,13 +170,7 @@ def packaged(model: nn.Module, card: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     if card.get("encoder") not in PUBLISHED:
         return {}
-    return {f"{_encoder_in(model)}.{key}": value for key, value in _encoder(card).state_dict().items()}
-
-
-def _encoder_in(model: nn.Module) -> str:
-    """The name that a model with an encoder for photographs has it under."""
-    names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
-    return names[cast(nn.Module, model.backbone)]
+    return {f"{model.picture_encoder}.{key}": value for key, value in _encoder(card).state_dict().items()}
 
 
 def _encoder(card: Mapping[str, Any]) -> nn.Module:

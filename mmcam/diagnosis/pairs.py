@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from mmcam.drawing.saving import save_as
-from mmcam.errors import ExplainError
 from mmcam.evaluation.uncertainty import Mean
 from mmcam.report.explained import fixed, map_look, ramp
 from mmcam.report.spotlight import data_uri, thumbnail
@@ -24,6 +23,8 @@ from mmcam.version import __version__
 
 SIDE, QUALITY = 320, 78
 """Of the pictures on the page: at most so many pixels a side, about 12 kB each."""
+PAGES, INSTEAD = (".html", ".htm"), "a page is an .html file"
+"""Suffixes, and what is said of others."""
 LONG = 60
 """Letters of a name."""
 
@@ -104,13 +105,7 @@ def write_page(path: Path, template: str, page: Page, **panels: Any) -> Path:
     def write(file: IO[bytes]) -> None:
         file.write(html_of(template, page, **panels).encode("utf-8", "backslashreplace"))
 
-    return save_as(path, {".html": write, ".htm": write}, "a page is an .html file")
-
-
-def check_page(path: Path) -> None:
-    """Raise ExplainError for what is no page, before it costs hours."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ExplainError(f"Cannot write {path.name!r}: a page is an .html file.")
+    return save_as(path, dict.fromkeys(PAGES, write), INSTEAD)
 
 
 def html_of(template: str, page: Page, **panels: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -56,9 +56,9 @@ def save_as(path: str | os.PathLike[str], writers: Mapping[str, Writer], instead
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise ExplainError(f"A file is named by a path, as 'dog.png', and not by a {type(path).__name__}.")
     path = Path(path)
-    name = path.name if len(path.name) <= 100 else f"{path.name[:80]}…"
-    if (writer := writers.get(path.suffix.lower())) is None:
-        raise ExplainError(f"Cannot write {name!r}: {instead}.")
+    name = _short(path)
+    check_suffix(path, writers, instead)
+    writer = writers[path.suffix.lower()]
     if "\0" in str(path):
         raise ExplainError(f"Cannot write {name!r}: a path has no zero bytes.")
     try:
@@ -66,3 +66,19 @@ def save_as(path: str | os.PathLike[str], writers: Mapping[str, Writer], instead
     except (OSError, UnicodeError) as error:
         problem = (getattr(error, "strerror", None) or str(error))[:200]
         raise ExplainError(f"Cannot write {name!r} ({problem}); name a file in a folder you may write to.") from error
+
+
+def check_suffix(path: Path, suffixes: Container[str], instead: str) -> None:
+    """Raise ExplainError for a file that `save_as` would not write, before what is to be in it costs hours.
+
+    Args:
+        path: of the file.
+        suffixes: in small letters.
+        instead: as in `save_as`.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ExplainError(f"Cannot write {_short(path)!r}: {instead}.")
+
+
+def _short(path: Path) -> str:
+    return path.name if len(path.name) <= 100 else f"{path.name[:80]}…"

@@ -129,6 +129,9 @@ def test_what_cannot_be_compared_is_a_sentence(photos, tmp_path):
     with pytest.raises(ExplainError, match="in enough pictures to be compared"):
         find_bias(source, Way(Colours()), out, concepts=concepts, limit=2)
     assert not out.exists()
+    with pytest.raises(ExplainError, match=r"Cannot write 'page.txt': the result is an .html page or a .csv"):
+        find_bias(source, Way(Colours()), tmp_path / "page.txt", concepts=concepts)
+    assert not (tmp_path / "page.txt.part").exists(), "it is refused before the work"
 
 
 def test_the_command_says_what_a_class_looks_at(photos, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from tiny import VQA, Captioner, seeded
 from typer.testing import CliRunner
 
 from mmcam.cli import app
-from mmcam.diagnosis.failures import answers, captions, classes, run
+from mmcam.diagnosis import records
+from mmcam.diagnosis.failures import answers, captions, classes
 from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.run import find_failures
 from mmcam.diagnosis.failures.summary import place_of, summary
@@ -245,9 +246,9 @@ def test_names_cannot_leave_their_place(tmp_path):
 
 def test_records_say_what_they_are_of(tmp_path):
     (tmp_path / "p.part").write_text(json.dumps({"of": {"a": 1}}) + "\n")
-    assert run.kept(tmp_path / "p.part", {"a": 1}) == {}
+    assert records.kept(tmp_path / "p.part", {"a": 1}) == {}
     with pytest.raises(ExplainError, match="a differs"):
-        run.kept(tmp_path / "p.part", {"a": 2})
+        records.kept(tmp_path / "p.part", {"a": 2})
     (tmp_path / "q.part").write_bytes(b"\xff\xfe")
     with pytest.raises(ExplainError, match="other work"):
-        run.kept(tmp_path / "q.part", {"a": 2})
+        records.kept(tmp_path / "q.part", {"a": 2})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor, nn
 
 from mmcam.diagnosis.attack.asks import input_of
 from mmcam.diagnosis.attack.cards import cards_of
@@ -18,12 +19,11 @@ from mmcam.diagnosis.attack.noise import Noise
 from mmcam.diagnosis.attack.study import Subject, noisy, study
 from mmcam.diagnosis.attack.subjects import class_subject
 from mmcam.diagnosis.labelled import LabelledPicture
-from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.diagnosis.records import Record, checksum, one_by_one, path_of
 from mmcam.drawing.strip import stack
 from mmcam.engine.modules import unwrap
-from mmcam.errors import ExplainError, PictureError
+from mmcam.errors import ExplainError
 from mmcam.evaluation.uncertainty import Mean, mean
-from mmcam.progress import with_progress
 
 DRAWN = 3
 """Pictures of the figure."""
@@ -114,26 +114,17 @@ def attack(
         "to": to,
         "preprocess": str(preprocess),
     }
-    done = kept(part, of)
-    todo = [picture for picture in pictures if str(picture.path) not in done]
-    if len(todo) < len(pictures):
-        tell(f"{len(pictures) - len(todo)} of {len(pictures)} are done already, {len(todo)} are left.")
 
     def subject_of(picture: LabelledPicture) -> Subject | None:
         return class_subject(module, picture, to, names=names, preprocess=preprocess)
 
-    for picture in with_progress(todo, "Adding noise"):
-        record: Record = {"picture": str(picture.path), "true": []}
-        try:
-            subject = subject_of(picture)
-            if subject is not None:
-                record, x = study(module, subject, noise, methods)
-                record["cards"] = cards_of(subject, x, methods[0])
-        except PictureError as error:
-            record = {"picture": str(picture.path), "skipped": str(error)}
-        add(part, [record])
-        done[record["picture"]] = record
-    records = [done[str(picture.path)] for picture in pictures]
+    def record_of(picture: LabelledPicture) -> Record:
+        subject = subject_of(picture)
+        if subject is None:
+            return {"picture": path_of(picture), "true": []}
+        return _studied(module, subject, noise, methods)[0]
+
+    records = one_by_one(part, of, pictures, record_of, "Adding noise", tell)
     if not any(record.get("true") for record in records):
         why = next((record["skipped"] for record in records if "skipped" in record), "")
         raise ExplainError(f"The model finds nothing of what is there in any of {len(records)} pictures. {why}".strip())
@@ -150,9 +141,15 @@ def attack(
 def attack_text(model: Any, subject: Subject, noise: Noise, methods: Sequence[str]) -> tuple[list[Record], Image.Image]:
     """The same of one word or answer: its record and its figure."""
     module = unwrap(model)
+    record, x = _studied(module, subject, noise, methods)
+    return [record], figure(module, subject, x, record["largest"], methods[0])
+
+
+def _studied(module: nn.Module, subject: Subject, noise: Noise, methods: Sequence[str]) -> tuple[Record, Tensor]:
+    """The record of a picture with what the page shows of it, and its input with noise."""
     record, x = study(module, subject, noise, methods)
     record["cards"] = cards_of(subject, x, methods[0])
-    return [record], figure(module, subject, x, record["largest"], methods[0])
+    return record, x
 
 
 def report_of(records: Sequence[Record], methods: Sequence[str]) -> Report:

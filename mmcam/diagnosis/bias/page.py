@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import mmcam
 from mmcam.diagnosis.bias.ranking import Lean
 from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.pairs import PAGES
 from mmcam.drawing.saving import save_as
 from mmcam.report.explained import fixed, ramp
 from mmcam.report.spotlight import data_uri, thumbnail
@@ -21,6 +22,8 @@ from mmcam.version import __version__
 if TYPE_CHECKING:
     from mmcam.diagnosis.bias.run import Found
 
+SUFFIXES, INSTEAD = (*PAGES, ".csv"), "the result is an .html page or a .csv"
+"""Of what can be written, and what is said of others."""
 SHOWN = 8
 """Leanings that the page shows with pictures."""
 CLEAR = 2.0
@@ -53,7 +56,7 @@ def write_page(path: Path, found: Found, way: Way, means: Mapping[str, Sequence[
         writer.writerows(_cells(lean) for lean in found.leans)
         file.write(text.getvalue().encode())
 
-    return save_as(path, {".html": write, ".htm": write, ".csv": write_table}, "the result is an .html page or a .csv")
+    return save_as(path, dict.fromkeys(PAGES, write) | {".csv": write_table}, INSTEAD)
 
 
 def _cells(lean: Lean) -> list[Any]:
@@ -76,9 +79,7 @@ def _page(found: Found, way: Way, means: Mapping[str, Sequence[int]], source: Pa
         shown=[(lean, [_drawn(file, lean.label, way, means) for file in lean.pictures]) for lean in strongest],
         clear=sum(lean.z >= CLEAR for lean in found.leans),
         of_units=way.units is not None,
-        how=" ".join(
-            [str(way.how.get("method", "gradcam")), *([f"at {way.how['layer']}"] if way.how.get("layer") else [])]
-        ),
+        how=way.told,
         gradient=ramp(),
         limit=CLEAR,
         version=__version__,

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import mmcam
-from mmcam.diagnosis.bias.page import write_page
+from mmcam.diagnosis.bias.page import INSTEAD, SUFFIXES, write_page
 from mmcam.diagnosis.bias.parts import Masks, by_units, on_masks, read_masks
 from mmcam.diagnosis.bias.ranking import Lean, ranked
 from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.classes import Meanings, meanings
 from mmcam.diagnosis.labelled import LabelledPicture, read_labelled
-from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.diagnosis.records import Record, checksum, in_chunks, path_of
+from mmcam.drawing.saving import check_suffix
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError, PictureError
-from mmcam.progress import with_progress
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def find_bias(
     if (concepts is None) == (way.units is None):
         raise ExplainError("Name either the masks of concepts (--concepts TABLE.csv) or units (--dissection NAME).")
     path, page = Path(source), Path(out)
+    check_suffix(page, SUFFIXES, INSTEAD)
     data = read_labelled(path)
     pictures = data.pictures[:limit]
     masks = None if concepts is None else read_masks(concepts)
@@ -85,19 +86,12 @@ def find_bias(
         "how": {name: str(value) for name, value in way.how.items()},
     }
     part = page.with_name(f"{page.name}.part")
-    done = kept(part, of)
-    todo = [picture for picture in pictures if str(picture.path) not in done]
-    if len(todo) < len(pictures):
-        tell(f"{len(pictures) - len(todo)} of {len(pictures)} are done already, {len(todo)} are left.")
     means = meanings(way, pictures)
-    for chunk in with_progress([todo[start : start + batch] for start in range(0, len(todo), batch)], "Explaining"):
-        lines: list[Record] = [
-            {"picture": str(picture.path), "cases": cases}
-            for picture, cases in zip(chunk, _cases(way, means, chunk, masks), strict=True)
-        ]
-        add(part, lines)
-        done |= {line["picture"]: line for line in lines}
-    found = _found([case for picture in pictures for case in done[str(picture.path)]["cases"]], data.skipped)
+
+    def cases_of(chunk: Sequence[LabelledPicture]) -> list[list[Record]]:
+        return _cases(way, means, chunk, masks)
+
+    found = _found(in_chunks(part, of, pictures, path_of, cases_of, batch, "Explaining", tell), data.skipped)
     if not found.leans:
         raise ExplainError(
             f"No class of {path} has {'a concept' if masks is not None else 'units'} in enough pictures to be "

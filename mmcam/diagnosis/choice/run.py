@@ -28,18 +28,17 @@ from mmcam.diagnosis.failures.classes import Meanings
 from mmcam.diagnosis.labelled import LabelledPicture, region
 from mmcam.diagnosis.meant import meant
 from mmcam.diagnosis.pairs import small
-from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.diagnosis.records import Record, checksum, one_by_one
 from mmcam.drawing.strip import draw_strip
 from mmcam.engine.as_found import as_found
 from mmcam.engine.calling import called
 from mmcam.engine.modules import unwrap
-from mmcam.errors import ExplainError, PictureError
+from mmcam.errors import ExplainError
 from mmcam.evaluation.deletion import deletion, insertion
 from mmcam.evaluation.pointing import inside
 from mmcam.evaluation.relevance import mass
 from mmcam.evaluation.uncertainty import Interval, Mean, bootstrap, mean
 from mmcam.preparation import batch_of
-from mmcam.progress import with_progress
 from mmcam.report.maps import drawn
 from mmcam.tasks.logits import finder
 from mmcam.tasks.names import named
@@ -130,20 +129,13 @@ def choose(
         "models": [[one.name, checksum(unwrap(one.model)), str(one.preprocess)] for one in candidates],
         "methods": list(methods),
     }
-    done = kept(part, of)
-    todo = [picture for picture in pictures if str(picture.path) not in done]
-    if len(todo) < len(pictures):
-        tell(f"{len(pictures) - len(todo)} of {len(pictures)} are done already, {len(todo)} are left.")
     labels = sorted({label for picture in pictures for label in picture.labels})
     means: list[Meanings | None] = [None, None]
-    for picture in with_progress(todo, "Comparing"):
-        try:
-            record = _judged(candidates, picture, labels, means, methods)
-        except PictureError as error:
-            record = {"picture": str(picture.path), "skipped": str(error)}
-        add(part, [record])
-        done[record["picture"]] = record
-    records = [done[str(picture.path)] for picture in pictures]
+
+    def record_of(picture: LabelledPicture) -> Record:
+        return _judged(candidates, picture, labels, means, methods)
+
+    records = one_by_one(part, of, pictures, record_of, "Comparing", tell)
     if not any(all(record.get("right", [False])) for record in records):
         why = next((record["skipped"] for record in records if "skipped" in record), "")
         raise ExplainError(

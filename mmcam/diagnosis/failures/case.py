@@ -57,6 +57,12 @@ class Way:
     names: Any = None
     units: Any = None
 
+    @property
+    def told(self) -> str:
+        """Method and layer in words, as far as they were chosen."""
+        method, layer = self.how.get("method", "gradcam"), self.how.get("layer")
+        return str(method) if layer is None else f"{method} at {layer}"
+
 
 @dataclass(frozen=True)
 class Told:

@@ -62,7 +62,7 @@ def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, 
         labels=[label for label in found.labels if label[1] >= FEW and label[2]][:LISTED],
         all_places=PLACES,
         counted=counted,
-        how=_how(way),
+        how=way.told,
     )
 
 
@@ -73,13 +73,6 @@ def mean_picture(grid: torch.Tensor | None) -> str:
     levels = (grid / grid.max() * 255).round().to(torch.uint8).numpy()
     large = Image.fromarray(levels).resize((MEAN_SIDE, MEAN_SIDE), Image.Resampling.BICUBIC)
     return data_uri(Image.fromarray(colours()[np.asarray(large)]), 90)
-
-
-def _how(way: Way) -> str:
-    parts = [str(way.how.get("method", "gradcam"))]
-    if way.how.get("layer") is not None:
-        parts.append(f"at {way.how['layer']}")
-    return " ".join(parts)
 
 
 def _pair(case: Record, group: int) -> Pair:

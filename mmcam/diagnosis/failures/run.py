@@ -15,12 +15,12 @@ from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.page import write_page
 from mmcam.diagnosis.failures.summary import Summary, summary
 from mmcam.diagnosis.labelled import read_labelled
-from mmcam.diagnosis.pairs import check_page
-from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.diagnosis.pairs import INSTEAD, PAGES
+from mmcam.diagnosis.records import Record, checksum, in_chunks, path_of
+from mmcam.drawing.saving import check_suffix
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.files import is_file
-from mmcam.progress import with_progress
 
 Judge = Callable[[Sequence[Any]], list[list[Record]]]
 """Things that are judged → of each its records."""
@@ -56,8 +56,8 @@ def find_failures(
         ValueError: a table of another form.
     """
     path, page = Path(source), Path(out)
-    check_page(page)
-    kind, items, judge, taken = _work(path, way, limit)
+    check_suffix(page, PAGES, INSTEAD)
+    kind, items, judge, taken, beside = _work(path, way, limit)
     part = page.with_name(f"{page.name}.part")
     of = {
         "kind": kind,
@@ -66,19 +66,8 @@ def find_failures(
         "how": {name: str(value) for name, value in way.how.items()},
         "units": way.units is not None,
     }
-    done = kept(part, of)
-    todo = [item for item in items if taken(item) not in done]
-    if len(todo) < len(items):
-        tell(f"{len(items) - len(todo)} of {len(items)} are done already, {len(todo)} are left.")
-    chunks = [todo[start : start + batch] for start in range(0, len(todo), batch)]
-    for chunk in with_progress(chunks, "Judging"):
-        lines: list[Record] = [
-            {"picture": taken(item), "cases": cases} for item, cases in zip(chunk, judge(chunk), strict=True)
-        ]
-        add(part, lines)
-        done |= {line["picture"]: line for line in lines}
-    records = [case for item in items for case in done[taken(item)]["cases"]]
-    records += [{"picture": str(file), "skipped": why} for file, why in _beside(path, kind)]
+    records = in_chunks(part, of, items, taken, judge, batch, "Judging", tell)
+    records += [{"picture": str(file), "skipped": why} for file, why in beside]
     if not records:
         raise ExplainError(f"Nothing the model says of the {len(items)} pictures of {path} can be judged by it.")
     if all("skipped" in record for record in records):
@@ -90,27 +79,22 @@ def find_failures(
     return found
 
 
-def _work(path: Path, way: Way, limit: int | None) -> tuple[str, Sequence[Any], Judge, Callable[[Any], str]]:
-    """What kind of work it is, the things that are judged, by whom, and what the record of one is called."""
+def _work(
+    path: Path, way: Way, limit: int | None
+) -> tuple[str, Sequence[Any], Judge, Callable[[Any], str], Sequence[tuple[Path, str]]]:
+    """What kind of work it is, what is judged, by whom, what the record of one is called, and what is left out."""
     columns = _columns(path)
     if "question" in columns:
         asked = answers.read_answers(path)[:limit]
-        return "answers", asked, partial(answers.judge, way), lambda item: f"{item.path}\t{item.question}"
+        return "answers", asked, partial(answers.judge, way), lambda item: f"{item.path}\t{item.question}", ()
     if "caption" in columns or {"mask", "name"} <= columns:
         references = captions.read_captions(path)
         judge = partial(captions.judge, way, references.concepts)
-        return "captions", references.pictures[:limit], judge, lambda item: str(item.path)
-    pictures = read_labelled(path).pictures[:limit]
-    return (
-        "classes",
-        pictures,
-        partial(classes.judge, way, classes.meanings(way, pictures)),
-        lambda item: str(item.path),
-    )
-
-
-def _beside(path: Path, kind: str) -> Sequence[tuple[Path, str]]:
-    return read_labelled(path).skipped if kind == "classes" else ()
+        return "captions", references.pictures[:limit], judge, lambda item: str(item.path), ()
+    data = read_labelled(path)
+    pictures = data.pictures[:limit]
+    judge = partial(classes.judge, way, classes.meanings(way, pictures))
+    return "classes", pictures, judge, path_of, data.skipped
 
 
 def _columns(path: Path) -> set[str]:

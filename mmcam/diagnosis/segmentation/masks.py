@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmcam.diagnosis.labelled import LabelledPicture
-from mmcam.diagnosis.records import Record, add, checksum, kept
+from mmcam.diagnosis.records import Record, Tell, checksum, one_by_one, path_of
 from mmcam.diagnosis.segmentation.network import Segmenter
 from mmcam.diagnosis.segmentation.palette import in_palette
 from mmcam.diagnosis.segmentation.pictures import truth
 from mmcam.diagnosis.segmentation.predict import FieldOver, classes_of_pixels
 from mmcam.diagnosis.segmentation.scores import counts
-from mmcam.diagnosis.segmentation.sowing import Tell
 from mmcam.errors import ExplainError, PictureError
 from mmcam.files import is_file, write_whole
 from mmcam.image import Preprocess, load_image
@@ -87,22 +86,15 @@ def measure(
     Raises:
         ExplainError: no picture can be used, or the file is of other work.
     """
-    done = kept(path, {"weights": checksum(trained.network), "field": field})
-    todo = [picture for picture in pictures if str(picture.path) not in done]
-    if len(todo) < len(pictures):
-        tell(f"{len(pictures) - len(todo)} of {len(pictures)} are measured already, {len(todo)} are left.")
-    for picture in with_progress(todo, "Measuring"):
-        record: Record = {"picture": str(picture.path)}
-        try:
-            image = load_image(picture.path)
-            true = truth(picture, trained.classes, image.size)
-            said = classes_of_pixels(trained.network, image, trained.preprocess, field)
-            record["counts"] = counts(said, true, len(trained.classes) + 1)
-        except PictureError as error:
-            record["skipped"] = str(error)
-        add(path, [record])
-        done[record["picture"]] = record
-    records = [done[str(picture.path)] for picture in pictures]
+
+    def record_of(picture: LabelledPicture) -> Record:
+        image = load_image(picture.path)
+        true = truth(picture, trained.classes, image.size)
+        said = classes_of_pixels(trained.network, image, trained.preprocess, field)
+        return {"picture": path_of(picture), "counts": counts(said, true, len(trained.classes) + 1)}
+
+    of = {"weights": checksum(trained.network), "field": field}
+    records = one_by_one(path, of, pictures, record_of, "Measuring", tell, "measured")
     if all("skipped" in record for record in records):
         raise ExplainError(f"None of the {len(records)} pictures can be measured: {records[0]['skipped']}")
     return records

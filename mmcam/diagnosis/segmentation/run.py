@@ -17,12 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 from mmcam.diagnosis.labelled import Labelled, LabelledPicture
-from mmcam.diagnosis.records import Record, checksum
+from mmcam.diagnosis.records import Record, Tell, checksum
 from mmcam.diagnosis.segmentation.learning import Schedule, Seeded, learn, masks, rows_of, sec
 from mmcam.diagnosis.segmentation.masks import Trained
 from mmcam.diagnosis.segmentation.network import Segmenter
 from mmcam.diagnosis.segmentation.predict import colours
-from mmcam.diagnosis.segmentation.sowing import Subject, Tell, layers_of, sown
+from mmcam.diagnosis.segmentation.sowing import Subject, layers_of, sown
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.files import is_file, json_text, write_whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from torch import nn
 from mmcam.adapters.class_names import classes_of
 from mmcam.diagnosis.labelled import Labelled, LabelledPicture
 from mmcam.diagnosis.meant import meant
-from mmcam.diagnosis.records import Record, add, kept
+from mmcam.diagnosis.records import Record, Tell, add, kept, left, path_of
 from mmcam.diagnosis.segmentation.pictures import truth
 from mmcam.diagnosis.segmentation.seeds import earlier_layer, seeds_of
 from mmcam.engine.as_found import as_found
@@ -31,8 +31,6 @@ from mmcam.tasks.anything import forward_of
 from mmcam.tasks.classification import check_classifier
 from mmcam.tasks.logits import finder
 from mmcam.tasks.names import Names, named
-
-Tell = Callable[[str], object]
 
 _SAVED_AT_ONCE: Final = 10
 
@@ -74,9 +72,7 @@ def sown(
 ) -> dict[str, NDArray[np.int8]]:
     """Seeds of every picture that can be opened, (cells, cells) by its path."""
     done = kept(path, of)
-    todo = [picture for picture in data.pictures if str(picture.path) not in done]
-    if len(todo) < len(data.pictures):
-        tell(f"{len(data.pictures) - len(todo)} of {len(data.pictures)} are seeded already, {len(todo)} are left.")
+    todo = left(data.pictures, done, path_of, tell, "seeded")
     waiting: list[Record] = []
     for picture in with_progress(todo, "Seeding"):
         record: Record = {"picture": str(picture.path)}
