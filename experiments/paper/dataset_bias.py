@@ -30,7 +30,7 @@ from experiments.lib.tables import Part, show_parts, with_error
 from mmcam.datasets import vignettes
 from mmcam.diagnosis.bias.ranking import Lean
 from mmcam.diagnosis.bias.run import find_bias
-from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.evaluation.uncertainty import mean
 from models.photo import photo_features
 
@@ -83,7 +83,7 @@ def main(
     table = written(test, work)
     for row in rows:
         probe = probes[row["set"]]
-        leaning = find_bias(table, Way(probe), work / f"{row['set']}.html", concepts=work / "concepts.csv")
+        leaning = find_bias(table, Explainer(probe), work / f"{row['set']}.html", concepts=work / "concepts.csv")
         row["lies on"] = [told_of(lean) for lean in leaning.leans]
         row["umbrella of cats"] = next(
             lean.share for lean in leaning.leans if (lean.label, lean.concept) == ("cat", "umbrella")

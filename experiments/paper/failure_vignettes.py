@@ -25,7 +25,7 @@ import models
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
-from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.failures.run import find_failures
 from mmcam.diagnosis.failures.summary import Summary
 from mmcam.evaluation.uncertainty import Mean
@@ -59,8 +59,8 @@ def main(
     rows = []
     for task in TASKS:
         source = written(task, pictures, work)
-        way = Way(models.load(task.model), {"method": task.method})
-        rows.append((task, find_failures(source, way, work / f"{task.what}.html", tell=print)))
+        explainer = Explainer(models.load(task.model), {"method": task.method})
+        rows.append((task, find_failures(source, explainer, work / f"{task.what}.html", tell=print)))
     table(rows, stamp("python -m experiments.paper.failure_vignettes", pictures=pictures), out / "failure-vignettes")
 
 
@@ -113,8 +113,8 @@ def _lines(what: str, index: int, work: Path) -> Iterator[Row]:
     picture = _kept(work / "pictures" / f"{index}.png", scene.image)
     if what == "answers":
         for number, question in enumerate(scene.questions):
-            mask = _mask(work, f"{index}-question-{number}", scene.mask(question.things)) if question.things else ""
-            yield picture, question.text, question.answer, mask
+            shown = _mask(work, f"{index}-question-{number}", scene.mask(question.things)) if question.things else ""
+            yield picture, question.text, question.answer, shown
         return
     if what == "words":
         yield from ((picture, caption.text, "", "") for caption in scene.captions)
@@ -124,7 +124,7 @@ def _lines(what: str, index: int, work: Path) -> Iterator[Row]:
 
 
 def concepts(scene: vignettes.Vignette, what: str) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """What can be seen in a vignette, with its mask: its kinds, and of words also what they look like, and the scene."""
+    """What can be seen in a vignette, with its mask: its kinds; of words also their looks, and the scene."""
     things = scene.truth.things
     named = [(kind, scene.kind_mask(kind)) for kind in dict.fromkeys(thing.kind for thing in things)]
     if what == "words":

@@ -47,7 +47,7 @@ def bias(
     from mmcam.cli.neurons import names_of
     from mmcam.diagnosis.bias.page import CLEAR, percent
     from mmcam.diagnosis.bias.run import find_bias
-    from mmcam.diagnosis.failures.case import Way
+    from mmcam.diagnosis.explainer import Explainer
 
     with one_sentence():
         check_replaceable(out, _TABLE if out.suffix.lower() == ".csv" else _MADE)
@@ -55,7 +55,7 @@ def bias(
         units = None if dissection is None else names_of(dissection)
         how = {"method": method, "layer": layer, "preprocess": preprocess}
         found = find_bias(
-            source, Way(loaded, how, names_in(names), units), out, concepts=concepts, limit=limit, batch=batch,
+            source, Explainer(loaded, how, names_in(names), units), out, concepts=concepts, limit=limit, batch=batch,
             tell=lambda text: console.print(escape(text), highlight=False),
         )  # fmt: skip
     clear = [lean for lean in found.leans if lean.z >= CLEAR]

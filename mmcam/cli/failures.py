@@ -51,7 +51,7 @@ def failures(
 ) -> None:
     """Show what a model gets wrong, with the maps of the truth and of what it said; goes on where interrupted."""
     from mmcam.cli.neurons import names_of
-    from mmcam.diagnosis.failures.case import Way
+    from mmcam.diagnosis.explainer import Explainer
     from mmcam.diagnosis.failures.run import find_failures
     from mmcam.diagnosis.failures.summary import PLACES
 
@@ -61,7 +61,7 @@ def failures(
         units = None if dissection is None else names_of(dissection)
         how = {"method": method, "layer": layer, "preprocess": preprocess}
         found = find_failures(
-            source, Way(loaded, how, names_in(names), units), out, limit=limit, batch=batch,
+            source, Explainer(loaded, how, names_in(names), units), out, limit=limit, batch=batch,
             tell=lambda text: console.print(escape(text), highlight=False),
         )  # fmt: skip
     console.print(

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mmcam.errors import ExplainError
+import mmcam
+from mmcam.adapters.class_names import classes_of
+from mmcam.diagnosis.explainer import Explainer
+from mmcam.diagnosis.labelled import LabelledPicture
+from mmcam.engine.modules import unwrap
+from mmcam.errors import ExplainError, PictureError
 from mmcam.tasks.classification import Classes
 from mmcam.tasks.names import Group, class_index, named
+
+Meanings = Mapping[str, tuple[int, ...]]
+"""The model's classes that each label means."""
 
 _WNID = re.compile(r"n\d{8}")
 _SEVERAL = 3
 """Labels that a message names."""
+
+
+def meanings(explainer: Explainer, pictures: Sequence[LabelledPicture]) -> Meanings:
+    """What the labels mean to the model; it is asked of the first picture that can be opened.
+
+    Raises:
+        ExplainError: no picture can be opened; labels that are none of the model's classes; no classifier.
+    """
+    labels = sorted({label for picture in pictures for label in picture.labels})
+    why = ""
+    for picture in pictures:
+        try:
+            exp = mmcam.explain_class(explainer.model, picture.path, names=explainer.names, **explainer.how)
+        except PictureError as error:
+            why = str(error)
+            continue
+        if exp.prediction is None:
+            raise ExplainError(f"{exp.model} is no classifier; pass one, or a table of captions or of questions.")
+        return meant(labels, classes_of(unwrap(explainer.model), explainer.names), exp.prediction.classes)
+    raise ExplainError(f"None of the {len(pictures)} pictures can be opened: {why}")
 
 
 def meant(labels: Sequence[str], classes: Classes, count: int) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from mmcam.diagnosis.bias import run
 from mmcam.diagnosis.bias.parts import by_units, read_masks
 from mmcam.diagnosis.bias.ranking import ranked
 from mmcam.diagnosis.bias.run import find_bias
-from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.errors import ExplainError
 from mmcam.neurons.names import Names, UnitName
 
@@ -39,7 +39,7 @@ def photos(tmp_path):
 def test_a_class_leans_to_what_its_maps_lie_on(photos, tmp_path):
     source, concepts = photos
     out = tmp_path / "bias.csv"
-    found = find_bias(source, Way(Colours()), out, concepts=concepts)
+    found = find_bias(source, Explainer(Colours()), out, concepts=concepts)
     red, green = found.leans
     assert (red.label, red.concept, red.share.n, green.label) == ("red", "badge", 3, "green")
     assert red.share.value == pytest.approx(1, abs=0.02), "its map is its square, which the badge covers"
@@ -93,7 +93,7 @@ def test_units_of_a_name_are_added_up(tmp_path):
 
 def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
     source, concepts = photos
-    whole = find_bias(source, Way(Colours()), tmp_path / "whole.html", concepts=concepts)
+    whole = find_bias(source, Explainer(Colours()), tmp_path / "whole.html", concepts=concepts)
     cases, seen = run._cases, []
 
     def stopping(way, means, chunk, masks):
@@ -104,10 +104,12 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(run, "_cases", stopping)
     with pytest.raises(KeyboardInterrupt):
-        find_bias(source, Way(Colours()), tmp_path / "page.html", concepts=concepts, batch=2)
+        find_bias(source, Explainer(Colours()), tmp_path / "page.html", concepts=concepts, batch=2)
     monkeypatch.setattr(run, "_cases", cases)
     told = []
-    again = find_bias(source, Way(Colours()), tmp_path / "page.html", concepts=concepts, batch=2, tell=told.append)
+    again = find_bias(
+        source, Explainer(Colours()), tmp_path / "page.html", concepts=concepts, batch=2, tell=told.append
+    )
     assert told == ["4 of 6 are done already, 2 are left."]
     assert again == whole
     assert (tmp_path / "page.html").read_text() == (tmp_path / "whole.html").read_text()
@@ -117,20 +119,20 @@ def test_what_cannot_be_compared_is_a_sentence(photos, tmp_path):
     source, concepts = photos
     out = tmp_path / "page.html"
     with pytest.raises(ExplainError, match="Name either the masks of concepts"):
-        find_bias(source, Way(Colours()), out)
+        find_bias(source, Explainer(Colours()), out)
     other = table(
         tmp_path / "other.csv", {"picture": "elsewhere.png", "mask": "m.png", "name": "x", "category": "object"}
     )
     with pytest.raises(ExplainError, match=r"None of the 6 pictures of .* stands in"):
-        find_bias(source, Way(Colours()), out, concepts=other)
+        find_bias(source, Explainer(Colours()), out, concepts=other)
     whole = table(tmp_path / "whole.csv", {"picture": "red0.png", "mask": "", "name": "beach", "category": "scene"})
     with pytest.raises(ExplainError, match="names a mask"):
         read_masks(whole)
     with pytest.raises(ExplainError, match="in enough pictures to be compared"):
-        find_bias(source, Way(Colours()), out, concepts=concepts, limit=2)
+        find_bias(source, Explainer(Colours()), out, concepts=concepts, limit=2)
     assert not out.exists()
     with pytest.raises(ExplainError, match=r"Cannot write 'page.txt': the result is an .html page or a .csv"):
-        find_bias(source, Way(Colours()), tmp_path / "page.txt", concepts=concepts)
+        find_bias(source, Explainer(Colours()), tmp_path / "page.txt", concepts=concepts)
     assert not (tmp_path / "page.txt.part").exists(), "it is refused before the work"
 
 
@@ -153,7 +155,7 @@ def test_the_command_says_what_a_class_looks_at(photos, tmp_path, monkeypatch):
 def test_the_page_filters_its_table(photos, tmp_path):
     source, concepts = photos
     out = tmp_path / "page.html"
-    find_bias(source, Way(Colours()), out, concepts=concepts)
+    find_bias(source, Explainer(Colours()), out, concepts=concepts)
     with Browser(tmp_path) as page:
         page.open(out)
         rows = 'document.querySelectorAll("tbody tr:not([hidden])").length'

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from mmcam.cli import app
 from mmcam.diagnosis import records
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.failures import answers, captions, classes
-from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.run import find_failures
 from mmcam.diagnosis.failures.summary import place_of, summary
 from mmcam.diagnosis.labelled import LabelledPicture
+from mmcam.diagnosis.meant import meanings
 from mmcam.errors import ExplainError
 
 
@@ -42,7 +43,7 @@ def photos(tmp_path):
 
 def test_failures_are_found_with_where_both_maps_lie(photos, tmp_path):
     out = tmp_path / "out" / "page.html"
-    found = find_failures(photos, Way(Colours()), out, batch=2)
+    found = find_failures(photos, Explainer(Colours()), out, batch=2)
     assert (found.wrong.value, found.wrong.n) == (pytest.approx(3 / 5), 5)
     assert found.confusions == (("red", "blue", 2), ("green", "red", 1))
     assert found.places == {"truth": 3}, "its own colour lies on the thing, the larger square does not"
@@ -72,7 +73,7 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(classes, "judge", stopping)
     out = tmp_path / "page.html"
     with pytest.raises(KeyboardInterrupt):
-        find_failures(photos, Way(Colours()), out, batch=2)
+        find_failures(photos, Explainer(Colours()), out, batch=2)
     part = out.with_name("page.html.part")
     with part.open("a") as file:
         file.write('{"picture": "half')  # as a kill may leave it
@@ -82,10 +83,10 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path, monkeypatch):
     with torch.no_grad():
         other.fc.bias.add_(1)
     with pytest.raises(ExplainError, match=r"other work \(weights differs\)"):
-        find_failures(photos, Way(other), out, batch=2)
-    found = find_failures(photos, Way(Colours()), out, batch=2, tell=told.append)
+        find_failures(photos, Explainer(other), out, batch=2)
+    found = find_failures(photos, Explainer(Colours()), out, batch=2, tell=told.append)
     assert told == ["4 of 6 are done already, 2 are left."]
-    whole = find_failures(photos, Way(Colours()), tmp_path / "whole.html")
+    whole = find_failures(photos, Explainer(Colours()), tmp_path / "whole.html")
     assert (found.confusions, found.wrong, found.places) == (whole.confusions, whole.wrong, whole.places)
 
 
@@ -95,9 +96,9 @@ def test_a_multi_label_model_is_wrong_where_it_misses_a_class(tmp_path):
     with torch.no_grad():
         model.fc.bias.fill_(-1)  # a colour has to cover a fortieth of the picture
     path = squares(tmp_path / "a.png", ("red", 2, 2, 16), ("green", 20, 20, 3), ("blue", 2, 20, 8))
-    way = Way(model)
+    way = Explainer(model)
     both, one = LabelledPicture(path, ("red", "green")), LabelledPicture(path, ("red",))
-    means = classes.meanings(way, [both])
+    means = meanings(way, [both])
     ((missed,), (right,)) = classes.judge(way, means, [both, one])
     assert (missed["right"], missed["truth"], missed["said"]) == (False, "green", "blue")
     assert missed["truth confidence"] < 0.5 < missed["confidence"]
@@ -107,27 +108,27 @@ def test_a_multi_label_model_is_wrong_where_it_misses_a_class(tmp_path):
 def test_labels_of_another_model_and_odd_tables_are_a_sentence(photos, tmp_path):
     squares(tmp_path / "folder" / "crack" / "1.png", ("red", 1, 1, 3))
     with pytest.raises(ExplainError, match=r"1 of the 1 labels \(crack\) are none of the model's 3 classes"):
-        find_failures(tmp_path / "folder", Way(Colours()), tmp_path / "page.html")
+        find_failures(tmp_path / "folder", Explainer(Colours()), tmp_path / "page.html")
     with pytest.raises(ExplainError, match=r"a page is an \.html file"):
-        find_failures(photos, Way(Colours()), tmp_path / "page.png")
+        find_failures(photos, Explainer(Colours()), tmp_path / "page.png")
     assert not (tmp_path / "page.png.part").exists(), "nothing was begun"
     with pytest.raises(ValueError, match="no column picture, class"):
-        find_failures(table(tmp_path / "t.csv", {"file": "a.png"}), Way(Colours()), tmp_path / "page.html")
+        find_failures(table(tmp_path / "t.csv", {"file": "a.png"}), Explainer(Colours()), tmp_path / "page.html")
     with pytest.raises(ValueError, match="no column picture, answer"):
-        find_failures(table(tmp_path / "t.csv", {"question": "?"}), Way(Colours()), tmp_path / "page.html")
+        find_failures(table(tmp_path / "t.csv", {"question": "?"}), Explainer(Colours()), tmp_path / "page.html")
 
 
 def test_all_pictures_broken_is_a_sentence(tmp_path):
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "1.png").write_bytes(b"no")
     with pytest.raises(ExplainError, match="None of the 1 pictures can be opened"):
-        find_failures(tmp_path, Way(Colours()), tmp_path / "page.html")
+        find_failures(tmp_path, Explainer(Colours()), tmp_path / "page.html")
 
 
 def test_classes_of_one_picture_each_are_judged(tmp_path):
     squares(tmp_path / "in" / "red" / "1.png", ("blue", 2, 2, 9), ("red", 20, 20, 4))
     squares(tmp_path / "in" / "blue" / "1.png", ("blue", 2, 2, 9))
-    found = find_failures(tmp_path / "in", Way(Colours()), tmp_path / "page.html")
+    found = find_failures(tmp_path / "in", Explainer(Colours()), tmp_path / "page.html")
     assert found.confusions == (("red", "blue", 1),)
     assert found.places == {"apart": 1}, "without masks the maps are held against each other"
 
@@ -149,9 +150,9 @@ def test_a_captioners_untrue_words_and_what_it_would_sooner_say(tmp_path):
     source = table(
         tmp_path / "t.csv", {"picture": "a.png", "caption": "grass"}, {"picture": "a.png", "caption": "a dog"}
     )
-    found = find_failures(source, Way(model), tmp_path / "page.html")
+    found = find_failures(source, Explainer(model), tmp_path / "page.html")
     references = captions.read_captions(source)
-    records = captions.judge(Way(model), references.concepts, references.pictures)[0]
+    records = captions.judge(Explainer(model), references.concepts, references.pictures)[0]
     assert found.wrong.n == len(records)
     for record in records:
         assert record["right"] == (record["said"] in ("dog", "grass"))
@@ -171,14 +172,14 @@ def test_answers_are_held_against_those_of_people(tmp_path):
     rows = [{"picture": "a.png", "question": question, "answer": answer} for answer in (other, other, own)]
     (asked,) = answers.read_answers(table(tmp_path / "right.csv", *rows))
     assert asked.answers == (other, own)
-    ((right,),) = answers.judge(Way(model), [asked])
+    ((right,),) = answers.judge(Explainer(model), [asked])
     assert right["right"]
-    ((wrong,),) = answers.judge(Way(model), answers.read_answers(table(tmp_path / "wrong.csv", *rows[:2])))
+    ((wrong,),) = answers.judge(Explainer(model), answers.read_answers(table(tmp_path / "wrong.csv", *rows[:2])))
     assert (wrong["truth"], wrong["said"]) == (other, own)
     logits = model.answer_scores(mmcam.preparation.batch_of(model, [picture], None).x, [question])[0].softmax(0)
     assert wrong["confidence"] == pytest.approx(float(logits.detach().max()))
     strange = [{"picture": "a.png", "question": question, "answer": "nothing it knows"}]
-    ((unknown,),) = answers.judge(Way(model), answers.read_answers(table(tmp_path / "odd.csv", *strange)))
+    ((unknown,),) = answers.judge(Explainer(model), answers.read_answers(table(tmp_path / "odd.csv", *strange)))
     assert unknown["card"]["maps"][0] is None
     assert "cannot say it" in unknown["card"]["notes"][0]
     assert place_of(unknown) == "unknown"
@@ -208,7 +209,7 @@ def test_the_command(photos, tmp_path):
 @needs_chromium
 def test_the_page_sorts_filters_and_is_walked_by_keys(photos, tmp_path):
     out = tmp_path / "page.html"
-    find_failures(photos, Way(Colours()), out)
+    find_failures(photos, Explainer(Colours()), out)
     with Browser(tmp_path) as browser:
         browser.open(out)
         order = lambda: browser("[...document.querySelectorAll('article')].map((a) => a.dataset.name.split('/')[1])")  # noqa: E731
@@ -240,7 +241,7 @@ def test_names_cannot_leave_their_place(tmp_path):
     model.classes = ("red", evil, "blue")
     squares(tmp_path / "a.png", ("red", 2, 2, 6), ("blue", 20, 20, 10))
     out = tmp_path / "page.html"
-    find_failures(table(tmp_path / "t.csv", {"picture": "a.png", "class": "1"}), Way(model), out)
+    find_failures(table(tmp_path / "t.csv", {"picture": "a.png", "class": "1"}), Explainer(model), out)
     assert "<script>alert" not in out.read_text()
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import mmcam
 from mmcam.diagnosis.bias.ranking import Lean
-from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.pairs import PAGES
 from mmcam.drawing.saving import save_as
 from mmcam.report.explained import fixed, ramp
@@ -32,13 +32,15 @@ SIDE, QUALITY = 220, 80
 COLUMNS = ("class", "concept", "pictures", "share", "area", "excess", "others", "more", "error", "z")
 
 
-def write_page(path: Path, found: Found, way: Way, means: Mapping[str, Sequence[int]], source: Path) -> Path:
+def write_page(
+    path: Path, found: Found, explainer: Explainer, means: Mapping[str, Sequence[int]], source: Path
+) -> Path:
     """Write the page, or the table alone; it appears whole or not at all, and one that is there is replaced.
 
     Args:
         path: an ``.html`` or a ``.csv``.
         found: what was measured.
-        way: how maps were made.
+        explainer: how maps were made.
         means: of each label the model's classes.
         source: of the pictures.
 
@@ -47,7 +49,7 @@ def write_page(path: Path, found: Found, way: Way, means: Mapping[str, Sequence[
     """
 
     def write(file: IO[bytes]) -> None:
-        file.write(_page(found, way, means, source).encode("utf-8", "backslashreplace"))
+        file.write(_page(found, explainer, means, source).encode("utf-8", "backslashreplace"))
 
     def write_table(file: IO[bytes]) -> None:
         text = io.StringIO(newline="")
@@ -69,26 +71,26 @@ def _cells(lean: Lean) -> list[Any]:
     ]
 
 
-def _page(found: Found, way: Way, means: Mapping[str, Sequence[int]], source: Path) -> str:
+def _page(found: Found, explainer: Explainer, means: Mapping[str, Sequence[int]], source: Path) -> str:
     strongest = [lean for lean in found.leans if lean.z >= CLEAR][:SHOWN]
     return rendered(
         "diagnosis/bias/page.html.jinja",
         {"percent": percent, "fixed": fixed},
         title=f"What the maps of each class lie on, {source.name}",
         found=found,
-        shown=[(lean, [_drawn(file, lean.label, way, means) for file in lean.pictures]) for lean in strongest],
+        shown=[(lean, [_drawn(file, lean.label, explainer, means) for file in lean.pictures]) for lean in strongest],
         clear=sum(lean.z >= CLEAR for lean in found.leans),
-        of_units=way.units is not None,
-        how=way.told,
+        of_units=explainer.units is not None,
+        how=explainer.told,
         gradient=ramp(),
         limit=CLEAR,
         version=__version__,
     )
 
 
-def _drawn(file: str, label: str, way: Way, means: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def _drawn(file: str, label: str, explainer: Explainer, means: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """A picture with the map of its class, made once more: only these few are drawn."""
-    found = mmcam.explain_class(way.model, file, list(means[label]), names=way.names, **way.how)
+    found = mmcam.explain_class(explainer.model, file, list(means[label]), names=explainer.names, **explainer.how)
     exp = max(found, key=lambda each: each.score)
     small = thumbnail(exp.overlay(), SIDE)
     return {"image": data_uri(small, QUALITY), "size": small.size, "name": Path(file).name, "target": exp.target}

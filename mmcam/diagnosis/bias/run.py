@@ -12,9 +12,9 @@ import mmcam
 from mmcam.diagnosis.bias.page import INSTEAD, SUFFIXES, write_page
 from mmcam.diagnosis.bias.parts import Masks, by_units, on_masks, read_masks
 from mmcam.diagnosis.bias.ranking import Lean, ranked
-from mmcam.diagnosis.failures.case import Way
-from mmcam.diagnosis.failures.classes import Meanings, meanings
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.labelled import LabelledPicture, read_labelled
+from mmcam.diagnosis.meant import Meanings, meanings
 from mmcam.diagnosis.records import Record, checksum, in_chunks, path_of
 from mmcam.drawing.saving import check_suffix
 from mmcam.engine.modules import unwrap
@@ -40,7 +40,7 @@ class Found:
 
 def find_bias(
     source: str | os.PathLike[str],
-    way: Way,
+    explainer: Explainer,
     out: str | os.PathLike[str],
     *,
     concepts: str | os.PathLike[str] | None = None,
@@ -55,7 +55,7 @@ def find_bias(
 
     Args:
         source: labelled pictures (see `mmcam.diagnosis.labelled`).
-        way: the model and how it is asked; its units are the concepts where `concepts` is None.
+        explainer: the model and how it is asked; its units are the concepts where `concepts` is None.
         out: an ``.html`` page, or a ``.csv``.
         concepts: a table of masks (see `read_masks`) of the same pictures.
         limit: only the first so many pictures.
@@ -66,7 +66,7 @@ def find_bias(
         ExplainError: neither masks nor names of units, or both; labels of another model; no picture has a concept.
         ValueError: a table of another form.
     """
-    if (concepts is None) == (way.units is None):
+    if (concepts is None) == (explainer.units is None):
         raise ExplainError("Name either the masks of concepts (--concepts TABLE.csv) or units (--dissection NAME).")
     path, page = Path(source), Path(out)
     check_suffix(page, SUFFIXES, INSTEAD)
@@ -82,14 +82,14 @@ def find_bias(
         "kind": "bias",
         "source": str(path),
         "concepts": str(concepts),
-        "weights": checksum(unwrap(way.model)),
-        "how": {name: str(value) for name, value in way.how.items()},
+        "weights": checksum(unwrap(explainer.model)),
+        "how": {name: str(value) for name, value in explainer.how.items()},
     }
     part = page.with_name(f"{page.name}.part")
-    means = meanings(way, pictures)
+    means = meanings(explainer, pictures)
 
     def cases_of(chunk: Sequence[LabelledPicture]) -> list[list[Record]]:
-        return _cases(way, means, chunk, masks)
+        return _cases(explainer, means, chunk, masks)
 
     found = _found(in_chunks(part, of, pictures, path_of, cases_of, batch, "Explaining", tell), data.skipped)
     if not found.leans:
@@ -97,25 +97,27 @@ def find_bias(
             f"No class of {path} has {'a concept' if masks is not None else 'units'} in enough pictures to be "
             f"compared; {found.empty} maps are empty, {len(found.skipped)} pictures were left out."
         )
-    write_page(page, found, way, means, path)
+    write_page(page, found, explainer, means, path)
     part.unlink()
     return found
 
 
-def _cases(way: Way, means: Meanings, chunk: Sequence[LabelledPicture], masks: Masks | None) -> list[list[Record]]:
+def _cases(
+    explainer: Explainer, means: Meanings, chunk: Sequence[LabelledPicture], masks: Masks | None
+) -> list[list[Record]]:
     """Of each picture a record for each label; one that cannot be used has "skipped", the sentence that says why."""
     targets = [sorted({index for label in picture.labels for index in means[label]}) for picture in chunk]
     paths = [picture.path for picture in chunk]
-    asked: dict[str, Any] = {"names": way.names, "errors": "skip", **way.how}
+    asked: dict[str, Any] = {"names": explainer.names, "errors": "skip", **explainer.how}
     cases: list[list[Record]] = []
     for picture, own, found in zip(
-        chunk, targets, mmcam.explain_class(way.model, paths, targets, **asked), strict=True
+        chunk, targets, mmcam.explain_class(explainer.model, paths, targets, **asked), strict=True
     ):
         try:
             if isinstance(found, Exception):
                 raise found
             cases.append(
-                [_case(way, picture, _surest(found, own, means[label]), label, masks) for label in picture.labels]
+                [_case(explainer, picture, _surest(found, own, means[label]), label, masks) for label in picture.labels]
             )
         except PictureError as error:
             cases.append([{"file": str(picture.path), "skipped": str(error)}])
@@ -127,11 +129,13 @@ def _surest(found: Sequence[mmcam.Explanation], asked: Sequence[int], label: Seq
     return max((exp for exp, index in zip(found, asked, strict=True) if index in label), key=lambda exp: exp.score)
 
 
-def _case(way: Way, picture: LabelledPicture, exp: mmcam.Explanation, label: str, masks: Masks | None) -> Record:
+def _case(
+    explainer: Explainer, picture: LabelledPicture, exp: mmcam.Explanation, label: str, masks: Masks | None
+) -> Record:
     record: Record = {"file": str(picture.path), "label": label, "parts": {}, "empty": not exp.heatmap.max() > 0}
     if not record["empty"]:
         record["parts"] = (
-            by_units(exp, way.units)
+            by_units(exp, explainer.units)
             if masks is None
             else on_masks(exp, masks.get(picture.path.resolve(), {}), picture.path)
         )

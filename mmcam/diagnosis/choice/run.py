@@ -24,9 +24,8 @@ from torch.nn import functional as F
 import mmcam
 from mmcam.adapters.class_names import classes_of
 from mmcam.diagnosis.choice.rater import RATERS, raters, rating
-from mmcam.diagnosis.failures.classes import Meanings
 from mmcam.diagnosis.labelled import LabelledPicture, region
-from mmcam.diagnosis.meant import meant
+from mmcam.diagnosis.meant import Meanings, meant
 from mmcam.diagnosis.pairs import small
 from mmcam.diagnosis.records import Record, checksum, one_by_one
 from mmcam.drawing.strip import draw_strip

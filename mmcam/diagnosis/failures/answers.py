@@ -11,7 +11,8 @@ from typing import Any
 
 import mmcam
 from mmcam.datasets.concepts.folder import read_table
-from mmcam.diagnosis.failures.case import Told, Way, case_of
+from mmcam.diagnosis.explainer import Explainer
+from mmcam.diagnosis.failures.case import Told, case_of
 from mmcam.diagnosis.labelled import joined_masks
 from mmcam.diagnosis.records import Record
 from mmcam.engine.as_found import as_found
@@ -62,28 +63,28 @@ def read_answers(table: str | os.PathLike[str]) -> list[Asked]:
     ]
 
 
-def judge(way: Way, chunk: Sequence[Asked]) -> list[list[Record]]:
+def judge(explainer: Explainer, chunk: Sequence[Asked]) -> list[list[Record]]:
     """Of each question its record; one whose picture cannot be used has "skipped", the sentence that says why."""
-    return [[_record(way, asked)] for asked in chunk]
+    return [[_record(explainer, asked)] for asked in chunk]
 
 
-def _record(way: Way, asked: Asked) -> Record:
+def _record(explainer: Explainer, asked: Asked) -> Record:
     try:
-        return _judged(way, asked)
+        return _judged(explainer, asked)
     except PictureError as error:
         return {"picture": f"{asked.path}\t{asked.question}", "skipped": str(error)}
 
 
-def _judged(way: Way, asked: Asked) -> Record:
-    said = mmcam.explain_answer(way.model, asked.path, asked.question, **way.how)
+def _judged(explainer: Explainer, asked: Asked) -> Record:
+    said = mmcam.explain_answer(explainer.model, asked.path, asked.question, **explainer.how)
     right = _folded(said.target) in map(_folded, asked.answers)
-    known = [_folded(answer) for answer in getattr(unwrap(way.model), "answers", ())]
+    known = [_folded(answer) for answer in getattr(unwrap(explainer.model), "answers", ())]
     name = next((answer for answer in asked.answers if not known or _folded(answer) in known), None)
     truth = said if right else None
     if not right and name is not None:
-        truth = mmcam.explain_answer(way.model, asked.path, asked.question, name, **way.how)
+        truth = mmcam.explain_answer(explainer.model, asked.path, asked.question, name, **explainer.how)
     where = joined_masks(asked.masks, asked.path, said.image.size) if asked.masks else None
-    both = _probabilities(way, asked, [asked.answers[0] if name is None else name, said.target])
+    both = _probabilities(explainer, asked, [asked.answers[0] if name is None else name, said.target])
     told = Told(said.target if right else (name or asked.answers[0]), both[1] if right else both[0], truth)
     return case_of(
         asked.path,
@@ -91,18 +92,18 @@ def _judged(way: Way, asked: Asked) -> Record:
         Told(said.target, both[1], said),
         right,
         where,
-        units=way.units,
+        units=explainer.units,
         what=asked.question,
         context=asked.question,
     )
 
 
-def _probabilities(way: Way, asked: Asked, answers: Sequence[str]) -> list[float | None]:
+def _probabilities(explainer: Explainer, asked: Asked, answers: Sequence[str]) -> list[float | None]:
     """Of answers, under the softmax over all that the model knows; None of a model that writes its answers."""
-    module: Any = unwrap(way.model)
+    module: Any = unwrap(explainer.model)
     if not hasattr(module, "answer_scores"):
         return [None] * len(answers)
-    batch = batch_of(module, [asked.path], way.how.get("preprocess"))
+    batch = batch_of(module, [asked.path], explainer.how.get("preprocess"))
     with as_found(module):
         shares = module.answer_scores(batch.x, [asked.question])[0].softmax(0)
     known = [_folded(answer) for answer in module.answers]

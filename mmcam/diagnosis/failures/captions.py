@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import mmcam
 from mmcam.datasets.concepts.folder import read_table
-from mmcam.diagnosis.failures.case import Told, Way, case_of
+from mmcam.diagnosis.explainer import Explainer
+from mmcam.diagnosis.failures.case import Told, case_of
 from mmcam.diagnosis.labelled import joined_masks
 from mmcam.diagnosis.records import Record
 from mmcam.errors import ExplainError, PictureError
@@ -80,12 +81,12 @@ def read_captions(table: str | os.PathLike[str]) -> References:
     return References(tuple(pictures), frozenset(name for each in pictures for name in each.masks))
 
 
-def judge(way: Way, concepts: frozenset[str], chunk: Sequence[Captioned]) -> list[list[Record]]:
+def judge(explainer: Explainer, concepts: frozenset[str], chunk: Sequence[Captioned]) -> list[list[Record]]:
     """Of each picture, a record for each content word of the caption that the model writes.
 
     One that cannot be used has "skipped", the sentence that says why.
     """
-    return [list(_words(way, concepts, captioned)) for captioned in chunk]
+    return [list(_words(explainer, concepts, captioned)) for captioned in chunk]
 
 
 def untrue(word: str, captioned: Captioned, concepts: frozenset[str]) -> bool | None:
@@ -100,22 +101,24 @@ def untrue(word: str, captioned: Captioned, concepts: frozenset[str]) -> bool | 
     return True if own in {stem(name) for name in concepts} else None
 
 
-def _words(way: Way, concepts: frozenset[str], captioned: Captioned) -> Iterator[Record]:
+def _words(explainer: Explainer, concepts: frozenset[str], captioned: Captioned) -> Iterator[Record]:
     try:
-        caption = mmcam.explain_caption(way.model, captioned.path, **way.how)
+        caption = mmcam.explain_caption(explainer.model, captioned.path, **explainer.how)
         for position, exp in enumerate(caption):
             false = untrue(exp.target, captioned, concepts)
             if false is not None:
-                yield _judged(way, captioned, caption, position, false)
+                yield _judged(explainer, captioned, caption, position, false)
     except PictureError as error:
         yield {"picture": f"{captioned.path}\t", "skipped": str(error)}
 
 
-def _judged(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, position: int, false: bool) -> Record:
+def _judged(
+    explainer: Explainer, captioned: Captioned, caption: mmcam.CaptionExplanation, position: int, false: bool
+) -> Record:
     exp = caption[position]
     assert isinstance(exp, mmcam.Explanation)
     said = Told(exp.target, float(np.exp(exp.score)), exp)
-    truth = _sooner(way, captioned, caption, position) if false else said
+    truth = _sooner(explainer, captioned, caption, position) if false else said
     texts = " / ".join(captioned.references[:2])
     return case_of(
         captioned.path,
@@ -123,14 +126,16 @@ def _judged(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, p
         said,
         not false,
         _region(captioned, (truth or said).name, exp.image.size),
-        units=way.units,
+        units=explainer.units,
         what=str(position),
         context=f"“{caption.caption}”",
         notes=[f"People say: {texts}"] if texts else [],
     )
 
 
-def _sooner(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, position: int) -> Told | None:
+def _sooner(
+    explainer: Explainer, captioned: Captioned, caption: mmcam.CaptionExplanation, position: int
+) -> Told | None:
     """The word of the references, or name of a mask, that the model gives the most probability in a word's place."""
     have = {stem(exp.target) for exp in caption}
     words = [word for text in captioned.references for word in _split(text)] + list(captioned.masks)
@@ -140,7 +145,7 @@ def _sooner(way: Way, captioned: Captioned, caption: mmcam.CaptionExplanation, p
         try:
             found.append(
                 mmcam.explain_caption(
-                    way.model, captioned.path, word, caption=caption.caption, position=position, **way.how
+                    explainer.model, captioned.path, word, caption=caption.caption, position=position, **explainer.how
                 )
             )
         except PictureError:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +39,6 @@ GRID = 14
 """Cells a side of the map that is kept for the mean over pictures."""
 UNITS = 3
 """Units on either side that a sentence looks at."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a model is asked and its maps are made.
-
-    Attributes:
-        model: any that the explain functions take.
-        how: their further arguments: method, layer, preprocess, and the method's options.
-        names: of the classes, where the model does not say.
-        units: names of the layer's units, for sentences; None for none.
-    """
-
-    model: Any
-    how: dict[str, Any] = field(default_factory=dict)
-    names: Any = None
-    units: Any = None
-
-    @property
-    def told(self) -> str:
-        """Method and layer in words, as far as they were chosen."""
-        method, layer = self.how.get("method", "gradcam"), self.how.get("layer")
-        return str(method) if layer is None else f"{method} at {layer}"
 
 
 @dataclass(frozen=True)

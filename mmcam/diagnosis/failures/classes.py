@@ -7,47 +7,24 @@ absent; beside it stands the surest class that nobody says is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import mmcam
-from mmcam.adapters.class_names import classes_of
-from mmcam.diagnosis.failures.case import Told, Way, case_of
+from mmcam.diagnosis.explainer import Explainer
+from mmcam.diagnosis.failures.case import Told, case_of
 from mmcam.diagnosis.labelled import LabelledPicture, region
-from mmcam.diagnosis.meant import meant
+from mmcam.diagnosis.meant import Meanings
 from mmcam.diagnosis.records import Record
-from mmcam.engine.modules import unwrap
-from mmcam.errors import ExplainError, PictureError
+from mmcam.errors import PictureError
 
 Chunk = Sequence[LabelledPicture]
-Meanings = Mapping[str, tuple[int, ...]]
-"""The model's classes that each label means."""
 
 
-def meanings(way: Way, pictures: Sequence[LabelledPicture]) -> Meanings:
-    """What the labels mean to the model; it is asked of the first picture that can be opened.
-
-    Raises:
-        ExplainError: no picture can be opened; labels that are none of the model's classes; no classifier.
-    """
-    labels = sorted({label for picture in pictures for label in picture.labels})
-    why = ""
-    for picture in pictures:
-        try:
-            exp = mmcam.explain_class(way.model, picture.path, names=way.names, **way.how)
-        except PictureError as error:
-            why = str(error)
-            continue
-        if exp.prediction is None:
-            raise ExplainError(f"{exp.model} is no classifier; pass one, or a table of captions or of questions.")
-        return meant(labels, classes_of(unwrap(way.model), way.names), exp.prediction.classes)
-    raise ExplainError(f"None of the {len(pictures)} pictures can be opened: {why}")
-
-
-def judge(way: Way, means: Meanings, chunk: Chunk) -> list[list[Record]]:
+def judge(explainer: Explainer, means: Meanings, chunk: Chunk) -> list[list[Record]]:
     """Of each picture its record; one that cannot be used has "skipped", the sentence that says why."""
     targets = [sorted({index for label in picture.labels for index in means[label]}) for picture in chunk]
-    asked = {"names": way.names, "errors": "skip", **way.how}
-    of_truth = mmcam.explain_class(way.model, [picture.path for picture in chunk], targets, **asked)
+    asked = {"names": explainer.names, "errors": "skip", **explainer.how}
+    of_truth = mmcam.explain_class(explainer.model, [picture.path for picture in chunk], targets, **asked)
     wrong: dict[int, int] = {}
     truth: dict[int, mmcam.Explanation] = {}
     for n, found in enumerate(of_truth):
@@ -59,7 +36,9 @@ def judge(way: Way, means: Meanings, chunk: Chunk) -> list[list[Record]]:
     of_said = {}
     if wrong:
         pictures = [chunk[n].path for n in wrong]
-        of_said = dict(zip(wrong, mmcam.explain_class(way.model, pictures, list(wrong.values()), **asked), strict=True))
+        of_said = dict(
+            zip(wrong, mmcam.explain_class(explainer.model, pictures, list(wrong.values()), **asked), strict=True)
+        )
     records = []
     for n, picture in enumerate(chunk):
         try:
@@ -67,7 +46,9 @@ def judge(way: Way, means: Meanings, chunk: Chunk) -> list[list[Record]]:
                 raise of_truth[n]
             own, other = truth[n], of_said.get(n, truth[n])
             where = region(picture, _label(picture, means, own), own.image.size)
-            records.append([case_of(picture.path, _told(own), _told(other), n not in wrong, where, units=way.units)])
+            records.append(
+                [case_of(picture.path, _told(own), _told(other), n not in wrong, where, units=explainer.units)]
+            )
         except PictureError as error:
             records.append([{"picture": str(picture.path), "skipped": str(error)}])
     return records

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmcam.diagnosis.failures.case import Way
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.failures.summary import PLACES, Summary, place_of
 from mmcam.diagnosis.pairs import Page, Pair, short, told
 from mmcam.diagnosis.pairs import write_page as write_pairs
@@ -23,14 +23,16 @@ LISTED, FEW = 12, 3
 """Labels of the table of the worst, and cases of a label from which on a share of them is told."""
 
 
-def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, title: str, counted: str) -> Path:
+def write_page(
+    path: Path, records: Sequence[Record], found: Summary, explainer: Explainer, title: str, counted: str
+) -> Path:
     """Write the page of what was judged; it appears whole or not at all, and one that is there is replaced.
 
     Args:
         path: of the page.
         records: of all cases.
         found: their summary.
-        way: how maps were made.
+        explainer: how maps were made.
         title: of the page.
         counted: what a case is, in the plural: pictures, questions, words.
 
@@ -62,7 +64,7 @@ def write_page(path: Path, records: Sequence[Record], found: Summary, way: Way, 
         labels=[label for label in found.labels if label[1] >= FEW and label[2]][:LISTED],
         all_places=PLACES,
         counted=counted,
-        how=way.told,
+        how=explainer.told,
     )
 
 

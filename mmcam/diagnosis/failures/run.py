@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmcam.diagnosis.explainer import Explainer
 from mmcam.diagnosis.failures import answers, captions, classes
-from mmcam.diagnosis.failures.case import Way
 from mmcam.diagnosis.failures.page import write_page
 from mmcam.diagnosis.failures.summary import Summary, summary
 from mmcam.diagnosis.labelled import read_labelled
+from mmcam.diagnosis.meant import meanings
 from mmcam.diagnosis.pairs import INSTEAD, PAGES
 from mmcam.diagnosis.records import Record, checksum, in_chunks, path_of
 from mmcam.drawing.saving import check_suffix
@@ -31,7 +32,7 @@ COUNTED = {"classes": "pictures", "answers": "questions", "captions": "words"}
 
 def find_failures(
     source: str | os.PathLike[str],
-    way: Way,
+    explainer: Explainer,
     out: str | os.PathLike[str],
     *,
     limit: int | None = None,
@@ -45,7 +46,7 @@ def find_failures(
     Args:
         source: labelled pictures (see `mmcam.diagnosis.labelled`), or a table of captions or of questions (see
             `captions.read_captions`, `answers.read_answers`); which one the table's columns say.
-        way: the model and how it is asked.
+        explainer: the model and how it is asked.
         out: the page, an ``.html``.
         limit: only the first so many pictures.
         batch: pictures at a time.
@@ -57,14 +58,14 @@ def find_failures(
     """
     path, page = Path(source), Path(out)
     check_suffix(page, PAGES, INSTEAD)
-    kind, items, judge, taken, beside = _work(path, way, limit)
+    kind, items, judge, taken, beside = _work(path, explainer, limit)
     part = page.with_name(f"{page.name}.part")
     of = {
         "kind": kind,
         "source": str(path),
-        "weights": checksum(unwrap(way.model)),
-        "how": {name: str(value) for name, value in way.how.items()},
-        "units": way.units is not None,
+        "weights": checksum(unwrap(explainer.model)),
+        "how": {name: str(value) for name, value in explainer.how.items()},
+        "units": explainer.units is not None,
     }
     records = in_chunks(part, of, items, taken, judge, batch, "Judging", tell)
     records += [{"picture": str(file), "skipped": why} for file, why in beside]
@@ -73,27 +74,27 @@ def find_failures(
     if all("skipped" in record for record in records):
         raise ExplainError(f"None of the {len(records)} pictures of {path} could be used: {records[0]['skipped']}")
     found = summary(records)
-    title = f"What {type(unwrap(way.model)).__name__} gets wrong in {path.name}"
-    write_page(page, records, found, way, title, COUNTED[kind])
+    title = f"What {type(unwrap(explainer.model)).__name__} gets wrong in {path.name}"
+    write_page(page, records, found, explainer, title, COUNTED[kind])
     part.unlink()
     return found
 
 
 def _work(
-    path: Path, way: Way, limit: int | None
+    path: Path, explainer: Explainer, limit: int | None
 ) -> tuple[str, Sequence[Any], Judge, Callable[[Any], str], Sequence[tuple[Path, str]]]:
     """What kind of work it is, what is judged, by whom, what the record of one is called, and what is left out."""
     columns = _columns(path)
     if "question" in columns:
         asked = answers.read_answers(path)[:limit]
-        return "answers", asked, partial(answers.judge, way), lambda item: f"{item.path}\t{item.question}", ()
+        return "answers", asked, partial(answers.judge, explainer), lambda item: f"{item.path}\t{item.question}", ()
     if "caption" in columns or {"mask", "name"} <= columns:
         references = captions.read_captions(path)
-        judge = partial(captions.judge, way, references.concepts)
+        judge = partial(captions.judge, explainer, references.concepts)
         return "captions", references.pictures[:limit], judge, lambda item: str(item.path), ()
     data = read_labelled(path)
     pictures = data.pictures[:limit]
-    judge = partial(classes.judge, way, classes.meanings(way, pictures))
+    judge = partial(classes.judge, explainer, meanings(explainer, pictures))
     return "classes", pictures, judge, path_of, data.skipped
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from mmcam.diagnosis.transfer.localised import Way
+from mmcam.diagnosis.transfer.localised import Localiser
 from mmcam.drawing.overlay import mark
 from mmcam.explain.classes import explain_class
 from mmcam.explanation import Explanation
@@ -68,7 +68,7 @@ class Finding:
 
 
 def findings_of(
-    model: Finetuned, photos: Sequence[Photo], way: Way, sure_from: float, sound: str | None
+    model: Finetuned, photos: Sequence[Photo], way: Localiser, sure_from: float, sound: str | None
 ) -> tuple[list[Finding], list[tuple[Path, str]]]:
     """Look at photographs.
 
@@ -106,7 +106,7 @@ def _parts(photos: Sequence[Photo]) -> Iterator[Sequence[Photo]]:
         yield photos[start : start + CHUNK]
 
 
-def _finding(photo: Photo, exp: Explanation, way: Way, sure_from: float, sound: str | None) -> Finding:
+def _finding(photo: Photo, exp: Explanation, way: Localiser, sure_from: float, sound: str | None) -> Finding:
     assert exp.prediction is not None
     first, second = exp.prediction.best[:2]
     sure, next_sure = float(first.probability or 0), float(second.probability or 0)
@@ -130,7 +130,7 @@ def _finding(photo: Photo, exp: Explanation, way: Way, sure_from: float, sound: 
     )
 
 
-def _over(exp: Explanation, way: Way) -> Image.Image:
+def _over(exp: Explanation, way: Localiser) -> Image.Image:
     """The map over the picture, with a box around its strongest place."""
     return thumbnail(mark(exp.overlay(), strongest(exp, way.share)), SIDE)
 

@@ -37,7 +37,7 @@ LEAST: Final = 4
 
 
 @dataclass(frozen=True)
-class Way:
+class Localiser:
     """How maps are made and read.
 
     Attributes:
@@ -178,10 +178,10 @@ def shares_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
     return {(row["layer"], row["method"]): row["share"] for row in rows}
 
 
-def chosen(rows: Sequence[dict[str, Any]], pictures: int) -> Way:
+def chosen(rows: Sequence[dict[str, Any]], pictures: int) -> Localiser:
     """The way of the first row: the most maxima on a defect, of several as good the greatest IoU."""
     best = rows[0]
-    return Way(best["layer"], best["method"], best["share"], pictures)
+    return Localiser(best["layer"], best["method"], best["share"], pictures)
 
 
 def iou(found: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:

@@ -23,7 +23,7 @@ from mmcam.diagnosis.transfer.calibration import calibration_error, sure_from, t
 from mmcam.diagnosis.transfer.examples import Examples, examples_of
 from mmcam.diagnosis.transfer.findings import Photo, findings_of
 from mmcam.diagnosis.transfer.inputs import Inputs, inputs_of
-from mmcam.diagnosis.transfer.localised import Way, baselines, chosen, layers_of, masked, measured, shares_of
+from mmcam.diagnosis.transfer.localised import Localiser, baselines, chosen, layers_of, masked, measured, shares_of
 from mmcam.diagnosis.transfer.measured import scores
 from mmcam.diagnosis.transfer.page import write_page
 from mmcam.diagnosis.transfer.pdf import write_pdf
@@ -175,7 +175,7 @@ def _maps(model: Finetuned, examples: Examples, split: Split, say: Say) -> dict[
     layers = layers_of(model, examples.pictures[0])
     val, test = (masked([examples.pictures[row] for row in rows]) for rows in (split.val, split.test))
     if not val:
-        way = Way(layers[0])
+        way = Localiser(layers[0])
         say(f"No masks: maps by {way.method} at {way.layer}, the default.")
         return {**_way(way), "localisation": None}
     rows = measured(model, val, layers)
@@ -188,7 +188,7 @@ def _maps(model: Finetuned, examples: Examples, split: Split, say: Say) -> dict[
     return {**_way(way), "localisation": found}
 
 
-def _way(way: Way) -> dict[str, Any]:
+def _way(way: Localiser) -> dict[str, Any]:
     return {"layer": way.layer, "method": way.method, "share": way.share, "chosen_by": way.chosen}
 
 
@@ -211,7 +211,7 @@ def _report(asked: Asked, card: dict[str, Any], say: Say) -> None:
     """Look at the photographs, and write the report."""
     model = load(asked.out, device=asked.device)
     photos = [Photo(path) for path in asked.inspect] or _test_photos(asked.out)
-    way = Way(card["layer"], card["method"], card["share"], card["chosen_by"])
+    way = Localiser(card["layer"], card["method"], card["share"], card["chosen_by"])
     findings, bad = findings_of(model, photos, way, card["sure_from"], card["sound"])
     if not findings:
         raise ExplainError(f"None of the {len(photos)} photographs can be opened: {bad[0][1]}")

@@ -172,7 +172,9 @@ def test_a_killed_run_ends_at_the_same_weights(finished, labels, weights, tmp_pa
         mmcam.models.load(out)
     monkeypatch.setattr(fitting.Fit, "_step", step)
     # What comes after the training is not asked here.
-    monkeypatch.setattr(runs, "_maps", lambda *args: runs._way(runs.Way("backbone.layer4")) | {"localisation": None})
+    monkeypatch.setattr(
+        runs, "_maps", lambda *args: runs._way(runs.Localiser("backbone.layer4")) | {"localisation": None}
+    )
     monkeypatch.setattr(runs, "_report", lambda *args: None)
     said = []
     card = runs.finetune(asked(labels, weights, out), settings, said.append)
