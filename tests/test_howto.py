@@ -93,6 +93,7 @@ def written(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ten_photographs(desk):
     names = run("photographs.md")
@@ -145,6 +146,7 @@ def test_a_vqa_file(desk):
     assert "people say sitting" in (desk / "out" / "answers.html").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_folder(desk):
     run("folder.md")
@@ -152,6 +154,7 @@ def test_a_folder(desk):
     assert len([name for name in written(desk / "out" / "mine") if name.endswith(".npz")]) == 4  # two classes each
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_list_of_files(desk):
     names = run("files.md")
@@ -169,6 +172,7 @@ def test_files_and_pages(desk):
     assert names["image"].startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_figures(desk):
     names = run("figures.md")

@@ -104,6 +104,7 @@ def test_the_sdist_builds_the_same_wheel(wheel, tmp_path):
     assert content(built("wheel", tree, tmp_path / "again")) == content(wheel)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_demo_of_the_wheel(installed, tmp_path):
     start = 'sys.argv = ["mmcam", "demo", "--out", "out"]; runpy.run_module("mmcam", run_name="__main__")'
@@ -115,6 +116,7 @@ def test_the_demo_of_the_wheel(installed, tmp_path):
     }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_python_of_the_readme_from_the_wheel(installed, tmp_path):
     checks = """

@@ -33,12 +33,13 @@ KINDS = {
 }
 
 
-LARGE = ("swin_t", "vit_b_16", "coat_tiny", "hiera_tiny_224")  # a quarter of a minute each, or more
+# tests/places/test_zoos.py looks at many of these kinds, too
+QUICK = ("resnet18", "squeezenet1_1", "test_vit", "test_mambaout")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long) if name.endswith(LARGE) else name for name in KINDS]
+    "name", [name if name.endswith(QUICK) else pytest.param(name, marks=pytest.mark.long) for name in KINDS]
 )
 def test_the_layer_found(name):
     row = layer_sweep.judged(name, limit=600)
