@@ -186,12 +186,12 @@ def figure(
     paths = {str(picture.path): picture for picture in pictures}
     panels, notes = [], []
     for record in sorted(both, key=differ, reverse=True)[:DRAWN]:
-        path = paths[record["picture"]].path
+        image = mmcam.load_image(paths[record["picture"]].path)
         first, second = record["methods"][method]["mass"]
-        panels.append((mmcam.load_image(path), str(record["told"])))
+        panels.append((image, str(record["told"])))
         notes.append("" if first is None else f"rating {rating(first, second, by):+.1f}".replace("-", "−"))
         for place, one in enumerate(candidates):
-            exp = _explained(one, path, record["classes"][place], method)
+            exp = _explained(one, image, record["classes"][place], method)
             panels.append((exp.overlay(), one.name))
             share = (first, second)[place]
             notes.append("" if share is None else f"{100 * share:.0f} % on it")
@@ -206,10 +206,10 @@ def _judged(
     methods: Sequence[str],
 ) -> Record:
     """The record of a picture."""
-    size = mmcam.load_image(picture.path).size
+    image = mmcam.load_image(picture.path)
     found = []
     for place, one in enumerate(candidates):
-        logits, several = _logits(one, picture.path)
+        logits, several = _logits(one, image)
         if (known := means[place]) is None:
             known = means[place] = meant(labels, classes_of(unwrap(one.model), one.names), len(logits))
         best = {label: max(known[label], key=lambda index: float(logits[index])) for label in picture.labels}
@@ -221,18 +221,18 @@ def _judged(
         if all(record["right"]):  # of several labels either finds another
             record["right"] = [False, False]
         return record
-    where = region(picture, label, size)
+    where = region(picture, label, image.size)
     where = where if where is not None and where.any() else None
     record |= {"label": label, "classes": [one[label] for one in found], "methods": {}}
     for method in methods:
         figures: dict[str, list[Any]] = {name: [] for name in FIGURES}
         maps: list[mmcam.Explanation] = []
         for place, one in enumerate(candidates):
-            exp = _explained(one, picture.path, record["classes"][place], method)
+            exp = _explained(one, image, record["classes"][place], method)
             maps.append(exp)
             figures["points"].append(None if where is None else inside(exp.peak(), where))
             figures["mass"].append(None if where is None else mass(exp.heatmap, where))
-            figures["matters"].append(_matters(one, picture.path, record["classes"][place], exp))
+            figures["matters"].append(_matters(one, image, record["classes"][place], exp))
         record["methods"][method] = figures
         if "card" not in record:
             uri, shown = small(maps[0].image)
@@ -241,27 +241,27 @@ def _judged(
     return record
 
 
-def _explained(one: Candidate, path: Path, index: int, method: str) -> mmcam.Explanation:
+def _explained(one: Candidate, image: Image.Image, index: int, method: str) -> mmcam.Explanation:
     options = one.options.get(method, {})
     return mmcam.explain_class(
-        one.model, path, index, names=one.names, method=method, preprocess=one.preprocess, **options
+        one.model, image, index, names=one.names, method=method, preprocess=one.preprocess, **options
     )
 
 
-def _logits(one: Candidate, path: Path) -> tuple[Tensor, bool]:
+def _logits(one: Candidate, image: Image.Image) -> tuple[Tensor, bool]:
     """The logits of a picture, and whether each class is asked for by itself."""
     module = unwrap(one.model)
     classes = classes_of(module, one.names)
-    batch = batch_of(module, [path], one.preprocess)
+    batch = batch_of(module, [image], one.preprocess)
     with as_found(module):
         return finder(named(classes.names))(called(module, batch.x))[0].float(), classes.probabilities == "sigmoid"
 
 
-def _matters(one: Candidate, path: Path, index: int, exp: mmcam.Explanation) -> float:
+def _matters(one: Candidate, image: Image.Image, index: int, exp: mmcam.Explanation) -> float:
     """Insertion less deletion of the class's probability, over the model's input."""
     module = unwrap(one.model)
     classes = classes_of(module, one.names)
-    find, x = finder(named(classes.names)), batch_of(module, [path], one.preprocess).x[0]
+    find, x = finder(named(classes.names)), batch_of(module, [image], one.preprocess).x[0]
 
     def score(rows: Tensor) -> Tensor:
         logits = find(called(module, rows))
