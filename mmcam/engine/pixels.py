@@ -29,7 +29,7 @@ Switch = Callable[[bool], contextlib.AbstractContextManager[None]]
 
 
 def input_gradients(
-    computation: Computation, *, switch: Switch | None = None, layers: Sequence[Layer] = ()
+    computation: Computation, *, switch: Switch | None = None, layers: Sequence[Layer] = (), zero: bool = False
 ) -> tuple[Tensor, Tensor, list[Evidence]]:
     """Gradients of every target with respect to the pictures, and optionally the evidence at layers beside them.
 
@@ -38,6 +38,7 @@ def input_gradients(
         switch: context of the backward pass; called with True around the pass to the pixels and with False around the
             pass to the layers, so that one forward serves a modified and a plain backward.
         layers: also return plain evidence there (what Guided Grad-CAM needs), from the same forward.
+        zero: a gradient at a layer that is zero everywhere is an answer; else it is an error.
 
     Returns:
         (gradients (T, N, C, H, W), scores (T, N), the evidence at each layer).
@@ -63,7 +64,7 @@ def input_gradients(
                 every = [leaf for own in leaves for leaf in own]
                 with around(False):
                     found = of_each(scores, every, size, keep=True)
-                at_layers = [_per_layer(c, own, tap, leaves) for own in found]
+                at_layers = [_per_layer(c, own, tap, leaves, zero) for own in found]
             with around(True):
                 gradients = [own[0] for own in of_each(scores, [pixels], size, keep=False)]
     at_pixels = [gradient for gradient in gradients if gradient is not None]
@@ -75,7 +76,7 @@ def input_gradients(
         for own, each in zip(leaves, zip(*at_layers, strict=True), strict=True)
     ]
     for layer, of_layer in zip(layers, evidence, strict=True):
-        if not of_layer.gradients.any():
+        if not (zero or of_layer.gradients.any()):
             raise independent(layer.name, c.model)
     return torch.stack(at_pixels), values, evidence
 
@@ -104,12 +105,14 @@ def _scores(c: Computation, output: Any) -> list[Tensor]:
     return scores
 
 
-def _per_layer(c: Computation, found: Sequence[Tensor | None], tap: Tap, leaves: list[list[Tensor]]) -> list[Tensor]:
+def _per_layer(
+    c: Computation, found: Sequence[Tensor | None], tap: Tap, leaves: list[list[Tensor]], zero: bool
+) -> list[Tensor]:
     """One target's gradient (versions·N, K, h, w) at each layer; the rows of several texts of a picture add up."""
     each_leaf, gradients = iter(found), []
     for layer, own in zip(tap.layers, leaves, strict=True):
         each = [next(each_leaf) for _ in own]
-        if all(gradient is None for gradient in each):
+        if not zero and all(gradient is None for gradient in each):
             raise independent(layer.name, c.model)
         filled = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(each, own, strict=True)]
         gradients.append(torch.unflatten(torch.cat(filled), 0, (-1, len(c.x))).sum(0))

@@ -1,6 +1,17 @@
 """The methods that turn a question into maps, by name."""
 
-from mmcam.methods import attention, cam, excitation, gap_cam, perturbation, pixels, smooth  # noqa: F401  (they register)
+from mmcam.methods import (  # noqa: F401  (they register)
+    attention,
+    cam,
+    eigen,
+    excitation,
+    fullgrad,
+    gap_cam,
+    perturbation,
+    pixels,
+    score_cam,
+    smooth,
+)
 from mmcam.methods.cam_family import register_cam
 from mmcam.methods.registry import METHODS, Maps, Method, Question, get, register
 from mmcam.methods.rule_mode import backward_rules

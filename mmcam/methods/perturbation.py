@@ -141,50 +141,6 @@ def random_mask(height: int, width: int, cells: int, share: float, generator: to
 
 
 @register(
-    "scorecam",
-    "Wang et al., Score-CAM, arXiv 1910.01279, eqs. 3–7 and algorithm 1",
-    family="perturbation",
-    cost="K + 1 forwards (K channels of the layer)",
-)
-def scorecam(
-    question: Question,
-    *,
-    units: Sequence[int] | None = None,
-    mask: Any = None,
-    rows: int = ROWS,
-    dtype: Precision | None = None,
-) -> Maps:
-    """ReLU(Σ_k α_k A^k), α the softmax over channels of the score of the picture seen through channel k.
-
-    A channel is enlarged to the picture and scaled to 0..1 before it is multiplied with it; one that is constant shows
-    nothing.
-
-    Args:
-        question: what is asked.
-        units, mask: channels and cells of the layer that count (see `mmcam.methods.cam_family`).
-        rows: pictures sent through the model at a time.
-        dtype: "bfloat16" or "float16" to compute the passes in (autocast), made for GPUs; many CPUs take much
-            longer. The map then has two or three digits. Default as the model is.
-    """
-    q, x = question, question.x
-    activations, scores = activations_of(q)
-    activations = activations * chosen(activations, units, mask)
-    asked = list(range(activations.shape[1])) if units is None else sorted(set(units))
-    each = []
-    for part in chunks(len(asked), q, rows, "Score-CAM"):
-        maps = activations[:, [asked[i] for i in part]].float()
-        up = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=False)
-        # Before it is enlarged, which would make a constant map vary in its last digit.
-        varies = maps.amax(dim=(-2, -1), keepdim=True) > maps.amin(dim=(-2, -1), keepdim=True)
-        low, high = up.amin(dim=(-2, -1), keepdim=True), up.amax(dim=(-2, -1), keepdim=True)
-        through = torch.where(varies, (up - low) / torch.where(varies, high - low, 1.0), 0.0)
-        each.append(picture_scores(q, x * through.to(x.dtype).transpose(0, 1)[:, :, None], dtype))
-    weights = scores.new_zeros(*scores.shape, activations.shape[1], dtype=torch.float32)
-    weights[..., asked] = torch.cat(each, dim=1).float().softmax(dim=1).transpose(1, 2)
-    return Maps(weighted_sum(weights, activations).relu(), scores, weights, activations)
-
-
-@register(
     "ablationcam",
     "Desai & Ramaswamy, Ablation-CAM, WACV 2020, eqs. 3–5",
     family="perturbation",

@@ -20,6 +20,7 @@ LAYERLESS = {
     "guided_backprop": {},
     "deconvnet": {},
     "smoothgrad": {"n": 3},
+    "fullgrad": {},
 }
 READING = [name for name, method in METHODS.items() if name not in LAYERLESS and method.family != "attention"]
 
