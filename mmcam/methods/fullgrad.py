@@ -101,8 +101,12 @@ def _biased(question: Question) -> tuple[list[Layer], list[Tensor]]:
         for call, (ndim, bias) in enumerate(each):
             if bias is None or not bias.any():
                 continue
-            if ndim not in (2, 4):
-                raise ExplainError(f"FullGrad reads maps (N,K,h,w) and vectors (N,K); {name} gives {ndim} dimensions.")
+            # A linear layer of more dimensions has its channels last, and so perhaps has what follows.
+            if ndim not in ((2,) if isinstance(modules[name], nn.Linear) else (2, 4)):
+                raise ExplainError(
+                    f"FullGrad reads maps (N,K,h,w) and vectors (N,K), and {type(modules[name]).__name__} {name!r} gives "
+                    f"{ndim} dimensions; method='layercam' reads any layer."
+                )
             grid = _MAP if ndim == 4 else _VECTOR
             layers.append(Layer(name, lambda tensor, size, grid=grid: grid, call))  # type: ignore[misc]
             biases.append(bias.reshape(*bias.shape, *[1] * (2 - max(0, bias.ndim - 2)))[: len(question.x)])

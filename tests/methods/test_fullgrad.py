@@ -121,6 +121,18 @@ def test_what_it_is_not_defined_for_is_refused():
         def forward(self, x):
             return 9 * self.c((self.a(x) * self.a(x)).mean((2, 3)))
 
+    class Last(nn.Module):
+        """Channels last, where a linear layer stands for a convolution of 1×1."""
+
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.c(self.b(self.a(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+    with pytest.raises(ExplainError, match=r"Linear 'b' gives 4 dimensions"):
+        attribute(seeded(Last), pictures(1), [1], method="fullgrad")
     for build in (Hidden, Gated):
         with pytest.raises(ExplainError, match=r"add up to .* where the score is"):
             attribute(seeded(build), pictures(1), [1], method="fullgrad")

@@ -19,9 +19,10 @@ from mmcam import ExplainError
 PICTURE = tiny_similarity.photo(64, 96)
 NEEDY = {
     *("cam", "attention", "excitation_backprop", "c_mwp"),
-    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam"),
+    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad"),
 }
-"""They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule."""
+"""They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule, biases in
+layers, blocks in a list."""
 CHEAP = {"occlusion": {"patch": 16, "stride": 16}, "rise": {"n": 40}}
 """Enough to feel every line; the other methods as they come."""
 
