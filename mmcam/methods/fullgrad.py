@@ -103,9 +103,10 @@ def _biased(question: Question) -> tuple[list[Layer], list[Tensor]]:
                 continue
             # A linear layer of more dimensions has its channels last, and so perhaps has what follows.
             if ndim not in ((2,) if isinstance(modules[name], nn.Linear) else (2, 4)):
+                kind = type(modules[name]).__name__
                 raise ExplainError(
-                    f"FullGrad reads maps (N,K,h,w) and vectors (N,K), and {type(modules[name]).__name__} {name!r} gives "
-                    f"{ndim} dimensions; method='layercam' reads any layer."
+                    f"FullGrad reads maps (N,K,h,w) and vectors (N,K), and {kind} {name!r} gives {ndim} dimensions; "
+                    "method='layercam' reads any layer."
                 )
             grid = _MAP if ndim == 4 else _VECTOR
             layers.append(Layer(name, lambda tensor, size, grid=grid: grid, call))  # type: ignore[misc]
