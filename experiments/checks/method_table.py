@@ -62,7 +62,7 @@ def main(
     rows = []
     for task in tasks or TASKS:
         pictures_of = cache(lambda task=task: list(questions(task, split, pictures)))
-        for method in [*(methods or [name for name in mmcam.METHODS if name not in inapplicable()]), *BASELINES]:
+        for method in [*(methods or [name for name in mmcam.METHODS if name not in inapplicable(task)]), *BASELINES]:
             records = examine(task, method, pictures, pictures_of, work / f"{split}-{task}-{method}.jsonl")
             row = {"task": task, "method": method, **figures(records)}
             if task == "class" and method not in BASELINES:
@@ -73,9 +73,12 @@ def main(
     table(report, out / f"methods-{split}")
 
 
-def inapplicable() -> set[str]:
-    """Methods that the three models do not fit: fc7 is more than a global average, and there is no attention."""
-    return {"attention", "cam"}
+def inapplicable(task: str) -> set[str]:
+    """Methods that the three models do not fit: fc7 is more than a global average, and there is no attention.
+
+    The score of a word or answer is no sum of its parts, as FullGrad's has to be.
+    """
+    return {"attention", "cam", "legrad"} | ({"fullgrad"} if task != "class" else set())
 
 
 def examine(

@@ -11,15 +11,14 @@ from mmcam.methods.cam_family import register_cam
 
 
 @register_cam("eigencam", "Muhammad & Yeasin, Eigen-CAM, arXiv 2008.00299, section III")
-def eigencam(evidence: Evidence) -> tuple[Tensor, Tensor]:
+def eigencam(evidence: Evidence) -> tuple[Tensor, None]:
     """The activations projected on their first principal component, ``Σ_k v_k A^k``, v of the SVD of A (hw, K).
 
     It is the same for every target. The sign of a component is arbitrary: it is the one with which the map sums to more
-    than 0, so that activations of ReLUs give a map without negative cells.
+    than 0, so that activations of ReLUs give a map without negative cells. Its weights are no reasons for a target.
     """
     a = evidence.activations.float()
-    weights = _component(a[None]).expand(len(evidence.scores), -1, -1)
-    return weighted_sum(weights, a).relu(), weights
+    return weighted_sum(_component(a[None]), a).relu().expand(len(evidence.scores), -1, -1, -1), None
 
 
 @register_cam("eigengradcam", "Gildenblat, pytorch-grad-cam, EigenGradCAM")
