@@ -284,7 +284,8 @@ def explain_answer(
         answer: one of ``model.answers`` or its index, or any text if the model writes its answers; default its own. For
             one picture, a list asks for several answers; for several pictures, a list holds one entry a picture, each
             an answer or a list of them.
-        contrast: a second answer; the score becomes the difference, "why this rather than that".
+        contrast: a second answer; the score becomes the difference, "why this rather than that"; "similar" takes off
+            the mean of the three with the nearest scores, as in `explain_class`, where the model has a list of answers.
         by_word: explain the words of the question, too.
         score: what of an answer is explained: "logit", "log_prob", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; default the logit, and the log-probability of an answer that is written.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -40,6 +40,45 @@ class First:
             self.scores, self.operation = scores.detach().clone(), operation(found)
             self.two_sides = scores.shape[1] > found.shape[1]
         return self.scores
+
+
+@dataclass(frozen=True)
+class Similar:
+    """In a contrast's place: the classes whose scores are nearest to the target's, in each picture its own.
+
+    Attributes:
+        count: how many, or as many as there are.
+    """
+
+    count: int = 3
+
+    def of(self, scores: Tensor, own: Tensor, what: str) -> Tensor:
+        """Their indices (N, count), the nearest first.
+
+        Args:
+            scores: (N, classes).
+            own: (N,), the target's class of each picture; -1 where it is none.
+            what: a class is called.
+
+        Raises:
+            ExplainError: the target is none; there is no other.
+        """
+        if (own < 0).any():
+            raise ExplainError(f"A function of the output has no similar {what}es; name a {what}, or the contrast.")
+        others = min(self.count, scores.shape[1] - 1)
+        if others < 1:
+            raise ExplainError(f"The model has no other {what} that could be similar; leave contrast= out.")
+        away = (scores - scores.gather(1, own[:, None])).abs().scatter(1, own[:, None], torch.inf)
+        return away.topk(others, largest=False).indices
+
+
+SIMILAR: Final = "similar"
+"""How it is asked for."""
+
+
+def rather_than(contrast: Any, names: Sequence[str] | None) -> Any:
+    """A contrast as it is, or `Similar` for the word, unless that is the name of one of the classes."""
+    return Similar() if contrast == SIMILAR and SIMILAR not in (names or ()) else contrast
 
 
 def apart(target: Any, contrast: Any, classes: int) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmcam.tasks.asked import Label, quoted, titled
-from mmcam.tasks.choice import First, apart, chosen
+from mmcam.tasks.choice import First, Similar, apart, chosen
 from mmcam.tasks.names import class_name
 from mmcam.tasks.prediction import Prediction, best_classes, probabilities
 from mmcam.tasks.targets import called
@@ -40,8 +40,8 @@ class ClassLabels:
 
     def __call__(self, t: int, n: int, score: float) -> Label:
         """How target t of picture n is told."""
-        own, rival = self._meant(t, n)
-        other = None if self.contrast is None else class_name(rival, self.names)
+        own, rivals = self._meant(t, n)
+        other = " or ".join(class_name(rival, self.names) for rival in rivals) if self.contrast is not None else None
         wanted, word = self.columns[t][n], self.words[t][n]
         if callable(wanted):
             name = called(wanted)
@@ -49,17 +49,23 @@ class ClassLabels:
             return Label(title, claim, scored=scored, prediction=self._prediction(n, None, ""))
         name = class_name(own, self.names)
         title = titled(name, other)
-        asked = titled(_typed(word, name), None if other is None else _typed(self.contrast_word, other))
+        asked = titled(
+            _typed(word, name),
+            other if other is None or isinstance(self.contrast, Similar) else _typed(self.contrast_word, other),
+        )
         prediction = self._prediction(n, own, asked if asked.casefold() != title.casefold() else "")
         return Label(title, f"It says {quoted(name, other)}", scored="logit", prediction=prediction)
 
-    def _meant(self, t: int, n: int) -> tuple[int, int]:
-        """The class of target t of picture n, and that of its contrast; -1 of what has none."""
+    def _meant(self, t: int, n: int) -> tuple[int, list[int]]:
+        """The class of target t of picture n, and that, or those, of its contrast; -1 of what has none."""
         if self._scores is None:
-            return -1, -1
+            return -1, [-1]
         wanted, rather = apart(self.columns[t][n], self.contrast, len(self.names or ()))
-        own = chosen([wanted], self._scores[n : n + 1])
-        return int(own), int(chosen([rather], self._scores[n : n + 1], own))
+        scores = self._scores[n : n + 1]
+        own = chosen([wanted], scores)
+        if isinstance(rather, Similar):
+            return int(own), rather.of(scores, own, "class")[0].tolist()
+        return int(own), [int(chosen([rather], scores, own))]
 
     def _prediction(self, n: int, index: int | None, asked: str) -> Prediction | None:
         if self._scores is None:

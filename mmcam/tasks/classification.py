@@ -18,7 +18,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.anything import has_forward
 from mmcam.tasks.asked import Asked, both_are, several
-from mmcam.tasks.choice import First, apart, chosen
+from mmcam.tasks.choice import First, Similar, apart, chosen, rather_than
 from mmcam.tasks.class_labels import ClassLabels
 from mmcam.tasks.graph import operation
 from mmcam.tasks.logits import Find, finder
@@ -80,7 +80,7 @@ def ask(model: nn.Module, batch: Batch, targets: Sequence[Any], contrast: Any, c
 
     # Every target is computed for every picture; a picture with fewer of them repeats its last.
     words = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
-    columns, other = [[of(wanted) for wanted in column] for column in words], of(against)
+    columns, other = [[of(wanted) for wanted in column] for column in words], of(rather_than(against, known))
     first, find = First(), finder(known)
     scores = [column_target(column, other, first, known, "class", find) for column in columns]
 
@@ -189,7 +189,7 @@ def _one_for_two(logits: Tensor, names: Sequence[str] | None) -> bool:
 
 def column_target(
     column: Sequence[Any],
-    contrast: int | Group | None,
+    contrast: int | Group | Similar | None,
     first: First,
     names: Sequence[str] | None,
     what: str,
@@ -201,7 +201,7 @@ def column_target(
 
     Args:
         column: of each picture, an index, a group, a function, or None for the predicted class.
-        contrast: the other class; of a group, the best in each picture.
+        contrast: the other class; of a group, the best in each picture; of similar ones, the mean.
         first: settles which class is meant where the scores decide.
         names, what: of the classes, and what one is called in messages.
         find: as in `index_target`; default by the names.
@@ -230,6 +230,8 @@ def column_target(
             mine = torch.stack([values[wanted][n] if wanted in values else mine[n] for n, wanted in enumerate(column)])
         if contrast is None:
             return mine
+        if isinstance(contrast, Similar):
+            return mine - scores.gather(1, contrast.of(decided, own, what)).mean(1)
         rival = chosen(theirs, decided, own)
         for n in (own == rival).nonzero()[:, 0].tolist():
             if column[n] not in values:

@@ -17,7 +17,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks import scores
 from mmcam.tasks.asked import Asked, Label, quoted, titled
-from mmcam.tasks.choice import First, chosen
+from mmcam.tasks.choice import First, Similar, chosen, rather_than
 from mmcam.tasks.classification import column_target
 from mmcam.tasks.names import message_of, nearest, short
 from mmcam.tasks.targets import single
@@ -88,7 +88,8 @@ def ask(
     rows = [[None if answer is None else answer_index(answer, model.answers) for answer in row] for row in answers]
     # Every target is computed for every picture; a picture with fewer of them repeats its last.
     columns = [[row[min(t, len(row) - 1)] for row in rows] for t in range(max(map(len, rows)))]
-    against = None if wanted.contrast is None else answer_index(wanted.contrast, model.answers)
+    rather = rather_than(wanted.contrast, model.answers)
+    against = rather if rather is None or isinstance(rather, Similar) else answer_index(rather, model.answers)
     first = First()
     scored = wanted.score or "logit"
     each = [_answer_target(column, against, first, model.answers, scored) for column in columns]
@@ -109,8 +110,8 @@ def ask(
     def label(t: int, i: int, value: float) -> Label:
         assert first.scores is not None
         index = columns[0 if by_word else t][i]
-        name = model.answers[int(first.scores[i].argmax()) if index is None else index]
-        other = None if against is None else model.answers[against]
+        own = int(first.scores[i].argmax()) if index is None else index
+        name, other = model.answers[own], _rivals(against, first.scores[i], own, model.answers)
         title, both = titled(name, other), quoted(name, other)
         if t == 0 or not by_word:
             claim = scores.claim(scored, f"It answers {both}", both) + f" to “{questions[i]}”"
@@ -138,6 +139,14 @@ def ask(
     )
 
 
+def _rivals(contrast: int | Similar | None, scores: Tensor, own: int, answers: Sequence[str]) -> str | None:
+    """What an answer is rather than, in words."""
+    if not isinstance(contrast, Similar):
+        return None if contrast is None else answers[contrast]
+    nearest_ones = contrast.of(scores[None], torch.tensor([own], device=scores.device), "answer")[0].tolist()
+    return " or ".join(answers[index] for index in nearest_ones)
+
+
 def answer_index(answer: Any, answers: Sequence[str]) -> int:
     """The index of an answer by its text or index.
 
@@ -154,7 +163,7 @@ def answer_index(answer: Any, answers: Sequence[str]) -> int:
 
 
 def _answer_target(
-    column: Sequence[int | None], contrast: int | None, first: First, answers: Sequence[str], score: str
+    column: Sequence[int | None], contrast: int | Similar | None, first: First, answers: Sequence[str], score: str
 ) -> Target:
     """The score of one answer a picture, or its lead over the contrast's."""
     logits = column_target(column, contrast, first, answers, "answer")
@@ -171,7 +180,13 @@ def _answer_target(
             tokens = indices[:, None]
             return function(output[:, None], tokens, torch.ones_like(tokens, dtype=output.dtype))
 
-        return of(own) if contrast is None else of(own) - of(chosen([contrast] * len(column), first.scores))
+        if contrast is None:
+            return of(own)
+        if isinstance(contrast, Similar):
+            rivals = contrast.of(first.scores, own, "answer")
+        else:
+            rivals = chosen([contrast] * len(column), first.scores)[:, None]
+        return of(own) - torch.stack([of(one) for one in rivals.unbind(1)]).mean(0)
 
     return target
 
