@@ -78,7 +78,7 @@ def inapplicable(task: str) -> set[str]:
 
     The score of a word or answer is no sum of its parts, as FullGrad's has to be.
     """
-    return {"attention", "cam", "legrad"} | ({"fullgrad"} if task != "class" else set())
+    return {"attention", "cam", "legrad", "grad_eclip"} | ({"fullgrad"} if task != "class" else set())
 
 
 def examine(

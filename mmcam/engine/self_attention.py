@@ -1,10 +1,10 @@
-"""The attention that the tokens of a block pay each other, made a tensor from which gradients begin."""
+"""The attention that the tokens of a block pay each other, or what it gives them, as where gradients begin."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,22 +15,25 @@ _SOFTMAX = (torch.softmax, F.softmax, Tensor.softmax)
 
 
 class AttentionMode(TorchFunctionMode):
-    """While active, the attention probabilities among `tokens` tokens become a leaf, and what follows is recorded.
+    """While active, the attention among `tokens` tokens becomes a leaf, and what follows is recorded.
 
     Attention is seen however it is spelled: fused (`scaled_dot_product_attention`), in `nn.MultiheadAttention`, or as a
-    softmax of a square. Attention over something else, as of a text, is left alone.
+    softmax of a square, whose output is not seen. Attention over something else, as of a text, is left alone.
 
     Args:
         tokens: L.
+        of: "attention", the probabilities, or "output", what they give: the values, weighed by them.
 
     Attributes:
-        leaves: (rows, heads, L, L) each, in the order they were computed.
+        leaves: (rows, heads, L, L) each, or outputs (rows, heads, L, D), in the order they were computed.
+        parts: of each output its queries, keys and values (rows, heads, L, D).
     """
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, of: Literal["attention", "output"] = "attention") -> None:
         super().__init__()
-        self.tokens = tokens
+        self.tokens, self.of = tokens, of
         self.leaves: list[Tensor] = []
+        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -42,7 +45,8 @@ class AttentionMode(TorchFunctionMode):
             # Its own calls are not seen here; asked for its weights, it computes the attention as a softmax.
             return self._multi_head(func, *args, **kwargs)
         output = func(*args, **kwargs)
-        return self._leaf(output) if func in _SOFTMAX and self._square(output) else output
+        seen = self.of == "attention" and func in _SOFTMAX and self._square(output)
+        return self._leaf(output) if seen else output
 
     def _square(self, attention: Tensor) -> bool:
         return attention.ndim >= 3 and attention.shape[-2:] == (self.tokens, self.tokens)
@@ -65,9 +69,14 @@ class AttentionMode(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        if (query.shape[-2], key.shape[-2]) != (self.tokens, self.tokens) or is_causal or enable_gqa:
+        other = (query.shape[-2], key.shape[-2]) != (self.tokens, self.tokens) or is_causal or enable_gqa
+        if other or self.of == "output":
             own: dict[str, Any] = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
-            return func(query, key, value, attn_mask, dropout_p, **own)
+            output = func(query, key, value, attn_mask, dropout_p, **own)
+            if other:
+                return output
+            self.parts.append((query.detach(), key.detach(), value.detach()))
+            return self._leaf(output)
         logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
         if attn_mask is not None:
             added = attn_mask.dtype != torch.bool

@@ -7,6 +7,7 @@ from mmcam.methods import (  # noqa: F401  (they register)
     excitation,
     fullgrad,
     gap_cam,
+    grad_eclip,
     legrad,
     perturbation,
     pixels,

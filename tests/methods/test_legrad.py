@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 import torchvision
+from attending import Head, woken
 from tiny import Gap, pictures, seeded
 from torch import nn
-from torch.nn import functional as F
 from torchcam.methods import LeGrad
 
 from mmcam import ExplainError, attribute
@@ -16,15 +16,6 @@ def small_vit():
     return torchvision.models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=24, num_classes=5
     )
-
-
-def woken(net):
-    """Random weights that let attention matter; heads start at zero in some libraries."""
-    with torch.no_grad():
-        for p in net.parameters():
-            if p.ndim > 1:
-                p.normal_(0, 0.3)
-    return net.eval()
 
 
 def test_as_another_library_on_its_own_terms():
@@ -40,45 +31,6 @@ def test_as_another_library_on_its_own_terms():
     assert maps.shape == (1, 1, 4, 4)
     ours = maps[0, 0] / maps.max()
     torch.testing.assert_close(ours, mean / mean.max(), rtol=1e-3, atol=1e-4)
-
-
-class Head(nn.Module):
-    """A transformer whose attention is a tensor that a test can read: softmax spelled out."""
-
-    def __init__(self, fused=False, depth=3, width=12, heads=2):
-        super().__init__()
-        self.patches = nn.Conv2d(3, width, 4, 4)
-        self.blocks = nn.ModuleList(Block(width, heads, fused) for _ in range(depth))
-        self.head = nn.Linear(width, 5)
-
-    def forward(self, x):
-        tokens = self.patches(x).flatten(2).transpose(1, 2)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.head(tokens.mean(1))
-
-
-class Block(nn.Module):
-    def __init__(self, width, heads, fused):
-        super().__init__()
-        self.heads, self.fused, self.norm = heads, fused, nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x, attention=None):
-        q, k, v = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, dim=2)
-        )
-        if self.fused:
-            found = F.scaled_dot_product_attention(q, k, v)
-        else:
-            if attention is None:
-                attention = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
-            found = attention @ v
-        return x + self.out(found.transpose(1, 2).flatten(2))
-
-    def pay(self, x):
-        q, k, _ = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, 2))
-        return (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
 
 
 def literal(net, x, target, count):

@@ -19,7 +19,7 @@ from mmcam import ExplainError
 PICTURE = tiny_similarity.photo(64, 96)
 NEEDY = {
     *("cam", "attention", "excitation_backprop", "c_mwp"),
-    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad"),
+    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad", "grad_eclip"),
 }
 """They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule, biases in
 layers, blocks in a list."""
