@@ -31,7 +31,7 @@ from experiments.lib.tables import keep, show, with_error
 from experiments.lib.targets import TASKS, Target, questions
 from mmcam.evaluation import bootstrap, mean, pointing, relevance
 
-OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}}
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"rise": {"n": 500}, "extremal": {"steps": 200}}
 """What differs from a method's defaults."""
 
 LEGEND: Final = (

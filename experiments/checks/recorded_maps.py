@@ -46,6 +46,7 @@ CHEAP: dict[str, dict[str, Any]] = {  # enough of each to feel every line, in se
     "smoothgrad": {"n": 2},
     "smooth_gradcam++": {"n": 2},
     "integrated_gradients": {"steps": 2},
+    "extremal": {"steps": 2},
 }
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gradcam": [{"counterfactual": True}, {"relu_rule": "guided"}, {"units": [1, 2, 3]}, {"pooling": "max"}],

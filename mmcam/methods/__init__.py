@@ -5,6 +5,7 @@ from mmcam.methods import (  # noqa: F401  (they register)
     cam,
     eigen,
     excitation,
+    extremal,
     fullgrad,
     gap_cam,
     grad_eclip,

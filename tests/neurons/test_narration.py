@@ -657,14 +657,15 @@ SMALL_RUNS = {
     "rise": {"n": 4, "cells": 2},
     "occlusion": {"patch": 2, "stride": 2},
     "integrated_gradients": {"steps": 2},
+    "extremal": {"steps": 2, "step": 2},
 }
 WEIGHING = {
-    "gradcam", "gradcam++", "xgradcam", "scorecam", "ablationcam", "cam", "smooth_gradcam++", "guided_gradcam",
+    "gradcam", "gradcam++", "xgradcam", "scorecam", "gscorecam", "ablationcam", "cam", "smooth_gradcam++", "guided_gradcam",
     "deconv_gradcam",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "attention"])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.family != "attention"])
 def test_a_method_says_why_or_that_it_cannot(model, method):
     exp = explain_class(model, scene(*MEANS), "dog", method=method, **SMALL_RUNS.get(method, {}))
     assert exp.claim == "It says “dog”"

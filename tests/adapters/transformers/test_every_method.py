@@ -23,7 +23,7 @@ NEEDY = {
 }
 """They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule, biases in
 layers, blocks in a list."""
-CHEAP = {"occlusion": {"patch": 16, "stride": 16}, "rise": {"n": 40}}
+CHEAP = {"occlusion": {"patch": 16, "stride": 16}, "rise": {"n": 40}, "extremal": {"steps": 2}}
 """Enough to feel every line; the other methods as they come."""
 
 
