@@ -21,7 +21,7 @@ LAYERLESS = {
     "deconvnet": {},
     "smoothgrad": {"n": 3},
     "fullgrad": {},
-    "extremal": {"steps": 4, "step": 4},
+    "extremal": {"steps": 40, "step": 4},
 }
 READING = [name for name, method in METHODS.items() if name not in LAYERLESS and method.family != "attention"]
 

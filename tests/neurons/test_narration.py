@@ -658,10 +658,11 @@ SMALL_RUNS = {
     "occlusion": {"patch": 2, "stride": 2},
     "integrated_gradients": {"steps": 2},
     "extremal": {"steps": 2, "step": 2},
+    "gscorecam": {"share": 1.0},  # of few channels a tenth is one
 }
 WEIGHING = {
-    "gradcam", "gradcam++", "xgradcam", "scorecam", "gscorecam", "ablationcam", "cam", "smooth_gradcam++", "guided_gradcam",
-    "deconv_gradcam",
+    "gradcam", "gradcam++", "xgradcam", "scorecam", "gscorecam", "ablationcam", "cam", "smooth_gradcam++",
+    "guided_gradcam", "deconv_gradcam",
 }  # fmt: skip
 
 
