@@ -1,0 +1,89 @@
+"""Commands about studies with people."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from mmcam.cli.shared import MODELS, Device, app, check_new, console, one_sentence
+from mmcam.errors import ExplainError
+
+study = typer.Typer(no_args_is_help=True)
+app.add_typer(study, name="study", help="Build studies with people, serve them, and analyse the answers.")
+
+Study = Annotated[Path, typer.Argument(help="The study's folder, made by `mmcam study build`.")]
+
+
+def _tell(text: str) -> None:
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+@study.command()
+def build(
+    kind: Annotated[str, typer.Option(help="discrimination, trust, agreement or distinction.")],
+    model: Annotated[list[str], typer.Option("--model", help=f"Twice for trust. {MODELS}")],
+    images: Annotated[str, typer.Option(help="A folder with a folder for each class, a .csv, or vignettes.")],
+    method: Annotated[list[str], typer.Option(help="How maps are made. May be repeated: these are compared.")],
+    out: Annotated[Path, typer.Option(help="The study, a new folder.")],
+    items: Annotated[int, typer.Option(help="Pictures that are asked about, each by every method.")] = 40,
+    per_rater: Annotated[int | None, typer.Option(help="Of them for each rater; default all.")] = None,
+    training: Annotated[int, typer.Option(min=0, help="Pictures more, for simulated raters to learn from.")] = 0,
+    weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of all models in their order.")] = None,
+    consent: Annotated[Path | None, typer.Option(help="A text file that raters agree to, in place of the usual.")] = None,
+    contact: Annotated[str, typer.Option(help="Whom raters may ask: a name and an address.")] = "",
+    seed: Annotated[int, typer.Option(help="Of what is chosen at random.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Make stimuli from models and pictures, and write how the study goes and whose answers will be left out."""
+    from mmcam.models.specification import load_model
+    from mmcam.studies.build import Order
+    from mmcam.studies.build import build as build_study
+
+    if weights and len(weights) != len(model):
+        raise typer.BadParameter("name the weights of all models or of none")
+    with one_sentence():
+        check_new(out)
+        files: list[Path | None] = [*weights] if weights else [None] * len(model)
+        loaded = [(spec, *load_model(spec, at, device)) for spec, at in zip(model, files, strict=True)]
+        told = consent.read_text(encoding="utf-8").split("\n\n") if consent else []
+        paragraphs = tuple(" ".join(one.split()) for one in told if one.strip())
+        command = shlex.join(["mmcam", *sys.argv[1:]])
+        order = Order(kind, loaded, images, method, items, per_rater, training, paragraphs, contact, seed, command)
+        design = build_study(order, out, _tell)
+    _tell(f"{out}: {design.items} items, {len(design.methods)} methods; a rater answers {design.per_rater} of them.")
+    _tell("Left out will be those " + "; ".join(design.rules.sentences()) + ".")
+    _tell(f"Look at {out / 'design.json'}, then: mmcam study serve {out}")
+
+
+@study.command()
+def serve(
+    folder: Study,
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the server.")] = 8765,
+) -> None:
+    """Serve a study to raters, and keep their answers."""
+    with one_sentence():
+        uvicorn, create_app = _server()
+        application = create_app(folder)
+        _tell(f"http://{host}:{port}/   Ctrl+C ends it; answers are in {folder / 'answers.sqlite'}")
+        uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+
+
+def _server() -> tuple[Any, Any]:
+    """uvicorn and the server of a study.
+
+    Raises:
+        ExplainError: the extra is not installed.
+    """
+    try:
+        import uvicorn
+
+        from mmcam.studies.server import create_app
+    except ImportError as error:
+        raise ExplainError(f"Studies need {error.name}; install mmcam[study].") from error
+    return uvicorn, create_app
