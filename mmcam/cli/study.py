@@ -74,6 +74,51 @@ def serve(
         uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
 
 
+@study.command()
+def collect(
+    folder: Study,
+    files: Annotated[list[Path], typer.Argument(help="The answers-….json files that raters of a static study saved.")],
+) -> None:
+    """Take in the answers of a study that was exported with --static; what is there already stays once."""
+    from mmcam.studies.answers import collect as take_in
+    from mmcam.studies.design import read_design, read_key
+    from mmcam.studies.store import Store
+
+    with one_sentence():
+        design = read_design(folder)
+        raters = take_in(design, read_key(folder), Store(folder, design), files)
+    _tell(f"{len(raters)} files are in {folder / 'answers.sqlite'}.")
+
+
+@study.command()
+def analyse(
+    folder: Study,
+    out: Annotated[Path | None, typer.Option(help="Without suffix: .html, .json, .csv; default STUDY/results.")] = None,
+    raters: Annotated[int | None, typer.Option(min=2, help="How many are planned: with what power?")] = None,
+) -> None:
+    """Tell what raters answered: figures with intervals, tests, agreement, and who was left out and why."""
+    from rich.table import Table
+
+    from mmcam.studies.outcome import write_outcome
+    from mmcam.studies.report import differences, lines, who
+
+    with one_sentence():
+        design, analyses, written = write_outcome(folder, out or folder / "results", raters)
+    for one in analyses:
+        for title, (head, rows) in (
+            (f"{one.raters} {who(one)}", lines(design, one)),
+            ("between methods", differences(design, one)),
+        ):
+            if rows:
+                shown = Table(*map(escape, head), title=escape(title))
+                for row in rows:
+                    shown.add_row(*map(escape, row))
+                console.print(shown)
+        _tell(f"left out: {len(one.excluded)}" + "".join(f"\n  {x.source} {x.rater}: {x.why}" for x in one.excluded))
+    for file in written:
+        _tell(f"  {file}")
+
+
 def _server() -> tuple[Any, Any]:
     """uvicorn and the server of a study.
 

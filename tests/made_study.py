@@ -14,7 +14,7 @@ from mmcam.studies import texts
 from mmcam.studies.design import STIMULI, Design, Rules, Trial, write_key
 from mmcam.studies.kinds import KINDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def made(folder, kind="discrimination", methods=("guided_gradcam", "guided_backprop"), items=6, names=("dog", "car"), **more):
