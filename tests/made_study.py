@@ -62,6 +62,8 @@ def made(folder, kind="discrimination", methods=("guided_gradcam", "guided_backp
         "per_rater": items, "checks": 2, "seed": 0, "minutes": 4, "completion_code": "C0FFEE00", "rules": Rules(),
         "source": "made", "command": "", "version": "0",
     }  # fmt: skip
+    if "rules" in more:
+        more["rules"] = Rules(**more["rules"])
     design = Design(**{**values, **more})
     design.write(folder)
     return design

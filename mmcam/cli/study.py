@@ -75,6 +75,48 @@ def serve(
 
 
 @study.command()
+def export(
+    folder: Study,
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    static: Annotated[bool, typer.Option("--static", help="Files that any server hosts; raters send files in.")] = False,
+    mturk: Annotated[bool, typer.Option("--mturk", help="For Amazon Mechanical Turk, with --url.")] = False,
+    prolific: Annotated[bool, typer.Option("--prolific", help="For Prolific, with --url.")] = False,
+    url: Annotated[str, typer.Option(help="Where raters reach `mmcam study serve`: https://….")] = "",
+    raters: Annotated[int, typer.Option(min=1, help="How many are asked for.")] = 50,
+) -> None:
+    """Write a study for a server of files, Mechanical Turk or Prolific; nothing is sent anywhere."""
+    from mmcam.studies import export as to
+
+    if static + mturk + prolific != 1 or (not static and not url):
+        raise typer.BadParameter("name one of --static, --mturk and --prolific, the latter two with --url")
+    with one_sentence():
+        if static:
+            to.static(folder, out)
+        else:
+            (to.mechanical_turk if mturk else to.prolific)(folder, url, raters, out)
+    _tell(f"  {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+@study.command()
+def simulate(
+    folder: Study,
+    raters: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    eyes: Annotated[str, typer.Option(help="A classifier that raters see with, none of the study's models.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of what each rater has seen.")] = 0,
+) -> None:
+    """Let simulated raters take part: small classifiers, named as such wherever their answers are told."""
+    from mmcam.models import default
+    from mmcam.models.specification import load_model
+    from mmcam.studies.simulate import simulate as take_part
+
+    with one_sentence():
+        _server()
+        model, _ = load_model(eyes or default("class"))
+        ids = take_part(folder, model, raters, seed, _tell)
+    _tell(f"{len(ids)} simulated raters have answered; mmcam study analyse {folder} tells what.")
+
+
+@study.command()
 def collect(
     folder: Study,
     files: Annotated[list[Path], typer.Argument(help="The answers-….json files that raters of a static study saved.")],

@@ -15,6 +15,8 @@ from mmcam.studies.design import Design, Trial
 from mmcam.studies.plans import plan, rows, unswapped
 from mmcam.studies.store import Answer, Session, Store
 
+ORDERS: Final = 4
+"""Of a study without a server, so many orders of each row of the plan."""
 FEW: Final = 10
 """Items below which the same key at each is no sign of anything."""
 
@@ -141,14 +143,16 @@ def _collected(design: Design, key: Mapping[str, Trial], store: Store, path: Pat
         answers = [Answer(str(a["id"]), str(a["trial"]), int(a["choice"]), float(a["ms"])) for a in found["answers"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExplainError(f"{path} is no file of answers; raters save it on the last page of a study.") from error
-    if study != design.id or not 0 <= plan_number < rows(design):
+    if study != design.id or not 0 <= plan_number < rows(design) * ORDERS:
         raise ExplainError(f"{path} is of another study than {design.id}.")
-    steps = plan(design, key, plan_number, order_of(plan_number))
+    row = plan_number % rows(design)
+    steps = plan(design, key, row, order_of(plan_number))
     trials = [(step.trial.token, step.swapped) for step in steps]
     own = {token for token, _ in trials}
-    if strange := [one.trial for one in answers if one.trial not in own or one.choice not in range(len(key[one.trial].choices))]:
+    answerable = {token: range(len(key[token].choices)) for token in own}
+    if strange := [one.trial for one in answers if one.choice not in answerable.get(one.trial, ())]:
         raise ExplainError(f"{path} answers {json.dumps(strange[0])}, which is none of its plan's trials.")
-    session = store.begin("static", rater, details, plan_number, trials, "")
+    session = store.begin("static", rater, details, row, trials, "")
     store.add(session.session, answers)
     if own == {one.trial for one in answers} and finished >= started:
         store.finish(session.session, finished)

@@ -118,7 +118,7 @@ def _build(order: Order, kind: Kind, folder: Path, tell: Callable[[str], object]
         raise ExplainError(f"No picture of {order.source} fits a study of {kind.name}.")
     labels = labels_of(order.source)
     subjects = [subject(name, model, how, labels, first.path) for name, model, how in order.models]
-    tally = Tally([0] * len(subjects))
+    tally = Tally([0.0] * len(subjects))
     tell("Choosing pictures …")
     found = candidates(kind.name, _again(first, source), subjects, tally, rng)
     items, more = chosen(found, order.items, 1 + order.training, kind.name)

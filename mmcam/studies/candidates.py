@@ -42,9 +42,9 @@ class Candidate:
 
 @dataclass
 class Tally:
-    """How often each model was right, over the pictures it was asked about."""
+    """What share of a picture's labels each model found, summed over the pictures it was asked about."""
 
-    right: list[int]
+    right: list[float]
     asked: int = 0
 
     @property
@@ -62,7 +62,7 @@ def candidates(
         scores = [one.scores(picture.path) for one in subjects]
         tally.asked += 1
         for place, one in enumerate(subjects):
-            tally.right[place] += any(one.finds(label, scores[place]) for label in picture.labels)
+            tally.right[place] += sum(one.finds(label, scores[place]) for label in picture.labels) / len(picture.labels)
         found = find(picture, subjects, scores, rng)
         if found is not None:
             yield found

@@ -63,7 +63,7 @@ function instructions(study) {
     button_label_next: "Next",
     on_load: () => {
       const focus = () => document.getElementById("jspsych-instructions-next")?.focus();
-      document.getElementById("stage").addEventListener("click", () => requestAnimationFrame(focus));
+      document.getElementById("stage").addEventListener("click", focus); // after the plugin has turned the page
       focus();
     },
   };
