@@ -17,7 +17,9 @@ from mmcam.studies.kinds import KINDS
 ROOT = Path(__file__).parents[1]
 
 
-def made(folder, kind="discrimination", methods=("guided_gradcam", "guided_backprop"), items=6, names=("dog", "car"), **more):
+def made(
+    folder, kind="discrimination", methods=("guided_gradcam", "guided_backprop"), items=6, names=("dog", "car"), **more
+):
     """The design; stimuli are named by what a test may know of them, as no real ones are."""
     what = KINDS[kind]
     images = {"trust": 2, "distinction": 4}.get(kind, 1)
@@ -34,7 +36,9 @@ def made(folder, kind="discrimination", methods=("guided_gradcam", "guided_backp
     def trial(role, item, method, **own):
         nonlocal number
         number += 1
-        shown = tuple(stimulus(f"{number:03d}{i}", ("red", "blue", "green", "gold")[(item + i) % 4]) for i in range(images))
+        shown = tuple(
+            stimulus(f"{number:03d}{i}", ("red", "blue", "green", "gold")[(item + i) % 4]) for i in range(images)
+        )
         picture = stimulus(f"{number:03d}p", "black") if kind != "discrimination" else ""
         choices = what.answers or names
         truth = None if what.chance is None else item % len(choices) if kind != "agreement" else item % 2

@@ -100,16 +100,20 @@ def main(
     figures = {
         "raters": raters, "answers": load.total, "acknowledged": len(load.kept), "finished": load.finished, **found,
         "kills": len(KILLS), "retries": load.retries, "seconds": seconds, "answers_per_second": load.total / seconds,
-        "wait_median_ms": 1000 * float(np.median(load.waits)), "wait_95_ms": 1000 * float(np.quantile(load.waits, 0.95)),
+        "wait_median_ms": 1000 * float(np.median(load.waits)),
+        "wait_95_ms": 1000 * float(np.quantile(load.waits, 0.95)),
         "wait_longest_s": max(load.waits),
     }  # fmt: skip
     command = f"python -m experiments.checks.study_load --raters {raters} --items {items}"
     report = {**stamp(command, libraries=("fastapi", "uvicorn", "httpx")), "rows": [figures]}
-    cells = [[name.replace("_", " "), f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"] for name, value in figures.items()]
+    cells = [
+        [name.replace("_", " "), f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"]
+        for name, value in figures.items()
+    ]
     below = [
         "",
-        "lost: acknowledged answers that the database does not have. doubled: answers to one trial of a session that it "
-        "has more than once. Waits are from the first try to the acknowledgement, the time in which no server ran "
+        "lost: acknowledged answers that the database does not have. doubled: answers to one trial of a session that "
+        "it has more than once. Waits are from the first try to the acknowledgement, the time in which no server ran "
         "included; raters and server share the machine.",
     ]
     show(out / "study-load", report, ("", "value"), cells, [f"`{command}`"], below)

@@ -3,8 +3,9 @@
 People told which of the two things of a picture a visualisation showed: with Guided Grad-CAM 61.23 % of the answers
 were right, with guided backpropagation 44.44 %, with deconvolution 60.37 % with Grad-CAM and 53.33 % without. Others
 told which of two models, both right, seemed more reliable: on average +1.27 for the more accurate one with Guided
-Grad-CAM, +1.00 with guided backpropagation. Here the same instrument that people would use (`mmcam study`) is built on
-vignettes, and simulated raters (`mmcam.studies.raters`), which are programs and no people, take part through its server.
+Grad-CAM, +1.00 with guided backpropagation. Here the same instrument that people would use (`mmcam study`) is built
+on vignettes, and simulated raters (`mmcam.studies.raters`), which are programs and no people, take part through its
+server.
 
 * discrimination: `vignette-classifier`, 40 vignettes with exactly two things, four visualisations.
 * trust: `vignette-classifier` and a worn copy, every convolution's weights of which were disturbed by noise of a share
@@ -15,7 +16,6 @@ vignettes, and simulated raters (`mmcam.studies.raters`), which are programs and
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -53,10 +53,16 @@ EYES: Final = "photo-classifier"
 def main(
     items: Annotated[int, typer.Option(min=2, help="Of each study.")] = 40,
     training: Annotated[int, typer.Option(min=2, help="Vignettes that raters learn from.")] = 60,
-    worn: Annotated[float, typer.Option(min=0, help="Noise of the worn model's weights, in standard deviations.")] = 0.3,
-    raters: Annotated[int | None, typer.Option(min=2, help="Of each study; default as many as there were people.")] = None,
+    worn: Annotated[
+        float, typer.Option(min=0, help="Noise of the worn model's weights, in standard deviations.")
+    ] = 0.3,
+    raters: Annotated[
+        int | None, typer.Option(min=2, help="Of each study; default as many as there were people.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("experiments/results"),
-    work: Annotated[Path, typer.Option(help="Folder for the studies; a built one is used again.")] = Path("runs/human-studies"),
+    work: Annotated[Path, typer.Option(help="Folder for the studies; a built one is used again.")] = Path(
+        "runs/human-studies"
+    ),
 ) -> None:
     """Build, simulate and analyse both studies; write human-studies.json and .md."""
     good = models.load("vignette-classifier")
@@ -85,9 +91,10 @@ def main(
         "",
         *below,
         "",
-        "All raters here are simulated: programs, and no people. Intervals (95 %) resample raters and items together; p is "
-        "of a permutation test over raters, against chance, against 0, or between methods. Of the published studies only "
-        f"the order of methods can be compared: other pictures, other models, other raters. The models of the second: "
+        "All raters here are simulated: programs, and no people. Intervals (95 %) resample raters and items together, "
+        "and so speak of other items, too; p, of a permutation test over raters against chance, against 0, or between "
+        "methods, speaks of other raters on these items. Of the published studies only the order of methods can be "
+        "compared: other pictures, other models, other raters. The models of the second: "
         f"right on {100 * accuracy[0]:.0f} % and {100 * accuracy[1]:.0f} % of the vignettes they were asked about.",
     ]
     show_parts(out / "human-studies", {**stamped, **report}, parts, [f"`{command}`"], notes)
@@ -121,11 +128,14 @@ def verdicts(kind: str, analysis: Analysis) -> list[str]:
     for pair in PAIRS[kind]:
         gap: Mapping[str, float] = vars(found[pair])
         if gap["low"] > 0:
-            verdict = "as published, the first is better"
+            verdict = "the first is better, as published"
         elif gap["high"] < 0:
             verdict = "the other way round than published"
         else:
-            verdict = "no order can be told; published is that the first is better"
+            side = (
+                "first is better, as published" if gap["value"] > 0 else "second is better, and published is the other"
+            )
+            verdict = f"on these items the {side}; over other items the interval reaches over 0"
         said.append(f"* {kind}, {pair[0]} and {pair[1]}: {verdict}.")
     return said
 

@@ -34,7 +34,9 @@ def build(
     per_rater: Annotated[int | None, typer.Option(help="Of them for each rater; default all.")] = None,
     training: Annotated[int, typer.Option(min=0, help="Pictures more, for simulated raters to learn from.")] = 0,
     weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of all models in their order.")] = None,
-    consent: Annotated[Path | None, typer.Option(help="A text file that raters agree to, in place of the usual.")] = None,
+    consent: Annotated[
+        Path | None, typer.Option(help="A text file that raters agree to, in place of the usual.")
+    ] = None,
     contact: Annotated[str, typer.Option(help="Whom raters may ask: a name and an address.")] = "",
     seed: Annotated[int, typer.Option(help="Of what is chosen at random.")] = 0,
     device: Device = "cpu",
@@ -78,7 +80,9 @@ def serve(
 def export(
     folder: Study,
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    static: Annotated[bool, typer.Option("--static", help="Files that any server hosts; raters send files in.")] = False,
+    static: Annotated[
+        bool, typer.Option("--static", help="Files that any server hosts; raters send files in.")
+    ] = False,
     mturk: Annotated[bool, typer.Option("--mturk", help="For Amazon Mechanical Turk, with --url.")] = False,
     prolific: Annotated[bool, typer.Option("--prolific", help="For Prolific, with --url.")] = False,
     url: Annotated[str, typer.Option(help="Where raters reach `mmcam study serve`: https://….")] = "",

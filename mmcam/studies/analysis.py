@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from mmcam.studies.design import Design
 RESAMPLES: Final = 2000
 PERMUTATIONS: Final = 9999
 LEVEL: Final = 0.95
+Scale = Literal["nominal", "ordinal"]
 ALPHA: Final = 0.05
 """Of the test whose power is told."""
 
@@ -119,7 +120,7 @@ def analyse(design: Design, found: Table, planned: int | None = None, seed: int 
     chance = design.what.chance or 0.0
     values = {method: _matrix(design, found, method) for method in design.methods}
     draws = _draws(count, design.items, seed)
-    scale = "ordinal" if design.what.rated or design.kind == "agreement" else "nominal"
+    scale: Scale = "ordinal" if design.what.rated or design.kind == "agreement" else "nominal"
     methods = []
     for method in design.methods:
         own = [row for row in found.rows if row.method == method]
@@ -155,7 +156,7 @@ def analyse(design: Design, found: Table, planned: int | None = None, seed: int 
     )  # fmt: skip
 
 
-def alpha(rows: Sequence[Row], raters: int, scale: str) -> float:
+def alpha(rows: Sequence[Row], raters: int, scale: Scale) -> float:
     """Krippendorff's α of the answers, an item by a method being a unit; nan where no unit has two answers, or all
     answers are the same.
     """
@@ -216,7 +217,8 @@ def _resampled(values: NDArray[np.float64], draws: tuple[NDArray[np.float64], ..
     known = ~np.isnan(values)
     total = np.einsum("br,ri,bi->b", by_rater, np.where(known, values, 0.0), by_item, optimize=True)
     weight = np.einsum("br,ri,bi->b", by_rater, known.astype(float), by_item, optimize=True)
-    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+    means: NDArray[np.float64] = np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+    return means
 
 
 def _bounds(value: float, resampled: NDArray[np.float64], raters: int) -> Interval:
@@ -245,7 +247,8 @@ def _interval_of_difference(
 def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each rater; nan for one without an answer."""
     counts = (~np.isnan(values)).sum(1)
-    return np.divide(np.nansum(values, 1), counts, out=np.full(len(values), np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.full(len(values), np.nan)
+    return np.divide(np.nansum(values, 1), counts, out=means, where=counts > 0)  # type: ignore[no-any-return]
 
 
 def _p(differences: NDArray[np.float64], seed: int) -> float:

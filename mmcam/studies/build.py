@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -120,7 +121,7 @@ def _build(order: Order, kind: Kind, folder: Path, tell: Callable[[str], object]
     subjects = [subject(name, model, how, labels, first.path) for name, model, how in order.models]
     tally = Tally([0.0] * len(subjects))
     tell("Choosing pictures …")
-    found = candidates(kind.name, _again(first, source), subjects, tally, rng)
+    found = candidates(kind.name, chain([first], source), subjects, tally, rng)
     items, more = chosen(found, order.items, 1 + order.training, kind.name)
     rng.shuffle(items)
     if tally.right != sorted(tally.right, reverse=True):  # a positive rating is for the more accurate model
@@ -166,11 +167,6 @@ def _build(order: Order, kind: Kind, folder: Path, tell: Callable[[str], object]
     )
     design.write(folder)
     return design
-
-
-def _again(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest
 
 
 def _turned(one: Candidate) -> Candidate:
@@ -220,14 +216,17 @@ def _check(practice: Trial, number: int) -> Trial:
     )
 
 
-def _training(
-    pictures: Sequence[Candidate], methods: Sequence[str], subjects: Sequence[Subject], folder: Path
-) -> None:
+def _training(pictures: Sequence[Candidate], methods: Sequence[str], subjects: Sequence[Subject], folder: Path) -> None:
     """Visualisations of what is there, with what it is; never served."""
     lines = []
     for method in methods:
         for model, one in enumerate(subjects):
-            asked = [(each.picture, *rest) for each in pictures for which, *rest in each.training if which == model]
+            asked = [
+                (each.picture, index, label)
+                for each in pictures
+                for which, index, label in each.training
+                if which == model
+            ]
             drawn = one.stimuli([path for path, _, _ in asked], [index for _, index, _ in asked], method)
             for (_, _, label), image in zip(asked, drawn, strict=True):
                 lines.append({"image": _keep(image, folder / TRAINING), "label": label, "method": method})

@@ -28,7 +28,7 @@ class Candidate:
         choices: answers; () where all items have the same.
         truth: number of the right answer; None where there is none.
         side: which half of the items it belongs to; both halves are filled alike.
-        training: (model, class, label) of visualisations from which a simulated rater may learn what a label looks like.
+        training: (model, class, label) of visualisations from which a simulated rater may learn how a label looks.
     """
 
     picture: Path
@@ -74,7 +74,9 @@ def chosen(found: Iterator[Candidate], items: int, extra: int, kind: str) -> tup
     Raises:
         ExplainError: there are not enough.
     """
-    room, kept, more = [items - items // 2, items // 2], [], []
+    room = [items - items // 2, items // 2]
+    kept: list[Candidate] = []
+    more: list[Candidate] = []
     for one in found:
         if room[one.side] > 0:
             room[one.side] -= 1

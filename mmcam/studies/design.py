@@ -1,4 +1,4 @@
-"""The design of a study, written when it is built and not touched afterwards: what is asked, of how many, by which rules.
+"""The design of a study, written when it is built and not touched afterwards: what is asked, and by which rules.
 
 A study is a folder::
 

@@ -70,7 +70,7 @@ def mechanical_turk(folder: Path, url: str, raters: int, out: Path) -> Path:
     )
     hit = {
         "Title": design.title,
-        "Description": f"Look at {design.per_rater} pictures made by computer programs and answer one question about each.",
+        "Description": f"Answer one question about each of {design.per_rater} pictures made by computer programs.",
         "Keywords": "pictures, study, images, research",
         "Reward": "TO FILL IN, in US dollars: 2.50",
         "MaxAssignments": raters,

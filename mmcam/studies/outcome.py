@@ -1,4 +1,4 @@
-"""From the folder of a study to its results: analyses of people and of simulated raters, kept as JSON, CSV and a page."""
+"""From the folder of a study to its results: analyses of people and of simulated raters, as JSON, CSV and a page."""
 
 from __future__ import annotations
 

@@ -37,8 +37,7 @@ DECAY: Final = 1e-2
 """Of the weights."""
 STEPS: Final = 60
 SURE: Final = (0.75, 0.5, 0.25)
-"""Probabilities of the likeliest class from which a rater takes the program to be surely right, probably right, probably
-wrong."""
+"""From which probability of the likeliest class on the program seems surely right, probably right, probably wrong."""
 CHUNK: Final = 16
 
 _QUOTED: Final = re.compile("“(.+?)”", re.DOTALL)
@@ -105,10 +104,10 @@ def taught(seen: Tensor, labels: Sequence[str], seed: int) -> Recogniser:
         def loss() -> Tensor:
             optimiser.zero_grad()
             value = nn.functional.cross_entropy(x @ weights.T + bias, truth) + DECAY * weights.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        optimiser.step(loss)
     return Recogniser(known, mean, scale, weights.detach(), bias.detach())
 
 
@@ -151,6 +150,5 @@ class Simulated:
 def simulated(seen: Tensor, labels: Sequence[str], count: int, seed: int) -> list[Simulated]:
     """Raters, each with a sample and a taste of his own."""
     return [
-        Simulated(taught(seen, labels, seed * 1000 + number), taste)
-        for number, taste in enumerate(raters(count, seed))
+        Simulated(taught(seen, labels, seed * 1000 + number), taste) for number, taste in enumerate(raters(count, seed))
     ]

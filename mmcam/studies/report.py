@@ -87,7 +87,8 @@ def lines(design: Design, analysis: Analysis) -> tuple[list[str], list[list[str]
     rows = [
         [
             one.method, interval(design, one.figure), chance(one.p), str(one.answers), number(one.agreement),
-            "–" if analysis.simulated or math.isnan(one.median_ms) else f"{one.median_ms / 1000:.1f}", told(design, one.published),
+            "–" if analysis.simulated or math.isnan(one.median_ms) else f"{one.median_ms / 1000:.1f}",
+            told(design, one.published),
             *([told(design, one.of_right), told(design, one.of_wrong)] if split else []),
         ]
         for one in analysis.methods

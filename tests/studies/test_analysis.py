@@ -149,7 +149,10 @@ def test_people_and_simulated_raters_are_never_counted_together(tmp_path):
     answered(tmp_path / "s", design, 4, lambda rater, trial: trial.truth)
     answered(tmp_path / "s", design, 8, lambda rater, trial: 1 - trial.truth, source="simulated")
     _, analyses, files = write_outcome(tmp_path / "s", tmp_path / "results")
-    assert [(one.simulated, one.raters, one.methods[0].figure.value) for one in analyses] == [(False, 4, 1.0), (True, 8, 0.0)]
+    assert [(one.simulated, one.raters, one.methods[0].figure.value) for one in analyses] == [
+        (False, 4, 1.0),
+        (True, 8, 0.0),
+    ]
     html, report, lines = (path.read_text() for path in files)
     assert "No person did." in html
     assert [one["raters_are"] for one in json.loads(report)["analyses"]] == ["people", "simulated"]

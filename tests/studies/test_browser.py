@@ -77,7 +77,7 @@ def answer(page, choose, limit=100):
         key = next(i for i, one in enumerate(choices) if f"“{one}”" in notice.inner_text()) if notice else choose(page)
         page.keyboard.press(str(key + 1))
         page.wait_for_function(
-            "step => document.querySelector('#code, a[download]') || document.getElementById('step').textContent !== step",
+            "old => document.querySelector('#code, [download]') || document.getElementById('step').textContent !== old",
             arg=step,
         )
 

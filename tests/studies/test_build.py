@@ -1,7 +1,6 @@
 """Studies of a small network that answers by colour: what fits, what is written, and what nobody can see."""
 
 import json
-import os
 from collections import Counter
 
 import pytest
@@ -101,14 +100,16 @@ def test_stimuli_give_nothing_away(folder, tmp_path):
     """Neither by their names, nor by when they were written, nor by what is in the files."""
     built(folder, "discrimination", tmp_path / "s")
     paths = sorted((tmp_path / "s" / "stimuli").iterdir())
-    assert {os.stat(path).st_mtime for path in paths} == {0}
+    assert {path.stat().st_mtime for path in paths} == {0}
     for path in paths:
         assert len(path.stem) == 16
         int(path.stem, 16)
         with Image.open(path) as image:
             assert not {"exif", "xmp", "icc_profile", "comment"} & set(image.info)
     key = json.loads((tmp_path / "s" / "key.json").read_text())["trials"]
-    methods = [trial["method"] for trial in sorted(key, key=lambda trial: trial["images"][0]) if trial["role"] == "item"]
+    methods = [
+        trial["method"] for trial in sorted(key, key=lambda trial: trial["images"][0]) if trial["role"] == "item"
+    ]
     assert methods not in (sorted(methods), sorted(methods, reverse=True)), "the order of names follows the methods"
     assert [trial["token"] for trial in key] == sorted(trial["token"] for trial in key)
 

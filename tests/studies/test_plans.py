@@ -11,7 +11,9 @@ from mmcam.studies.plans import Step, plan, rows, shown, unswapped
 
 @pytest.mark.parametrize("methods", [("gradcam",), ("gradcam", "layercam"), ("gradcam", "layercam", "hirescam")])
 @pytest.mark.parametrize(("items", "per_rater"), [(12, 12), (12, 5), (7, 7)])
-def test_over_the_rows_every_item_comes_by_every_method_on_both_sides_equally_often(tmp_path, methods, items, per_rater):
+def test_over_the_rows_every_item_comes_by_every_method_on_both_sides_equally_often(
+    tmp_path, methods, items, per_rater
+):
     design = made(tmp_path / "s", methods=methods, items=items, per_rater=per_rater)
     key = read_key(tmp_path / "s")
     seen = Counter()

@@ -118,7 +118,13 @@ def test_long_requests_and_other_files_are_refused(study):
     _, client = study
     long = {"source": "link", "rater": "x", "details": {"a": "b" * 70_000}}
     assert client.post("/api/session", json=long).status_code == 413
-    for path in ("/key.json", "/stimuli/../key.json", "/stimuli/%2e%2e/key.json", "/answers.sqlite", "/page/__init__.py/x"):
+    for path in (
+        "/key.json",
+        "/stimuli/../key.json",
+        "/stimuli/%2e%2e/key.json",
+        "/answers.sqlite",
+        "/page/__init__.py/x",
+    ):
         assert client.get(path).status_code == 404, path
     for path in ("/docs", "/openapi.json"):
         assert client.get(path).status_code == 404

@@ -30,4 +30,6 @@ def test_no_page_asks_another_machine():
     for path in (VENDOR.parent / "page").iterdir():
         if path.suffix in (".js", ".css", ".jinja"):
             found = set(re.findall(r"https?://[\w.-]+", path.read_text()))
-            assert found <= {"https://app.prolific.com", "https://www.mturk.com", "https://workersandbox.mturk.com"}, path
+            assert found <= {"https://app.prolific.com", "https://www.mturk.com", "https://workersandbox.mturk.com"}, (
+                path
+            )
