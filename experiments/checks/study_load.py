@@ -11,7 +11,9 @@ The raters are load, and no answer of theirs means anything.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import resource
 import shutil
 import socket
 import sqlite3
@@ -96,6 +98,7 @@ def main(
     asyncio.run(everyone(server, load, raters))
     seconds = time.perf_counter() - began
     server.kill()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = counted(work, load)
     figures = {
         "raters": raters, "answers": load.total, "acknowledged": len(load.kept), "finished": load.finished, **found,
@@ -103,6 +106,8 @@ def main(
         "wait_median_ms": 1000 * float(np.median(load.waits)),
         "wait_95_ms": 1000 * float(np.quantile(load.waits, 0.95)),
         "wait_longest_s": max(load.waits),
+        "server_cpu_s": used.ru_utime + used.ru_stime,
+        "load_of_the_machine": os.getloadavg()[1],
     }  # fmt: skip
     command = f"python -m experiments.checks.study_load --raters {raters} --items {items}"
     report = {**stamp(command, libraries=("fastapi", "uvicorn", "httpx")), "rows": [figures]}
@@ -114,7 +119,8 @@ def main(
         "",
         "lost: acknowledged answers that the database does not have. doubled: answers to one trial of a session that "
         "it has more than once. Waits are from the first try to the acknowledgement, the time in which no server ran "
-        "included; raters and server share the machine.",
+        "included. Raters, server and whatever else ran shared the machine's cores, on which so many processes waited on "
+        "average (load of the machine); the server's CPU time, its three starts included, does not hang on that.",
     ]
     show(out / "study-load", report, ("", "value"), cells, [f"`{command}`"], below)
     if found["lost"] or found["doubled"] or len(load.kept) != load.total:
