@@ -119,8 +119,8 @@ def main(
         "",
         "lost: acknowledged answers that the database does not have. doubled: answers to one trial of a session that "
         "it has more than once. Waits are from the first try to the acknowledgement, the time in which no server ran "
-        "included. Raters, server and whatever else ran shared the machine's cores, on which so many processes waited on "
-        "average (load of the machine); the server's CPU time, its three starts included, does not hang on that.",
+        "included. Raters, server and whatever else ran shared the machine's cores, for which so many processes "
+        "waited on average (load of the machine); the server's CPU time, with its three starts, does not hang on that.",
     ]
     show(out / "study-load", report, ("", "value"), cells, [f"`{command}`"], below)
     if found["lost"] or found["doubled"] or len(load.kept) != load.total:

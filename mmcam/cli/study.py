@@ -14,9 +14,14 @@ from mmcam.cli.shared import MODELS, Device, app, check_new, console, one_senten
 from mmcam.errors import ExplainError
 
 study = typer.Typer(no_args_is_help=True)
-app.add_typer(study, name="study", help="Build studies with people, serve them, and analyse the answers.")
+app.add_typer(study, name="study")
 
 Study = Annotated[Path, typer.Argument(help="The study's folder, made by `mmcam study build`.")]
+
+
+@study.callback()
+def commands() -> None:
+    """Build studies with people, serve them, and analyse the answers."""
 
 
 def _tell(text: str) -> None:
