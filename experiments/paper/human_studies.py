@@ -76,7 +76,7 @@ def main(
     for kind, methods in METHODS.items():
         folder = work / f"{kind}-{items}-{training}-{worn}"
         if not folder.exists():
-            order = Order(kind, candidates[kind], "vignettes", methods, items, training=training, command=f"{__name__}")
+            order = Order(kind, candidates[kind], "vignettes", methods, items, training=training, command="experiments.paper.human_studies")
             build(order, folder, print)
         simulate(folder, models.load(EYES), raters or RATERS[kind], tell=print)
         design, analyses, _ = write_outcome(folder, work / kind, RATERS[kind])
