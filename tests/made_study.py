@@ -11,8 +11,10 @@ from PIL import Image, ImageDraw
 
 from mmcam.methods import METHODS
 from mmcam.studies import texts
-from mmcam.studies.design import STIMULI, Design, Rules, Trial, write_key
+from mmcam.studies.design import STIMULI, Design, Rules, Trial, read_key, write_key
 from mmcam.studies.kinds import KINDS
+from mmcam.studies.plans import plan, rows
+from mmcam.studies.store import Answer, Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +73,26 @@ def made(
     design = Design(**{**values, **more})
     design.write(folder)
     return design
+
+
+def answered(folder, design, raters, choose, source="link", ms=1500.0, finish=True, first=0):
+    """Raters with the rows in turn; `choose` gives the number of the choice where nothing is swapped."""
+    key = read_key(folder)
+    store = Store(folder, design)
+    for rater in range(first, first + raters):
+        row = rater % rows(design)
+        steps = plan(design, key, row, str(rater))
+        trials = [(step.trial.token, step.swapped) for step in steps]
+        session = store.begin(source, f"rater {rater}", {}, row, trials, "code")
+        answers = []
+        for step in steps:
+            number = choose(rater, step.trial) if step.trial.role == "item" else step.trial.truth or 0
+            number = len(step.trial.choices) - 1 - number if step.swapped else number
+            answers.append(Answer(f"{source} {rater} {step.trial.token}", step.trial.token, number, ms))
+        store.add(session.session, answers if finish else answers[:4])
+        if finish:
+            store.finish(session.session)
+    return key, store
 
 
 class Served:

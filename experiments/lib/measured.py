@@ -88,6 +88,15 @@ def rated(name: str) -> str:
     return ", ".join(f"{method} {signed(own[method])}" for method in ("guided_gradcam", "guided_backprop"))
 
 
+def studied(kind: str) -> str:
+    """What simulated raters answered in a study of a kind, method by method."""
+    known = json.loads((RESULTS / "human-studies.json").read_text())[kind]["methods"]
+    return ", ".join(
+        f"{one['method']} {signed(one['figure']) if kind == 'trust' else with_error(one['figure'], 100)}"
+        for one in known
+    )
+
+
 def fell_on_it(model: str, right: bool) -> str:
     """How often the map of a right or wrong answer has its maximum on what the question is about."""
     return cell("wrong-test-gradcam", "meant", model=model, category="all but scenes", right=right)

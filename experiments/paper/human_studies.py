@@ -70,18 +70,28 @@ def main(
         "discrimination": [("vignette-classifier", good, None)],
         "trust": [("vignette-classifier", good, None), (f"worn by {worn}", worn_copy(worn), None)],
     }
-    report: dict[str, Any] = {}
+    report: dict[str, Any] = {"rows": []}
     parts = []
     below = []
     for kind, methods in METHODS.items():
         folder = work / f"{kind}-{items}-{training}-{worn}"
         if not folder.exists():
-            order = Order(kind, candidates[kind], "vignettes", methods, items, training=training, command="experiments.paper.human_studies")
+            order = Order(
+                kind,
+                candidates[kind],
+                "vignettes",
+                methods,
+                items,
+                training=training,
+                command="experiments.paper.human_studies",
+            )
             build(order, folder, print)
         simulate(folder, models.load(EYES), raters or RATERS[kind], tell=print)
         design, analyses, _ = write_outcome(folder, work / kind, RATERS[kind])
         (analysis,) = analyses
-        report[kind] = {"design": asdict(design), **parsed(json_text(analysis.summary()))}
+        summary = parsed(json_text(analysis.summary()))
+        report["rows"] += [{"study": kind, "raters": "simulated", **one} for one in summary.pop("methods")]
+        report[kind] = {"design": asdict(design), **summary}
         parts += tables(kind, design, analysis)
         below += verdicts(kind, analysis)
     command = f"python -m experiments.paper.human_studies --items {items} --training {training} --worn {worn}"

@@ -4,7 +4,8 @@ SimEvals (Chen et al., Use-Case-Grounded Simulations for Explanation Evaluation,
 holds the information that a participant would need: a classifier is trained on such pictures, with the answers, and
 takes the participant's place. Here every rater has the same eyes, a network trained on photographs that is none of the
 study's models, and learns from a sample of his own what visualisations of each class look like (logistic regression on
-the greatest and the mean activation of each unit of its last layer). He is told neither method nor model.
+the greatest and the mean activation of each unit of its last layer). He is told neither method nor model, and, other
+than there, learns from the visualisations of all methods together, as a person brings the same eyes to all of them.
 
 * discrimination: the likelier of the two answers.
 * trust: how much likelier the named class is on one side; what difference is slight or clear to him is drawn, as in

@@ -5,35 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from made_study import made
+from made_study import answered, made
 
 from mmcam.errors import ExplainError
 from mmcam.studies.analysis import alpha, analyse, power
 from mmcam.studies.answers import Row, reasons, table
-from mmcam.studies.design import read_key
 from mmcam.studies.outcome import write_outcome
-from mmcam.studies.plans import plan, rows
+from mmcam.studies.plans import plan
 from mmcam.studies.store import Answer, Store
-
-
-def answered(folder, design, raters, choose, source="link", ms=1500.0, finish=True, first=0):
-    """Raters with the rows in turn; `choose` gives the number of the choice where nothing is swapped."""
-    key = read_key(folder)
-    store = Store(folder, design)
-    for rater in range(first, first + raters):
-        row = rater % rows(design)
-        steps = plan(design, key, row, str(rater))
-        trials = [(step.trial.token, step.swapped) for step in steps]
-        session = store.begin(source, f"rater {rater}", {}, row, trials, "code")
-        answers = []
-        for step in steps:
-            number = choose(rater, step.trial) if step.trial.role == "item" else step.trial.truth or 0
-            number = len(step.trial.choices) - 1 - number if step.swapped else number
-            answers.append(Answer(f"{source} {rater} {step.trial.token}", step.trial.token, number, ms))
-        store.add(session.session, answers if finish else answers[:4])
-        if finish:
-            store.finish(session.session)
-    return key, store
 
 
 def test_planted_accuracies_are_found(tmp_path):
