@@ -90,11 +90,14 @@ def rated(name: str) -> str:
 
 def studied(kind: str) -> str:
     """What simulated raters answered in a study of a kind, method by method."""
-    known = json.loads((RESULTS / "human-studies.json").read_text())[kind]["methods"]
-    return ", ".join(
-        f"{one['method']} {signed(one['figure']) if kind == 'trust' else with_error(one['figure'], 100)}"
-        for one in known
-    )
+    told = signed if kind == "trust" else percent
+    known = [one for one in rows("human-studies") if one["study"] == kind]
+    return ", ".join(f"{one['method']} {told(one['figure'])}" for one in known)
+
+
+def percent(figure: Any) -> str:
+    """A share in percent, with its interval."""
+    return with_error(figure, 100, bounds=0)
 
 
 def fell_on_it(model: str, right: bool) -> str:
