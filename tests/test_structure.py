@@ -31,7 +31,7 @@ FLOORS = (
     ("export",),
     (FACE,),
     ("diagnosis",),
-    ("demo",),
+    ("demo", "studies"),
     ("cli",),
     ("__main__",),
 )

@@ -88,6 +88,18 @@ def rated(name: str) -> str:
     return ", ".join(f"{method} {signed(own[method])}" for method in ("guided_gradcam", "guided_backprop"))
 
 
+def studied(kind: str) -> str:
+    """What simulated raters answered in a study of a kind, method by method."""
+    told = signed if kind == "trust" else percent
+    known = [one for one in rows("human-studies") if one["study"] == kind]
+    return ", ".join(f"{one['method']} {told(one['figure'])}" for one in known)
+
+
+def percent(figure: Any) -> str:
+    """A share in percent, with its interval."""
+    return with_error(figure, 100, bounds=0)
+
+
 def fell_on_it(model: str, right: bool) -> str:
     """How often the map of a right or wrong answer has its maximum on what the question is about."""
     return cell("wrong-test-gradcam", "meant", model=model, category="all but scenes", right=right)

@@ -15,6 +15,7 @@ from experiments.lib.measured import (
     of_networks,
     rated,
     rows,
+    studied,
 )
 from experiments.lib.paper_line import Line
 
@@ -56,6 +57,26 @@ LINES: Final = (
         lambda: listed("pointing-game-vignettes", "pointing", POINTING),
         lambda: of_networks("pointing-game-coco", "pointing", POINTING),
         "VOC07 test or COCO val2014; networks finetuned on them",
+    ),
+    Line(
+        "5.1 class discrimination",
+        "which of two things does a visualisation show? Right answers %, by simulated raters in place of people",
+        "python -m experiments.paper.human_studies",
+        "people: guided_gradcam 61.23, guided_backprop 44.44, deconv_gradcam 60.37, deconvnet 53.33",
+        ("human-studies",),
+        lambda: studied("discrimination"),
+        None,
+        "people: `mmcam study serve`; VOC07 val, a network finetuned on VOC07",
+    ),
+    Line(
+        "5.2 trust",
+        "which of two models seems more reliable, −2 to 2, in a study with simulated raters in place of people",
+        "python -m experiments.paper.human_studies",
+        "people, AlexNet and VGG-16: guided_gradcam +1.27, guided_backprop +1.00",
+        ("human-studies",),
+        lambda: "a classifier and a worn copy: " + studied("trust"),
+        None,
+        "people: `mmcam study serve`; VOC07, AlexNet and VGG-16 finetuned on it",
     ),
     Line(
         "5.2 trust",

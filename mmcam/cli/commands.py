@@ -70,6 +70,10 @@ COMMANDS = {
         "mmcam.cli.segment",
         "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",
     ),
+    "study": (
+        "mmcam.cli.study",
+        "Build studies with people, serve them, and analyse the answers.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",
