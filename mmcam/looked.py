@@ -73,13 +73,13 @@ def opened(model: nn.Module, picture: Any, preprocess: Any) -> Batch:
 
 
 def batch_with(model: nn.Module, images: Any, preprocess: Any) -> Batch:
-    """The same as `mmcam.preparation.batch_of`, also of pictures that were looked at.
+    """The same as `mmcam.preparation.batch_of`, also of pictures that were looked at or prepared before.
 
     Raises:
         PictureError, ExplainError: as `opened`.
     """
     listed = isinstance(images, Sequence) and not isinstance(images, str)
-    if not any(isinstance(each, Looked) for each in (images if listed else [images])):
+    if not any(isinstance(each, (Looked, Batch)) for each in (images if listed else [images])):
         return batch_of(model, images, preprocess)
     if not listed:
         return replace(opened(model, images, preprocess), single=True)

@@ -20,7 +20,15 @@ FORMAT = 1
 
 Manifest = dict[str, Any]
 
-_CALLED = {"model": "the model", "version": "the version of mmcam", "pictures": "the pictures", "task": "the task"}
+_CALLED = {
+    "model": "the model",
+    "version": "the version of mmcam",
+    "how": "the layer, contrast or score",
+    "true": "what is explained",
+    "keep_weights": "whether unit weights are kept",
+    "batch": "the size of batches",
+    "shard": "the size of parts",
+}
 
 
 def weights_of(model: nn.Module) -> str:
@@ -56,11 +64,11 @@ def begin(store: Store, of: Mapping[str, Any], about: Mapping[str, Any]) -> Mani
     mine = parsed(json_text(new["of"]))
     differs = [key for key in {**mine, **before["of"]} if mine.get(key) != before["of"].get(key)]
     if differs:
-        what = " and ".join(_CALLED.get(key, key) for key in differs)
+        what, *others = [_CALLED.get(key, f"the {key}") for key in differs]
         was, now = (_short(each.get(differs[0])) for each in (before["of"], mine))
+        also = f"; also {', '.join(others)}" if others else ""
         raise ExplainError(
-            f"{store.root} is of another job: {what} differ{'s' * (len(differs) == 1)} (there {was}, here {now}); name "
-            "another place with --out."
+            f"{store.root} is of another job ({what}: there {was}, here {now}{also}); name another place with --out."
         )
     return before
 

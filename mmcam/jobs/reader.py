@@ -163,9 +163,9 @@ class Job:
     def _tables(self, folder: str, columns: pa.Schema) -> pyarrow.dataset.Dataset:
         import pyarrow.dataset as ds
 
-        parts = [
-            file for file in self._store.names(folder) if file.endswith(".parquet") and not file.startswith(".")
-        ]
+        # Of a part that was not finished there may be errors already.
+        finished = {shards.name(part) for part in shards.done_names(self._store)}
+        parts = [file for file in self._store.names(folder) if file in finished]
         if not parts:
             return ds.dataset(columns.empty_table())
         filesystem, base = shards.located(self._store.path(folder))

@@ -35,18 +35,17 @@ def schema() -> pa.Schema:
     """The columns of the results."""
     import pyarrow as pa
 
-    name, whole, number = pa.dictionary(pa.int32(), pa.string()), pa.int32(), pa.float64()
+    whole, number = pa.int32(), pa.float64()
     sides = [pa.field(side, whole) for side in ("left", "top", "right", "bottom")]
     geometry = [pa.field(each, whole if n < 4 else number) for n, each in enumerate(_GEOMETRY)]
-    repeated = ("method", "layer", "cells", "model", "preparation", "version", "scored")
     return pa.schema(
         [
             ("id", pa.string()),
             ("picture", pa.string()),
             ("asked", whole),
-            ("kind", name),
+            ("kind", pa.string()),
             ("position", whole),
-            *((text, name if text in repeated else pa.string()) for text in TEXTS),
+            *((text, pa.string()) for text in TEXTS),
             ("score", number),
             ("sense", pa.int8()),
             ("probability", number),
