@@ -100,7 +100,7 @@ def rows_of(result: Result, weights: bool) -> list[tuple[Row, Explanation]]:
                     "map_scale": scale,
                     "geometry": _named(_GEOMETRY, _numbers(exp.geometry)),
                     "weights": exp.weights.float().cpu().numpy() if weights and exp.weights is not None else None,
-                    "options": json_text(exp.summary()["options"]),
+                    "options": json_text(exp.plain_options),
                     "prediction": None if exp.prediction is None else json_text(exp.prediction.summary()),
                 },
                 exp,
