@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from mmcam.errors import ExplainError
-from mmcam.files import json_text, parsed
+from mmcam.files import is_file, is_folder, json_text, parsed
 from mmcam.jobs.store import Store
 from mmcam.version import __version__
 
@@ -90,6 +91,11 @@ def read(store: Store) -> Manifest | None:
     if known[0] != FORMAT:
         raise ExplainError(f"{store.root} was written by another mmcam (format {known[0]!r}); install that one.")
     return manifest
+
+
+def is_job(path: Path) -> bool:
+    """Whether a folder holds a job of explanations."""
+    return is_file(path / NAME) and is_folder(path / "results")
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcam.errors import ExplainError
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _SEVERAL = 3
+_FLAT = {
+    "peak.x": "x", "peak.y": "y", "box.left": "left", "box.top": "top", "box.right": "right", "box.bottom": "bottom",
+}  # fmt: skip
 
 
 def open(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Job:
@@ -71,7 +73,7 @@ class Job:
         return self._tables(shards.ERRORS, error_schema()).to_table().to_pandas()
 
     def to_pandas(self, columns: Sequence[str] | None = None, filter: Any = None) -> DataFrame:
-        """The table, or some columns of it.
+        """The table, or some columns of it; "peak" is told as "x" and "y", "box" as "left", "top", "right", "bottom".
 
         Args:
             columns: by name; default all but the maps, weights and geometries, which take most of the room.
@@ -86,7 +88,9 @@ class Job:
             wanted = list(columns)
             if strange := [name for name in wanted if name not in known]:
                 raise ExplainError(f"The results have no column {strange[0]!r}; they have {', '.join(known)}.")
-        return self.dataset.to_table(columns=wanted, filter=filter).to_pandas()
+        frame = _flat(self.dataset.to_table(columns=wanted, filter=filter)).to_pandas()
+        whole = [name for name in ("asked", "position", *_FLAT.values()) if name in frame]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
 
     def joined(self, truth: DataFrame | str | os.PathLike[str], on: str = "id") -> DataFrame:
         """The table beside a table of one's own.
@@ -174,6 +178,13 @@ class Job:
         )
 
 
-def is_job(path: Path) -> bool:
-    """Whether a folder holds a job."""
-    return (path / manifest.NAME).is_file() and (path / shards.RESULTS).is_dir()
+def _flat(table: pa.Table) -> pa.Table:
+    """A table whose peaks and boxes are plain columns."""
+    for name in ("peak", "box"):
+        if name in table.column_names:
+            at = table.column_names.index(name)
+            parts = table.select([name]).flatten()
+            table = table.remove_column(at)
+            for number, part in enumerate(parts.column_names):
+                table = table.add_column(at + number, _FLAT[part], parts[part])
+    return table
