@@ -33,7 +33,6 @@ from experiments.lib.tables import show
 from mmcam.jobs.plan import Plan
 from mmcam.jobs.run import run
 from mmcam.jobs.sources import read_source
-from mmcam.jobs.store import Store
 from mmcam.jobs.wanted import Wanted
 
 NETWORK = "experiments.lib.job_pictures:network"

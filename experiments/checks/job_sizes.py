@@ -23,7 +23,9 @@ from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 
 NETWORK = "experiments.lib.job_pictures:network"
-COLUMNS = ("pictures", "seconds", "pictures a second", "CPU ms a picture", "peak MB", "MB written", "bytes a row", "parts")
+COLUMNS = (
+    *("pictures", "seconds", "pictures a second", "CPU ms a picture", "peak MB", "MB written", "bytes a row", "parts"),
+)
 
 
 def main(

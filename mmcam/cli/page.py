@@ -159,7 +159,8 @@ def _first_of_job(folder: Path) -> tuple[list[Path], list[Any]]:
         loaded += results
     pictures = job.manifest["of"]["pictures"]["items"]
     if pictures > PICTURES:
-        console.print(f"The first {PICTURES} of {pictures:,} pictures of {escape(str(folder))} are shown.", highlight=False)
+        told = f"The first {PICTURES} of {pictures:,} pictures of {escape(str(folder))} are shown."
+        console.print(told, highlight=False, soft_wrap=True)
     return names, loaded
 
 

@@ -32,8 +32,9 @@ from mmcam.models.specification import load_model
 Task = Literal["class", "caption", "answer", "similarity", "dissect", "metrics"]
 
 IMAGES = (
-    "A folder, a list.txt of paths or URLs, coco:INSTANCES.json:PICTURES, vqa:QUESTIONS.json:ANNOTATIONS.json:PICTURES, "
-    "imagenet:FOLDER or webdataset:FILES.tar; of dissect, as --data of `mmcam dissect`."
+    "A folder, a list.txt of paths or URLs, coco:INSTANCES.json:PICTURES, "
+    "vqa:QUESTIONS.json:ANNOTATIONS.json:PICTURES, imagenet:FOLDER or webdataset:FILES.tar; "
+    "of dissect, as --data of `mmcam dissect`."
 )
 _OF = {
     "class_": ("class", "metrics"),

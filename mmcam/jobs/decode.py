@@ -28,6 +28,7 @@ AHEAD = 2
 _NOTHING = Image.new("RGB", (1, 1))
 """In place of a picture: its pixels are not sent from process to process, as nothing is drawn."""
 
+
 @dataclass(frozen=True)
 class Opened:
     """Some items, opened.

@@ -57,14 +57,18 @@ def packed(items: Sequence[Item]) -> str:
 
 def unpacked(text: str) -> list[Item]:
     """The items of `packed`."""
-    return [Item(*head, truth and _truth(truth)) for *head, truth in parsed(text)]
+    return [Item(id_, at, question, _truth(truth) if truth else None) for id_, at, question, truth in parsed(text)]
 
 
 def _truth(given: dict[str, Any]) -> Truth:
-    boxes = {label: tuple(map(_box, each)) for label, each in given["boxes"].items()}
-    named = {name: {label: tuple(each) for label, each in given[name].items()} for name in ("masks", "segments")}
-    texts = {name: tuple(given[name]) for name in ("classes", "answers", "captions")}
-    return Truth(boxes=boxes, **named, **texts)
+    return Truth(
+        classes=tuple(given["classes"]),
+        boxes={label: tuple(map(_box, each)) for label, each in given["boxes"].items()},
+        masks={label: tuple(each) for label, each in given["masks"].items()},
+        segments={label: tuple(each) for label, each in given["segments"].items()},
+        answers=tuple(given["answers"]),
+        captions=tuple(given["captions"]),
+    )
 
 
 def _box(sides: Sequence[int]) -> Box:

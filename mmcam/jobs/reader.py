@@ -173,9 +173,7 @@ class Job:
         if not parts:
             return ds.dataset(columns.empty_table())
         filesystem, base = shards.located(self._store.path(folder))
-        return ds.dataset(
-            [f"{base}/{file}" for file in parts], schema=columns, format="parquet", filesystem=filesystem
-        )
+        return ds.dataset([f"{base}/{file}" for file in parts], schema=columns, format="parquet", filesystem=filesystem)
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -67,10 +67,8 @@ def error_schema() -> pa.Schema:
     """The columns of the errors."""
     import pyarrow as pa
 
-    return pa.schema(
-        [("id", pa.string()), ("picture", pa.string()), ("method", pa.string()), ("asked", pa.int32())]
-        + [("error", pa.string())]
-    )
+    text = pa.string()
+    return pa.schema([("id", text), ("picture", text), ("method", text), ("asked", pa.int32()), ("error", text)])
 
 
 def rows_of(result: Result, weights: bool) -> list[tuple[Row, Explanation]]:

@@ -51,8 +51,8 @@ def _of_table(items: Sequence[Item], table: Path, pictures: str) -> list[Item]:
     if strange:
         listed = ", ".join(strange[:_SEVERAL]) + (" …" if len(strange) > _SEVERAL else "")
         raise ExplainError(
-            f"{table} names {len(strange)} pictures that are not in {pictures} ({listed}); write the pictures' names as "
-            f"they are there, for example {items[0].id}."
+            f"{table} names {len(strange)} pictures that are not in {pictures} ({listed}); write the pictures' names "
+            f"as they are there, for example {items[0].id}."
         )
     return [replace(item, truth=_truth(lines[item.id], table)) if item.id in lines else item for item in items]
 

@@ -108,7 +108,9 @@ def _asked(
         own = scores.argsort(dim=1, descending=True, stable=True)[:, : wanted.top].tolist()
     if wanted.true:
         own = [_true_of(wanted.task, item.truth, meant) for item in items]
-    missing = [(n, _nothing(wanted.task, item)) for n, (item, row) in enumerate(zip(items, own, strict=True)) if not row]
+    missing = [
+        (n, _nothing(wanted.task, item)) for n, (item, row) in enumerate(zip(items, own, strict=True)) if not row
+    ]
     asking = [n for n, row in enumerate(own) if row]
     if wanted.task != "answer":
         return [([], 0, asking, [own[n] for n in asking])], missing

@@ -122,6 +122,7 @@ class CocoConcepts:
             masks[number] = masks[number] | mask if number in masks else mask
         return stacked(masks)
 
+
 def region(segmentation: Any, height: int, width: int) -> Mask:
     """The pixels (height, width) of one annotation of COCO's: polygons, or run lengths.
 
