@@ -103,7 +103,7 @@ def _work(worker: Worker, store: Store, left: Sequence[tuple[int, Sequence[Item]
     with opened(worker.decoder, batches, workers if left else 0) as pictures, Meter(total, "Explaining") as meter:
         for part, items in left:
             rows, errors = _part(worker, items, pictures, meter)
-            shards.write(store, part, len(items), rows, errors)
+            shards.put(store, part, *shards.packed(len(items), rows, errors))
             all_rows, all_errors = all_rows + len(rows), all_errors + len(errors)
     return Done(total, all_rows, all_errors, time.perf_counter() - start)
 

@@ -25,24 +25,28 @@ def name(part: int) -> str:
     return f"part-{part:06d}.parquet"
 
 
-def write(store: Store, part: int, pictures: int, rows: Sequence[Row], errors: Sequence[Row]) -> None:
-    """Write a part.
+def packed(pictures: int, rows: Sequence[Row], errors: Sequence[Row]) -> tuple[bytes, bytes]:
+    """The files of a part, results and errors; b"" for no errors.
 
     Args:
-        store: of the job.
-        part: its number.
         pictures: how many it is of, with those that have no row.
         rows, errors: of it.
+    """
+    wrong = _parquet(errors, error_schema(), pictures) if errors else b""
+    return _parquet(rows, schema(), pictures), wrong
+
+
+def put(store: Store, part: int, results: bytes, errors: bytes) -> None:
+    """Write the files of a part, the results last: with them it is done.
 
     Raises:
         OSError, ExplainError: it cannot be written, and is not there.
     """
-    kept = f"{ERRORS}/{name(part)}"
     if errors:
-        store.write(kept, _parquet(errors, error_schema(), pictures))
+        store.write(f"{ERRORS}/{name(part)}", errors)
     else:
-        store.remove(kept)
-    store.write(f"{RESULTS}/{name(part)}", _parquet(rows, schema(), pictures))
+        store.remove(f"{ERRORS}/{name(part)}")
+    store.write(f"{RESULTS}/{name(part)}", results)
 
 
 def done_names(store: Store) -> set[int]:

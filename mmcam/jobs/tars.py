@@ -109,9 +109,8 @@ def _read(file: IO[bytes], path: str, name: str) -> Iterator[Item]:
                 parts.setdefault(key, {})[suffix.lower()] = (info.offset_data, info.size)
         for key, own in parts.items():
             if picture := next((where for suffix, where in own.items() if f".{suffix}" in SUFFIXES), None):
-                said: dict[str, str] = {
-                    suffix: _text(file, *own[suffix]) for suffix in ("cls", "txt", "json") if suffix in own
-                }
+                beside = {suffix: at for suffix, at in own.items() if suffix in ("cls", "txt", "json")}
+                said = {suffix: _text(file, *at) for suffix, at in beside.items()}
                 yield _item(f"{name}/{key}", f"{path}#{picture[0]}+{picture[1]}", said)
 
 
