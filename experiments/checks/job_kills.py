@@ -4,9 +4,9 @@
 
 A job of 300 small pictures, two of them broken, is killed with SIGKILL again and again until it is done: in a third of
 the kills after a random time, in a third in the middle of a file, after a random number of its bytes, in a third the
-command with two processes that open pictures, a random time after it wrote something. Then the same with a limit on the size of the disk
-(a tmpfs where it may be mounted, else RLIMIT_FSIZE). What is there in the end is compared with the job that nobody
-disturbed: the same rows, each once, and the same bytes.
+command with two processes that open pictures, a random time after it wrote something. Then the same with a tmpfs of
+300 kB, which needs the rights to mount one. What is there in the end is compared with the job that nobody disturbed:
+the same rows, each once, and the same bytes.
 """
 
 from __future__ import annotations

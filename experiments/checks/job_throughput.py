@@ -9,6 +9,7 @@ turns, and the ratio is that of each turn. The processor's own seconds count.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -25,10 +26,10 @@ from torch import nn
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.datasets import vignettes
-from mmcam.jobs.decode import Decoder
 from mmcam.jobs.plan import Plan, Worker
-from mmcam.jobs.run import run
+from mmcam.jobs.run import go_on
 from mmcam.jobs.sources import Source, read_source
+from mmcam.jobs.store import Store
 from mmcam.jobs.wanted import Wanted
 
 COLUMNS = ("network", "pictures", "loop, ms a picture", "job, ms a picture", "loop ÷ job", "least–most")
@@ -84,11 +85,11 @@ def compared(name: str, source: Source, folder: Path, rounds: int) -> dict[str, 
     plan = Plan(Wanted("class", {"gradcam": {}}, how={"layer": None}), f"experiments.checks.job_throughput:{name}")
     worker = Worker.load(plan, source)
     loops, jobs = [], []
-    plain(worker, worker.decoder, source, 1)  # what is loaded on first use
+    plain(worker, source, most=1)  # what is loaded on first use
     for number in range(rounds):
         place, spent = folder / f"{name}-{number}", dict[str, float]()
         for which in ("loop", "job") if number % 2 else ("job", "loop"):
-            spent[which] = plain(worker, worker.decoder, source, None) if which == "loop" else job(plan, source, place)
+            spent[which] = plain(worker, source) if which == "loop" else job(worker, source, place)
         loop, made = spent["loop"], spent["job"]
         loops.append(1000 * loop / len(source.items))
         jobs.append(1000 * made / len(source.items))
@@ -100,34 +101,21 @@ def compared(name: str, source: Source, folder: Path, rounds: int) -> dict[str, 
     }  # fmt: skip
 
 
-def plain(worker: Worker, decoder: Decoder, source: Source, most: int | None) -> float:
-    """Seconds of the loop: open, prepare, forward."""
-    start = time.process_time()
-    for number, batch in enumerate(worker.batches(source.items)):
-        if most is not None and number >= most:
-            break
-        x = torch.cat([decoder[item].x for item in batch])  # type: ignore[union-attr]
+def plain(worker: Worker, source: Source, most: int | None = None) -> float:
+    """Seconds of the loop, or of its first batches: open, prepare, forward."""
+    start, decoder = time.process_time(), worker.decoder
+    for batch in itertools.islice(worker.batches(source.items), most):
+        opened: list[Any] = [decoder[item] for item in batch]
         with torch.no_grad():
-            worker.model(x)
+            worker.model(torch.cat([one.x for one in opened]))
     return time.process_time() - start
 
 
-def job(plan: Plan, source: Source, place: Path) -> float:
-    """Seconds of the job; loading its network, which takes as long for one picture as for a million, apart."""
-    loaded: list[float] = []
-    begin = Worker.load
-
-    def load(plan: Plan, source: Source) -> Worker:
-        worker = begin(plan, source)
-        loaded.append(time.process_time())
-        return worker
-
-    Worker.load = load  # type: ignore[method-assign]
-    try:
-        run(plan, source, str(place), tell=lambda text: None)
-        return time.process_time() - loaded[0]
-    finally:
-        Worker.load = begin  # type: ignore[method-assign]
+def job(worker: Worker, source: Source, place: Path) -> float:
+    """Seconds of the job, the hash of its network's weights with it."""
+    start = time.process_time()
+    go_on(worker, source, Store(str(place)), tell=lambda text: None)
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

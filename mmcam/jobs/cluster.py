@@ -22,7 +22,6 @@ from mmcam.jobs.rows import Row
 from mmcam.jobs.run import Done, Tell, about, check_arrow, parts_left
 from mmcam.jobs.sources import Source
 from mmcam.jobs.store import Store
-from mmcam.jobs.wanted import labels_of
 
 SPARE = 2
 """Logical CPUs that Ray Data needs besides those of the actors, to read what is left and to write what is made."""
@@ -31,9 +30,7 @@ STORE = 256 * 2**20
 """Bytes of the object store of a Ray that is started here."""
 
 
-def run_on_ray(
-    plan: Plan, source: Source, out: str, *, workers: int = 2, gpus: float = 0, tell: Tell = print
-) -> Done:
+def run_on_ray(plan: Plan, source: Source, out: str, *, workers: int = 2, gpus: float = 0, tell: Tell = print) -> Done:
     """Do what is left of a job, on the Ray cluster that is there, or on one of this machine.
 
     Args:

@@ -56,11 +56,16 @@ def run(plan: Plan, source: Source, out: str, *, workers: int = 0, tell: Tell = 
     check_arrow()
     store = Store(out)
     with locked(out):
-        worker = Worker.load(plan, source)
-        manifest.begin(store, worker.of(source), about(plan, source))
-        left = parts_left(store, source.items, plan.shard, tell)
-        worker.begun = len(left) * plan.shard < len(source.items)
-        done = _work(worker, store, left, workers)
+        return go_on(Worker.load(plan, source), source, store, workers, tell)
+
+
+def go_on(worker: Worker, source: Source, store: Store, workers: int = 0, tell: Tell = print) -> Done:
+    """The same with a model that is loaded, in a folder that nobody else works on."""
+    plan = worker.plan
+    manifest.begin(store, worker.of(source), about(plan, source))
+    left = parts_left(store, source.items, plan.shard, tell)
+    worker.begun = len(left) * plan.shard < len(source.items)
+    done = _work(worker, store, left, workers)
     tell_of_labels(worker, tell)
     return done
 

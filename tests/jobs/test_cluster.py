@@ -112,18 +112,18 @@ def test_driver_and_cluster_are_killed_and_a_fresh_cluster_goes_on(cluster):
     assert len(ids) == len(set(ids)) == 20
 
 
-def test_too_few_processors_are_told_before_it_hangs(cluster, plan):
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "said"),
+    [(2, 0, "has 2 logical CPUs, and 2 workers need 4"), (4, 0.5, "has 0 GPUs, and 2 workers of 0.5 need 1")],
+)
+def test_a_cluster_that_is_too_small_is_told_before_it_hangs(desk, plan, cpus, gpus, said):
     import ray
 
     from mmcam.jobs.cluster import run_on_ray
 
-    ray.init(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=cpus, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False)
     try:
-        with pytest.raises(mmcam.ExplainError, match=r"has 2 logical CPUs, and 2 workers need 4"):
-            run_on_ray(plan(), read_source("photos"), "out", workers=2, tell=quiet)
-        with pytest.raises(mmcam.ExplainError, match=r"has 0 GPUs, and 0?.*need"):
-            ray.shutdown()
-            ray.init(num_cpus=4, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False)
-            run_on_ray(plan(), read_source("photos"), "out", workers=2, gpus=0.5, tell=quiet)
+        with pytest.raises(mmcam.ExplainError, match=said):
+            run_on_ray(plan(), read_source("photos"), "out", workers=2, gpus=gpus, tell=quiet)
     finally:
         ray.shutdown()
