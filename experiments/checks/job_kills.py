@@ -155,8 +155,13 @@ def killed_command(base: Path, job: Path, seconds: float) -> None:
     while process.poll() is None and len(list((job / "results").glob("part-*.parquet"))) == before:
         time.sleep(0.005)
     time.sleep(seconds)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    openers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
     process.kill()
     process.wait()
+    time.sleep(3)
+    if left := [pid for pid in openers if Path(f"/proc/{pid}").exists()]:
+        raise SystemExit(f"Processes {left} that opened pictures are still there.")
 
 
 def full_disk(base: Path, job: Path) -> None:

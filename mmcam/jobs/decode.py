@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +141,24 @@ def opened(decoder: Decoder, batches: Iterable[Sequence[Item]], workers: int) ->
         num_workers=workers,
         collate_fn=together,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=partial(_end_with, os.getpid()) if workers else None,
         prefetch_factor=AHEAD if workers else None,
     )
     yield _sentences(iter(loader))
+
+
+def _end_with(parent: int, worker: int) -> None:
+    """Let a process end soon after the one that started it, however that ended.
+
+    One that waits to hand over what it has opened does not see that nobody will ask for it any more.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _sentences(loaded: Iterator[Opened]) -> Iterator[Opened]:

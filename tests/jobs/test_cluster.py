@@ -61,7 +61,12 @@ def contents(out):
 
 
 def driver(out):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'editable'}:{Path.cwd()}", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'editable'}:{Path.cwd()}",
+        "OMP_NUM_THREADS": "1",
+        "RAY_memory_monitor_refresh_ms": "0",  # else it kills actors when others use the machine's memory
+    }
     return subprocess.Popen(
         [sys.executable, "driver.py", out], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

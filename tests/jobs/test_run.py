@@ -110,12 +110,12 @@ def test_processes_that_open_pictures_change_nothing(desk, plan):
     assert bytes_of("none") == bytes_of("two")
 
 
-def begun(out):
+def begun(out, workers=0):
     """The command, in a process of its own."""
     words = ["run", "class", "--images", "photos", "--model", "net:make", "--out", out, "--shard", 2, "--batch", 2]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'editable'}"}
     return subprocess.Popen(
-        [sys.executable, "-m", "mmcam", *map(str, words), "--workers", "0"],
+        [sys.executable, "-m", "mmcam", *map(str, words), "--workers", str(workers)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -136,6 +136,25 @@ def test_killed_three_times_each_picture_is_there_once(desk):
     assert bytes_of("out") == bytes_of("whole")
     ids = mmcam.jobs.open("out").to_pandas()["id"]
     assert len(ids) == len(set(ids)) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_processes_that_open_pictures_end_with_a_killed_job(desk):
+    process = begun("out", workers=2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not list((desk / "out" / "results").glob("part-*")):
+        assert process.poll() is None
+        time.sleep(0.002)
+    started = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+    process.kill()
+    process.wait()
+    assert started
+    for _ in range(100):
+        if not any(folder.exists() for folder in started):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{started} are still there")
 
 
 def test_a_full_disk_is_told_and_the_job_goes_on(desk, plan, monkeypatch):
