@@ -15,7 +15,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch, PictureLike, joined
 from mmcam.image.batch import AS_GIVEN
 from mmcam.places.find import remembered
-from mmcam.preparation import batch_of
+from mmcam.preparation import batch_of, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ Pictured = PictureLike | Looked
 
 
 def opened(model: nn.Module, picture: Any, preprocess: Any) -> Batch:
-    """A picture as a model takes it.
+    """A picture as a model takes it; a `Batch` was prepared before, in another process for example.
 
     Raises:
         PictureError: it cannot be used.
@@ -67,17 +67,19 @@ def opened(model: nn.Module, picture: Any, preprocess: Any) -> Batch:
     """
     if isinstance(picture, Looked):
         return picture.as_input(model, preprocess)
+    if isinstance(picture, Batch):
+        return placed(model, picture)
     return batch_of(model, [picture], preprocess)
 
 
 def batch_with(model: nn.Module, images: Any, preprocess: Any) -> Batch:
-    """The same as `mmcam.preparation.batch_of`, also of pictures that were looked at.
+    """The same as `mmcam.preparation.batch_of`, also of pictures that were looked at or prepared before.
 
     Raises:
         PictureError, ExplainError: as `opened`.
     """
     listed = isinstance(images, Sequence) and not isinstance(images, str)
-    if not any(isinstance(each, Looked) for each in (images if listed else [images])):
+    if not any(isinstance(each, (Looked, Batch)) for each in (images if listed else [images])):
         return batch_of(model, images, preprocess)
     if not listed:
         return replace(opened(model, images, preprocess), single=True)

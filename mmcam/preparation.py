@@ -31,16 +31,35 @@ def batch_of(module: nn.Module, images: Any, preprocess: Any) -> Batch:
     Raises:
         PictureError: a picture that cannot be used, or a number of channels whose scale is not known.
     """
-    made, assumed = preparation_of(module, preprocess)
     every = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
-    if preprocess is None and not all(map(prepared, every)):
-        made = _by_channels(module, made)
+    unprepared = not all(map(prepared, every))
+    made, assumed = pictures_preparation(module, preprocess) if unprepared else preparation_of(module, preprocess)
     like = _like(module)
-    batch = prepare(images, made, like.device, like.dtype)
-    if assumed:
-        told = [how if how == AS_GIVEN else f"{how} (assumed)" for how in batch.preparations]
-        return replace(batch, preparations=told)
-    return batch
+    return as_assumed(prepare(images, made, like.device, like.dtype), assumed)
+
+
+def pictures_preparation(module: nn.Module, preprocess: Any = None) -> tuple[Preprocess, bool]:
+    """As `preparation_of`, for as many channels as the model takes: all that another process needs to prepare pictures.
+
+    Raises:
+        PictureError: a number of channels whose scale is not known.
+    """
+    made, assumed = preparation_of(module, preprocess)
+    return (_by_channels(module, made) if preprocess is None else made), assumed
+
+
+def as_assumed(batch: Batch, assumed: bool) -> Batch:
+    """A batch that tells whether its preparation was only assumed."""
+    if not assumed:
+        return batch
+    told = [how if how == AS_GIVEN else f"{how} (assumed)" for how in batch.preparations]
+    return replace(batch, preparations=told)
+
+
+def placed(module: nn.Module, batch: Batch) -> Batch:
+    """A batch that was prepared elsewhere, on the model's device and of its type."""
+    like = _like(module)
+    return replace(batch, x=batch.x.to(like.device, like.dtype))
 
 
 def preparation_of(module: nn.Module, preprocess: Any = None) -> tuple[Preprocess, bool]:

@@ -31,6 +31,7 @@ FLOORS = (
     ("export",),
     (FACE,),
     ("diagnosis",),
+    ("jobs",),
     ("demo", "studies"),
     ("cli",),
     ("__main__",),
@@ -46,6 +47,7 @@ BESIDE: dict[str, list[str]] = {"models": [], "experiments": [], "tests": []}
 # Imported on use, by those who need them.
 HEAVY = (
     *("transformers", "timm", "torchvision", "gradio", "ray", "pandas", "matplotlib", "scipy", "nltk", "sklearn"),
+    *("pyarrow", "duckdb", "fsspec"),
     *("cv2", "skimage", "captum", "gymnasium", "jinja2", "typer", "torch._dynamo"),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from experiments.lib.contestants import Run, Setting, batch_task, caption_task, classes_task, guided_task
+from experiments.lib.job_contests import job_task
 from experiments.lib.many_passes import occlusion_task, rise_task, smooth_task
 from experiments.lib.other_contests import dissection_task, start_task, vit_task
 from experiments.lib.transformers_captioner import transformers_task
@@ -39,9 +40,14 @@ def tasks(setting: Setting) -> dict[str, Callable[[], dict[str, Run]]]:
         "lite0 occlusion": partial(occlusion_task, "lite0", setting),
         "lite0 RISE": partial(rise_task, setting),
         "mobilenet_v2 dissection": partial(dissection_task, setting),
+        "job, folder of 500": partial(job_task, "class", 500, setting),
+        **{f"job, {task}": partial(job_task, task, n, setting) for task, n in JOBS.items()},
         "start-up": start_task,
     }
 
+
+JOBS = {"caption": 32, "answer": 32, "metrics": 16}
+"""Pictures of a job of each task; that of classes is the folder of 500, and no model that compares is bundled."""
 
 QUICK = (
     "mobilenet_v2 B16",
@@ -52,5 +58,9 @@ QUICK = (
     "mobilenet_v2 B1 guided",
     "lite0 SmoothGrad",
     "lite0 occlusion",
+    "job, folder of 500",
+    "job, caption",
+    "job, answer",
+    "job, metrics",
 )
 """Those of the quick run, small pictures and batches of 16: one of each kind but those that take seconds at least."""

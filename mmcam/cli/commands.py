@@ -17,6 +17,10 @@ COMMANDS = {
         "mmcam.cli.explain",
         "Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz.",
     ),
+    "run": (
+        "mmcam.cli.run",
+        "Explain whole data sets into tables; goes on where it was interrupted, each picture and target once.",
+    ),
     "compare": (
         "mmcam.cli.compare",
         "Put maps of one picture beside each other in a figure: of several classes, words or answers, methods, layers.",

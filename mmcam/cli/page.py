@@ -1,9 +1,10 @@
-"""Commands about saved explanations: a page to look through them, and a table."""
+"""Commands about saved explanations, in files or of a job: a page to look through them, and a table."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,14 @@ from rich.markup import escape
 from mmcam.cli.shared import app, complaints, console, one_sentence
 from mmcam.errors import ExplainError
 from mmcam.files import is_file, is_folder, json_text, write_whole
+from mmcam.jobs.manifest import is_job
 
-Results = Annotated[list[Path], typer.Argument(help="The .npz files of explanations, or folders with them.")]
+Results = Annotated[
+    list[Path], typer.Argument(help="The .npz files of explanations, folders with them, or folders of `mmcam run`.")
+]
+
+PICTURES = 100
+"""Of a job, on a page."""
 
 _PAGE = b'<meta name="generator" content="mmcam page'
 
@@ -63,25 +70,38 @@ def table(
         if kind not in (".csv", ".json", ".tex", ".md"):
             raise ExplainError(f"Cannot write {str(out)!r}: a table is a .csv, .json, .tex or .md file.")
         check_replaceable(out, None)
-        files, loaded, failed = _loaded(results)
-        if kind == ".json":
-            rows = records(loaded, threshold=threshold)
-            text = json_text([{"file": str(files[row["result"]]), **row} for row in rows], indent=2) + "\n"
+        if len(results) == 1 and is_job(results[0]):
+            frame, failed = _of_job(results[0]), 0
+            count, text = len(frame), _text_of(frame, kind)
         else:
-            frame = frame_of(loaded, threshold=threshold)
-            frame.insert(0, "file", [str(files[number]) for number in frame["result"]])
-            text = {
-                ".csv": lambda: frame.to_csv(index=False),
-                ".tex": lambda: frame.to_latex(index=False, escape=True, na_rep=""),
-                ".md": lambda: frame.to_markdown(index=False) + "\n",
-            }[kind]()
+            files, loaded, failed = _loaded(results)
+            count = len(loaded)
+            if kind == ".json":
+                rows = records(loaded, threshold=threshold)
+                text = json_text([{"file": str(files[row["result"]]), **row} for row in rows], indent=2) + "\n"
+            else:
+                frame = frame_of(loaded, threshold=threshold)
+                frame.insert(0, "file", [str(files[number]) for number in frame["result"]])
+                text = _text_of(frame, kind)
         if out is None:
             typer.echo(text, nl=False)
         else:
             content = text.encode("utf-8", "backslashreplace")
             write_whole(out, lambda file: file.write(content))
-            console.print(f"  {escape(str(out))}: {len(loaded)} explanations", highlight=False, soft_wrap=True)
+            console.print(f"  {escape(str(out))}: {count} explanations", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
+
+
+def _text_of(frame: Any, kind: str) -> str:
+    """A table as the text of a file."""
+    if kind == ".json":
+        return json_text(frame.astype(object).where(frame.notna(), None).to_dict("records"), indent=2) + "\n"
+    text: str = {
+        ".csv": lambda: frame.to_csv(index=False),
+        ".tex": lambda: frame.to_latex(index=False, escape=True, na_rep=""),
+        ".md": lambda: frame.to_markdown(index=False) + "\n",
+    }[kind]()
+    return text
 
 
 def check_replaceable(out: Path | None, beginning: bytes | None) -> None:
@@ -109,7 +129,12 @@ def _loaded(results: list[Path]) -> tuple[list[Path], list[Any], int]:
     files: list[Path] = []
     loaded: list[Any] = []
     failed = 0
-    for file in _files(results):
+    for given in results:
+        if is_job(given):
+            names, own = _first_of_job(given)
+            files += names
+            loaded += own
+    for file in _files([given for given in results if not is_job(given)]):
         try:
             loaded.append(load_explanation(file))
             files.append(file)
@@ -120,6 +145,29 @@ def _loaded(results: list[Path]) -> tuple[list[Path], list[Any], int]:
         where = ", ".join(map(str, results))[:200]
         raise ExplainError(f"{where} holds no explanation that can be read; `mmcam explain` writes them as .npz files.")
     return files, loaded, failed
+
+
+def _first_of_job(folder: Path) -> tuple[list[Path], list[Any]]:
+    """The results of a job's first pictures, each with the picture's name; there may be millions."""
+    import mmcam.jobs
+
+    job = mmcam.jobs.open(folder)
+    names: list[Path] = []
+    loaded: list[Any] = []
+    for name, results in islice(job.items(), PICTURES):
+        names += [Path(name)] * len(results)
+        loaded += results
+    pictures = job.manifest["of"]["pictures"]["items"]
+    if pictures > PICTURES:
+        told = f"The first {PICTURES} of {pictures:,} pictures of {escape(str(folder))} are shown."
+        console.print(told, highlight=False, soft_wrap=True)
+    return names, loaded
+
+
+def _of_job(folder: Path) -> Any:
+    import mmcam.jobs
+
+    return mmcam.jobs.open(folder).to_pandas()
 
 
 def _files(results: list[Path]) -> Iterator[Path]:

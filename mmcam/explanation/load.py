@@ -135,7 +135,7 @@ def _explanation(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], p
         sense=entry["sense"],
         activations=activations,
         origin=origin,
-        prediction=None if entry["prediction"] is None else _prediction(entry["prediction"]),
+        prediction=None if entry["prediction"] is None else prediction_of(entry["prediction"]),
     )
 
 
@@ -168,7 +168,12 @@ def _geometry(given: Mapping[str, Any]) -> Geometry:
     return Geometry(original, size, scale, offset)
 
 
-def _prediction(given: Mapping[str, Any]) -> Prediction:
+def prediction_of(given: Mapping[str, Any]) -> Prediction:
+    """A prediction of its ``summary()``.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
     return Prediction(
         index=_whole(given["class"]),
         asked=_text(given["asked"]),

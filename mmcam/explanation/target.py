@@ -302,6 +302,11 @@ class Explanation:
     def _write_data(self, file: IO[bytes]) -> None:
         np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
 
+    @property
+    def plain_options(self) -> dict[str, object]:
+        """The options of the method, ready for JSON."""
+        return {name: value if _plain(value) else str(value) for name, value in self.options.items()}
+
     def summary(self) -> dict[str, object]:
         """The explanation without its arrays, ready for JSON."""
         return {
@@ -314,7 +319,7 @@ class Explanation:
             "box": self.box(),
             "peak_in_box": self.peak_in_box(),
             "method": self.method,
-            "options": {name: value if _plain(value) else str(value) for name, value in self.options.items()},
+            "options": self.plain_options,
             "layer": self.layer,
             "model": self.model,
             "size": list(self.image.size),

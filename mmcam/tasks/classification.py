@@ -101,12 +101,20 @@ def best_of(model: nn.Module, x: Tensor, classes: Classes, count: int) -> list[i
     Raises:
         ExplainError: a model without classes, or an output in which they are not clear.
     """
+    best: list[int] = torch.argsort(class_scores(model, x, classes)[0], descending=True, stable=True)[:count].tolist()
+    return best
+
+
+def class_scores(model: nn.Module, x: Tensor, classes: Classes) -> Tensor:
+    """What a model gives for each of its classes, (N, classes), of pictures (N,C,H,W).
+
+    Raises:
+        ExplainError: as `best_of`.
+    """
     check_classifier(model, [None], classes.names)
     known = named(classes.names)
     with as_found(model):
-        scores = sides(finder(known)(on_pictures(model)(x, Rows(1))), known)[0]
-    best: list[int] = torch.argsort(scores, descending=True, stable=True)[:count].tolist()
-    return best
+        return sides(finder(known)(on_pictures(model)(x, Rows(len(x)))), known)
 
 
 def check_classifier(model: nn.Module, targets: Iterable[Any], names: Names | None = None) -> None:

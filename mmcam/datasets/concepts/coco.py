@@ -54,7 +54,7 @@ class CocoConcepts:
         check_side(side)
         file, self._pictures, self._side = Path(instances), Path(pictures), side
         try:
-            self._masks = importlib.import_module("pycocotools.mask")
+            importlib.import_module("pycocotools.mask")
         except ImportError as error:
             raise ImportError("COCO's masks need pycocotools; install it with pip install 'mmcam[coco]'.") from error
         if not is_folder(self._pictures):
@@ -114,7 +114,7 @@ class CocoConcepts:
         masks: dict[int, Mask] = {}
         for number, segmentation in photograph.regions:
             try:
-                mask = reduced(self._mask(segmentation, photograph.height, photograph.width), self._side)
+                mask = reduced(region(segmentation, photograph.height, photograph.width), self._side)
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 raise PictureError(
                     f"A segmentation of {photograph.file} is broken ({brief(error)}); get the official file again."
@@ -122,26 +122,32 @@ class CocoConcepts:
             masks[number] = masks[number] | mask if number in masks else mask
         return stacked(masks)
 
-    def _mask(self, segmentation: Any, height: int, width: int) -> Mask:
-        """(height, width): the pixels of one annotation."""
-        if isinstance(segmentation, list):
-            # Two points enclose nothing, and four numbers would be taken for a box.
-            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-            # pycocotools checks nothing: what lies far outside would exhaust the memory.
-            longer = max(height, width)
-            if not all(-longer <= value <= 2 * longer for polygon in polygons for value in polygon):
-                raise ValueError("a polygon lies far outside the picture")
-            if not polygons:
-                return np.zeros((height, width), bool)
-            mask: Mask = self._masks.decode(self._masks.frPyObjects(polygons, height, width)).any(axis=2)
-            return mask
-        counts = segmentation["counts"]
-        if isinstance(counts, str):
-            counts = _unpacked(counts)
-        if list(segmentation["size"]) != [height, width] or min(counts) < 0 or sum(counts) != height * width:
-            raise ValueError("its run lengths do not cover the picture")
-        # Runs go down the columns and begin outside.
-        return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+def region(segmentation: Any, height: int, width: int) -> Mask:
+    """The pixels (height, width) of one annotation of COCO's: polygons, or run lengths.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError, OverflowError: it is of another form.
+    """
+    if isinstance(segmentation, list):
+        # Two points enclose nothing, and four numbers would be taken for a box.
+        polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+        # pycocotools checks nothing: what lies far outside would exhaust the memory.
+        longer = max(height, width)
+        if not all(-longer <= value <= 2 * longer for polygon in polygons for value in polygon):
+            raise ValueError("a polygon lies far outside the picture")
+        if not polygons:
+            return np.zeros((height, width), bool)
+        masks = importlib.import_module("pycocotools.mask")
+        mask: Mask = masks.decode(masks.frPyObjects(polygons, height, width)).any(axis=2)
+        return mask
+    counts = segmentation["counts"]
+    if isinstance(counts, str):
+        counts = _unpacked(counts)
+    if list(segmentation["size"]) != [height, width] or min(counts) < 0 or sum(counts) != height * width:
+        raise ValueError("its run lengths do not cover the picture")
+    # Runs go down the columns and begin outside.
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
 
 
 def _size(width: Any, height: Any) -> tuple[int, int]:
