@@ -30,7 +30,7 @@ FLOORS = (
     ("evaluation", "comparison"),
     ("export",),
     (FACE,),
-    ("diagnosis",),
+    ("app", "diagnosis"),
     ("demo",),
     ("cli",),
     ("__main__",),

@@ -17,7 +17,7 @@ from mmcam import (
     explain_caption,
     explain_class,
 )
-from mmcam.app.choices import methods_of
+from mmcam.app.choices import applies
 from mmcam.app.limits import QUICKER
 from mmcam.app.models import Model, Studio
 from mmcam.app.session import Picture, Session
@@ -127,7 +127,7 @@ def _check_method(name: str, settings: Settings, model: Model) -> None:
     if settings.counterfactual and "counterfactual" not in method.options:
         having = [other for other, one in METHODS.items() if "counterfactual" in one.options]
         raise ExplainError(f"{name} has no counterfactual; {', '.join(having)} have.")
-    if method.needs and name not in [own for _, own in methods_of(model)]:
+    if not applies(name, model):
         raise ExplainError(f"{name} does not apply to {model.name}: it needs {method.needs}.")
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from mmcam import METHODS, ExplainError, explain_answer, explain_caption, explain_class
 from mmcam.adapters.class_names import classes_of
 from mmcam.app.models import Model
 from mmcam.datasets import vignettes
+from mmcam.explain.looking import looked_at
 from mmcam.places.find import find_layer, spatial
+from mmcam.places.survey import Spot, spots, survey
 from mmcam.preparation import batch_of
 from mmcam.tasks.anything import TEXT, forward_of
 
@@ -20,16 +22,25 @@ Choice = tuple[str, str]
 _SEED = 20000123
 """Of the picture that a model's layers and methods are tried on."""
 
-_kept: dict[tuple[int, str], Any] = {}
+Made = TypeVar("Made")
 
 
 def methods_of(model: Model) -> list[Choice]:
-    """The methods that apply to a model, with what they cost.
+    """The methods that apply to a model.
 
-    Those that need something of it are tried on a picture, since it is by running that they find out.
+    Those that need something of it are tried on a picture, since it is by running that they find out: one of each need.
     """
     with model.lock:
-        return _once(model, "methods", lambda: [_told(name) for name in METHODS if _applies(name, model)])
+        return _once(model, "methods", lambda: [_told(name) for name in METHODS if applies(name, model)])
+
+
+def applies(name: str, model: Model) -> bool:
+    """Whether a method applies to a model, as far as trying it on a picture tells."""
+    needs = METHODS[name].needs
+    if not needs:
+        return True
+    with model.lock:
+        return bool(_once(model, needs, lambda: _tried(name, model)))
 
 
 def layers_of(model: Model) -> list[Choice]:
@@ -44,11 +55,11 @@ def targets_of(model: Model) -> list[Choice]:
         return _once(model, "targets", lambda: _targets(model))
 
 
-def _once(model: Model, what: str, make: Callable[[], list[Choice]]) -> list[Choice]:
-    key = (id(model), what)
-    if key not in _kept:
-        _kept[key] = make()
-    found: list[Choice] = _kept[key]
+def _once(model: Model, what: str, make: Callable[[], Made]) -> Made:
+    """What was made for a model before, or is now."""
+    if what not in model.known:
+        model.known[what] = make()
+    found: Made = model.known[what]
     return found
 
 
@@ -58,17 +69,18 @@ def _told(name: str) -> Choice:
     return f"{name}{' (takes a while)' if slow else ''}", name
 
 
-def _applies(name: str, model: Model) -> bool:
-    if not METHODS[name].needs:
-        return True
-    picture, ask = vignettes.draw(_SEED).image, {"method": name, "preprocess": model.preprocess}
+def _tried(name: str, model: Model) -> bool:
+    """Whether a map can be made by a method."""
+    picture, ask = vignettes.draw(_SEED).image, {"preprocess": model.preprocess}
+    seen = looked_at(model.module, picture, None, model.preprocess)
     try:
         if "caption" in model.tasks:
-            explain_caption(model.module, picture, 0, **ask)
+            text = _once(model, "caption", lambda: explain_caption(model.module, seen, **ask).caption)
+            explain_caption(model.module, seen, 0, caption=text, method=name, **ask)
         elif "answer" in model.tasks:
-            explain_answer(model.module, picture, TEXT, **ask)
+            explain_answer(model.module, seen, TEXT, method=name, **ask)
         else:
-            explain_class(model.module, picture, **ask)
+            explain_class(model.module, seen, method=name, **ask)
     except ExplainError:
         return False
     return True
@@ -78,17 +90,31 @@ def _layers(model: Model) -> list[Choice]:
     module: Any = model.module
     x = batch_of(module, vignettes.draw(_SEED).image, model.preprocess).x
     forward = forward_of(module)
-    found: dict[str, tuple[int, int, int]] = {}
-    for spot in spatial(module, forward, x):
-        if spot.map[1] > 1 or spot.map[2] > 1:
-            found.setdefault(spot.call.name, spot.map)
+    known = survey(module, forward, x)
     try:
         usual = find_layer(module, forward, x)
     except ExplainError:
         usual = ""
-    told = [(f"{name} · {k} × {h} × {w}", name) for name, (k, h, w) in reversed(found.items())]
-    size = " × ".join(map(str, found[usual])) if usual in found else ""
-    return [(" · ".join(filter(None, ("the default", usual, size))), ""), *told]
+    found = sizes(spots(module, known))
+    if usual not in found:  # its layers are not convolutional: where their cells lie has to be measured
+        found = sizes(spatial(module, forward, x))
+    told = [(f"{name} · {_size(size)}", name) for name, size in reversed(found.items()) if not _inside(name, found)]
+    return [(" · ".join(filter(None, ("the default", usual, usual in found and _size(found[usual])))), ""), *told]
+
+
+def sizes(found: Sequence[Spot]) -> dict[str, tuple[int, int, int]]:
+    """The layers with more than one cell: K, h and w by name."""
+    return {spot.call.name: spot.map for spot in found if max(spot.map[1:]) > 1}
+
+
+def _size(size: tuple[int, int, int]) -> str:
+    return " × ".join(map(str, size))
+
+
+def _inside(name: str, found: Mapping[str, tuple[int, int, int]]) -> bool:
+    """Whether a layer is a part of one with as many cells and channels, whose output says more."""
+    parts = name.split(".")
+    return any(found.get(".".join(parts[:count])) == found[name] for count in range(1, len(parts)))
 
 
 def _targets(model: Model) -> list[Choice]:

@@ -29,6 +29,7 @@ class Model:
         device: where it runs.
         bundled: it ships.
         lock: held by who asks it.
+        known: what was found out about it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     device: str = "cpu"
     bundled: bool = True
     lock: RLock = field(default_factory=RLock, repr=False)
+    known: dict[str, Any] = field(default_factory=dict, repr=False)
     _loaded: tuple[Any, Any] | None = field(default=None, repr=False)
     _units: list[Dissection | None] = field(default_factory=list, repr=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Generic, TypeVar
@@ -16,8 +17,12 @@ from mmcam.app.samples import sample
 from mmcam.app.settings import UPLOADED
 from mmcam.errors import ExplainError, PictureError
 from mmcam.image import load_image, open_raster
+from mmcam.report.spotlight import data_uri, thumbnail
 
 Value = TypeVar("Value")
+
+SIDE = 560
+"""Of a picture on the page, at most so many pixels a side."""
 
 
 class Kept(Generic[Value]):
@@ -69,6 +74,12 @@ class Picture:
     code: str
     drawn: bool = False
     question: str = ""
+
+    @cached_property
+    def small(self) -> tuple[tuple[int, int], str]:
+        """As the page shows it: (width, height), and a data URI."""
+        reduced = thumbnail(self.image, SIDE)
+        return reduced.size, data_uri(reduced, 82)
 
 
 @dataclass

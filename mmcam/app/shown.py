@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -19,10 +21,10 @@ from mmcam.neurons.exemplars import patches
 from mmcam.report.explained import fixed, how_of, scored
 from mmcam.report.maps import drawn
 from mmcam.report.shown import Line
-from mmcam.report.spotlight import data_uri, thumbnail
+from mmcam.report.spotlight import data_uri
 
-SIDE = 560
-"""Of the picture, at most so many pixels a side."""
+_maps: WeakKeyDictionary[Explanation, dict[str, Any]] = WeakKeyDictionary()
+"""Of the explanations that visitors' sessions keep."""
 
 _UNITS = re.compile(r"\(units? \d+(?:(?:, | and )\d+)*")
 """Where a sentence names units."""
@@ -36,7 +38,7 @@ def shown(answered: Answered, visitor: str) -> dict[str, Any]:
         visitor: whose session it is kept in, for the files that may be taken.
     """
     picture, settings = answered.picture, answered.settings
-    small = thumbnail(picture.image, SIDE)
+    size, uri = picture.small
     task = task_of(settings, answered.model)
     first = answered.panels[0]
     return {
@@ -44,13 +46,13 @@ def shown(answered: Answered, visitor: str) -> dict[str, Any]:
         "visitor": visitor,
         "task": task,
         "neurons": settings.page == "neurons",
-        "picture": data_uri(small, 82),
-        "size": list(small.size),
+        "picture": uri,
+        "size": list(size),
         "told": picture.told,
         "credit": picture.credit,
         "question": settings.text if task == "answer" else "",
         "items": [_item(answered, i) for i in range(len(first.items))],
-        "panels": [_panel(panel, small.size) for panel in answered.panels],
+        "panels": [_panel(panel, size) for panel in answered.panels],
         "held": answered.held,
         "own": settings.sample == UPLOADED,
         "why": answered.model.units is not None,
@@ -88,8 +90,6 @@ def _item(answered: Answered, i: int) -> dict[str, Any]:
 
 def _link(settings: Settings, target: str | None) -> str:
     """The link that brings the form back, with the item that is shown as the target."""
-    from dataclasses import replace
-
     return replace(settings, target=settings.target if target is None or settings.contrast else target).query()
 
 
@@ -98,8 +98,15 @@ def _panel(panel: Panel, size: tuple[int, int]) -> dict[str, Any]:
     return {
         "method": panel.method,
         "how": how_of(panel.items[0]),
-        "maps": [{**drawn(exp, size), "note": exp.note} for exp in panel.items],
+        "maps": [_map(exp, size) for exp in panel.items],
     }
+
+
+def _map(exp: Explanation, size: tuple[int, int]) -> dict[str, Any]:
+    """A map as the viewer draws it; worked out once."""
+    if exp not in _maps:
+        _maps[exp] = {**drawn(exp, size), "note": exp.note}
+    return _maps[exp]
 
 
 def why(answered: Answered, panel: int, item: int) -> dict[str, Any]:
@@ -114,7 +121,7 @@ def why(answered: Answered, panel: int, item: int) -> dict[str, Any]:
     with answered.model.lock:
         told = exp.why(units)
     assert exp.activations is not None
-    place = {name: value for name, value in drawn(exp, answered.picture.image.size).items() if name in ("x", "y", "seen")}
+    place = {name: value for name, value in _map(exp, answered.picture.small[0]).items() if name in ("x", "y", "seen")}
     named = [reason for reason in told.table if reason.name]
     return {
         "pieces": pieces(told.text),
@@ -154,8 +161,10 @@ def cells(values: Tensor) -> dict[str, Any]:
     levels = (values.detach().float().clamp(0, top) / top * 255).round().to(torch.uint8).cpu()
     return {
         "cells": base64.b64encode(levels.numpy().tobytes()).decode(),
-        "shape": list(values.shape), "low": 0, "top": top,
-    }  # fmt: skip
+        "shape": list(values.shape),
+        "low": 0,
+        "top": top,
+    }
 
 
 def exemplars(units: Dissection, unit: int) -> dict[str, Any]:

@@ -70,6 +70,10 @@ COMMANDS = {
         "mmcam.cli.segment",
         "Learn to segment from labels alone, with maps as seeds, and write masks; goes on where interrupted.",
     ),
+    "app": (
+        "mmcam.cli.app",
+        "Open the web demo: pictures explained by class, caption and answer, and the units behind it.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",
