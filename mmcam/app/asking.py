@@ -29,6 +29,10 @@ Said = CaptionExplanation | QuestionExplanation | tuple[Explanation, ...]
 """A caption, an answer with the words of its question, or classes."""
 
 
+WHERE = "where is this"
+"""Asked of a picture that nobody has a question about."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """What one method made.
@@ -91,7 +95,7 @@ def completed(settings: Settings, studio: Studio, picture: Picture) -> Settings:
     if task not in model.tasks:
         raise ExplainError(f"{model.name} gives no {task}; choose {' or '.join(studio.of(task)[:3])}.")
     if task == "answer" and not settings.text:
-        settings = replace(settings, text=picture.question or "where is this")
+        settings = replace(settings, text=picture.question or WHERE)
     return replace(settings, text="") if task == "class" else settings
 
 
@@ -112,7 +116,9 @@ def answer(studio: Studio, session: Session, settings: Settings, picture: Pictur
         for name in methods:
             _check_method(name, settings, model)
         panels = tuple(_Asking(session, settings, model, picture, name).panel(task) for name in methods)
-    return session.answers.put(key, Answered(key, settings, model, picture, panels, _held(task, settings, panels[0])))
+    made = Answered(key, settings, model, picture, panels, _held(task, settings, panels[0]))
+    session.answers.put(key, made)
+    return made
 
 
 def options_of(method: str, settings: Settings) -> dict[str, Any]:
@@ -187,7 +193,7 @@ class _Asking:
             each = [made] if isinstance(made, Explanation) else made
             for one, exp in zip(missing, each, strict=True):
                 found[one] = self.session.maps.put(self._key("class", one), exp)
-        return [found[one] for one in wanted]
+        return [exp for one in wanted if (exp := found[one]) is not None]
 
     def _caption(self) -> Panel:
         settings, text = self.settings, self.settings.text or None
@@ -205,10 +211,9 @@ class _Asking:
 
     def _question(self) -> Panel:
         settings, module = self.settings, self.model.module
-        given = settings.target or None
-        writes = hasattr(module, "asked")
+        given, by_word = settings.target or None, not hasattr(module, "asked")  # who writes answers gives no words
         said = self._made(("answer", settings.text, given), lambda **how: explain_answer(
-            module, self._seen(), settings.text, given, **({} if writes else {"by_word": True}), **how))  # fmt: skip
+            module, self._seen(), settings.text, given, by_word=by_word, **how))  # fmt: skip
         if isinstance(said, Explanation):
             said = QuestionExplanation(settings.text, (), said)
         if not settings.contrast:

@@ -30,8 +30,7 @@ def methods_of(model: Model) -> list[Choice]:
 
     Those that need something of it are tried on a picture, since it is by running that they find out: one of each need.
     """
-    with model.lock:
-        return _once(model, "methods", lambda: [_told(name) for name in METHODS if applies(name, model)])
+    return _once(model, "methods", lambda: [_told(name) for name in METHODS if applies(name, model)])
 
 
 def applies(name: str, model: Model) -> bool:
@@ -99,7 +98,8 @@ def _layers(model: Model) -> list[Choice]:
     if usual not in found:  # its layers are not convolutional: where their cells lie has to be measured
         found = sizes(spatial(module, forward, x))
     told = [(f"{name} · {_size(size)}", name) for name, size in reversed(found.items()) if not _inside(name, found)]
-    return [(" · ".join(filter(None, ("the default", usual, usual in found and _size(found[usual])))), ""), *told]
+    size = _size(found[usual]) if usual in found else ""
+    return [(" · ".join(filter(None, ("the default", usual, size))), ""), *told]
 
 
 def sizes(found: Sequence[Spot]) -> dict[str, tuple[int, int, int]]:
@@ -128,7 +128,7 @@ def _targets(model: Model) -> list[Choice]:
         for word, of in sorted(classes.wider.hypernyms.items())
         if len(of) > 1
     ]
-    return [*wider, *((name, name) for name in classes.names or ())]
+    return [*wider, *((str(name), str(name)) for name in classes.names or ())]
 
 
 @cache

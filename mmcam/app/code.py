@@ -9,7 +9,7 @@ from mmcam.app.asking import _class as class_of
 
 
 def python(answered: Answered, item: int, panel: int = 0) -> str:
-    """A program that makes one of the maps: everything before its last line is how the model and the picture are got."""
+    """A program that makes one of the maps; all but its last line say how the model and the picture are got."""
     settings, model, one = answered.settings, answered.model, answered.panels[panel]
     task, exp = task_of(settings, model), one.items[item]
     asked: list[str] = []

@@ -85,7 +85,7 @@ class How:
 def form(page: str, studio: Studio, model: str) -> Form:
     """The fields of a page."""
     words = WORDING[page]
-    names = studio.with_units() if page == "neurons" else studio.of(page)
+    names = studio.bundled() if page == "neurons" else studio.of(page)
     label, hint = words.text or ("", "")
     with gr.Row(equal_height=False):
         text = gr.Textbox(

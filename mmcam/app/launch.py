@@ -79,11 +79,13 @@ def theme(gr: Any) -> Any:
     sans = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
     mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
     return gr.themes.Base(
-        primary_hue=gr.themes.colors.blue, neutral_hue=gr.themes.colors.stone, radius_size="md", font=sans, font_mono=mono
+        primary_hue=gr.themes.colors.blue, neutral_hue=gr.themes.colors.stone, radius_size="md",
+        font=sans, font_mono=mono,
     ).set(
         button_primary_background_fill="#2457a6", button_primary_background_fill_hover="#1b4485",
         button_primary_background_fill_dark="#2457a6", body_text_color_subdued="#5a6067",
-        body_text_color_subdued_dark="#b3b8be", input_placeholder_color="#6a7077", input_placeholder_color_dark="#a3a8ae",
+        body_text_color_subdued_dark="#b3b8be", input_placeholder_color="#6a7077",
+        input_placeholder_color_dark="#a3a8ae",
         block_label_text_color="#4a5057", block_label_text_color_dark="#c3c8ce", block_title_text_color="#4a5057",
         block_title_text_color_dark="#c3c8ce",
     )  # fmt: skip

@@ -14,6 +14,9 @@ from mmcam.models.specification import load_model
 from mmcam.neurons.dissection import Dissection
 from mmcam.tasks.captioning import Captioner
 
+TASKS = ("class", "caption", "answer")
+"""What models can be asked."""
+
 DRAWN = "vignette-"
 """How the names of bundled models begin that know drawn scenes only."""
 
@@ -98,9 +101,9 @@ class Studio:
         usual = {default(of_task): 0, default(f"{DRAWN}{of_task}"): 1}
         return [model.name for model in sorted(own, key=lambda one: (one.bundled, usual.get(one.name, 2)))]
 
-    def with_units(self) -> list[str]:
-        """The names of those whose units have names."""
-        return [name for of_task in ("class", "caption", "answer") for name in self.of(of_task) if self[name].units]
+    def bundled(self) -> list[str]:
+        """The names of those that ship, whose units mostly have names."""
+        return [name for of_task in TASKS for name in self.of(of_task) if self.models[name].bundled]
 
     def usual(self, of_task: str, drawn: bool) -> str:
         """The model that is asked where none is named: one of the command line, else the one for such pictures."""

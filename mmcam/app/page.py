@@ -2,127 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from mmcam.app import limits
-from mmcam.app.asking import answer, completed
 from mmcam.app.choices import layers_of, methods_of, targets_of
+from mmcam.app.desk import Desk
 from mmcam.app.forms import WORDING, Form, How, form, how, settings_of
 from mmcam.app.models import Studio
 from mmcam.app.samples import sample, samples
-from mmcam.app.session import Sessions
-from mmcam.app.settings import PAGES, UPLOADED, Settings, from_query
-from mmcam.app.shown import exemplars, shown, why
-from mmcam.app.upload import Upload
+from mmcam.app.settings import PAGES, UPLOADED, Settings
+from mmcam.app.upload import upload_field
 from mmcam.app.viewer import sample_strip, viewer
-from mmcam.errors import ExplainError, PictureError
 
-START = "start"
-"""The visitor whom the page's first picture belongs to."""
-
-_log = logging.getLogger(__name__)
-
-
-class Desk:
-    """Answers what the page asks: every failure is one sentence."""
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio, self.sessions = studio, Sessions()
-        self._first = self.sessions.of(START)
-
-    def start(self) -> Any:
-        """What the page shows before anything is asked: the first sample, explained."""
-        return self._show(Settings(sample=next(iter(samples()))), None, START)
-
-    def ask(self, visitor: str, page: str, sample_name: str, upload: str | None, *values: Any) -> Any:
-        """What is asked by a filled-in form."""
-        return self._show(settings_of(page, sample_name, *values), upload, visitor)
-
-    def from_link(self, query: dict[str, str], visitor: str) -> tuple[Settings | None, Any]:
-        """The settings of a link, and what is shown; None and a sentence for a link that says nothing that can be."""
-        try:
-            settings = from_query(query)
-            own = settings.sample == UPLOADED or not settings.sample
-            settings = settings if not own else Settings(**{**vars(settings), "sample": next(iter(samples()))})
-            return settings, self._show(settings, None, visitor)
-        except (ExplainError, PictureError) as error:
-            return None, {"error": str(error)}
-
-    def why(self, asked: Any) -> Any:
-        """The units of an item."""
-        return _sentence(lambda: why(self.kept(asked["visitor"], asked["key"]), int(asked["panel"]), int(asked["item"])))
-
-    def exemplars(self, asked: Any) -> Any:
-        """What a unit answers to."""
-
-        def found() -> Any:
-            model = self.kept(asked["visitor"], asked["key"]).model
-            if model.units is None:
-                raise ExplainError(f"The units of {model.name} have no names yet.")
-            return exemplars(model.units, int(asked["unit"]))
-
-        return _sentence(found)
-
-    def kept(self, visitor: Any, key: Any) -> Any:
-        """What a visitor was answered.
-
-        Raises:
-            ExplainError: it is not kept any more.
-        """
-        session = self._first if visitor == START else self.sessions.get(str(visitor))
-        found = None if session is None else session.answers.get(str(key))
-        if found is None:
-            raise ExplainError("This is not kept any more; ask again.")
-        return found
-
-    def _show(self, settings: Settings, upload: str | None, visitor: str) -> Any:
-        session = self._first if visitor == START else self.sessions.of(visitor)
-
-        def found() -> Any:
-            with session.lock:
-                picture = session.picture(settings.sample, None if upload is None else Path(upload))
-                return shown(answer(self.studio, session, settings, picture), visitor)
-
-        return _sentence(found)
-
-    def choices(self, page: str, sample_name: str, *values: Any) -> list[Any]:
-        """What may be chosen now: of the page its models, text and targets, and methods and layers of the model."""
-        skip: list[Any] = [gr.skip()] * (3 * len(PAGES) + 5)
-        try:
-            settings = settings_of(page, sample_name, *values)
-            one = None if sample_name == UPLOADED or not sample_name else sample(sample_name)
-            drawn, question = (False, "where is this") if one is None else (one.drawn, one.question)
-            name = settings.model or self.studio.usual("class" if page == "neurons" else page, drawn)
-            model = self.studio[name]
-            methods, layers, targets = methods_of(model), layers_of(model), targets_of(model)
-        except (ExplainError, PictureError):
-            return skip
-        own = 3 * list(PAGES).index(page)
-        skip[own] = gr.update(value=name)
-        if "answer" in model.tasks and page in ("answer", "neurons"):
-            skip[own + 1] = gr.update(placeholder=question)
-        skip[own + 2] = gr.update(choices=targets)
-        skip[-3] = gr.update(choices=methods)
-        skip[-2] = gr.update(choices=[("none", ""), *methods])
-        skip[-1] = gr.update(choices=layers)
-        return skip
-
-
-def _sentence(make: Callable[[], Any]) -> Any:
-    """What is made, or what went wrong as one sentence; what nobody foresaw goes to the log, too."""
-    try:
-        return make()
-    except (ExplainError, PictureError) as error:
-        return {"error": str(error)}
-    except Exception as error:
-        _log.exception("A question could not be answered")
-        kind = type(error).__name__
-        return {"error": f"This could not be answered ({kind}); try another method, layer or picture."}
+FIELDS = 3 * len(PAGES) + 5
+"""Of all forms: each page's model, text and target, and five that they share."""
 
 
 def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
@@ -138,9 +34,7 @@ def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=1, min_width=230, elem_id="left"):
                 strip = sample_strip(first)
-                upload = Upload(
-                    label="Your own picture", sources=["upload", "webcam", "clipboard"], height=210, elem_id="upload"
-                )
+                upload = upload_field()
                 gr.HTML(
                     f"<p class='mm-faint'>Up to {limits.FILE_BYTES >> 20} MB and {limits.PIXELS // 10**6} million "
                     "pixels. It stays on the machine that runs this page.</p>",
@@ -158,7 +52,7 @@ def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
 def _pages(studio: Studio) -> tuple[gr.Tabs, dict[str, tuple[gr.Tab, Form]]]:
     """A tab for each page, with its form."""
     forms = {}
-    with gr.Tabs(elem_id="pages") as tabs:
+    with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as tabs:
         for name, title in PAGES.items():
             with gr.Tab(title, id=name, elem_id=f"page-{name}") as tab:
                 gr.HTML(f"<p class='mm-about'>{WORDING[name].about}</p>", apply_default_css=False)
@@ -169,24 +63,25 @@ def _pages(studio: Studio) -> tuple[gr.Tabs, dict[str, tuple[gr.Tab, Form]]]:
 
 def _wire(
     desk: Desk, page: gr.Blocks, tabs: gr.Tabs, forms: Any, shared: How, asked: gr.State, chosen: gr.State,
-    strip: gr.HTML, upload: Upload, look: gr.HTML,
+    strip: gr.HTML, upload: gr.Image, look: gr.HTML,
 ) -> None:  # fmt: skip
     """What happens when."""
     fields = [field for _, own in forms.values() for field in own.fields] + shared.fields
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
-    def ask(request: gr.Request, page: str, sample: str, upload: str | None, *values: Any) -> Any:
-        return desk.ask(str(request.session_hash), page, sample, upload, *values)
+    ask, names, ways = _handlers(desk)
 
-    def choices(page: str, sample: str, *values: Any) -> Any:
-        return desk.choices(page, sample, *values)
+    def offer(event: Any) -> None:
+        """Fill in what may be chosen: names at once, then what has to be tried."""
+        inputs = [asked, chosen, *fields]
+        event.then(names, inputs, fields, **quiet).then(ways, inputs, fields, **quiet)
 
     def then(event: Any, changes: bool = False) -> None:
         """Explain, and where the model may have changed offer what it can do."""
         made = event(ask, [asked, chosen, upload, *fields], look, show_progress="minimal", show_progress_on=look,
                      trigger_mode="always_last", api_visibility="private")  # fmt: skip
         if changes:
-            made.then(choices, [asked, chosen, *fields], fields, **quiet)
+            offer(made)
 
     reset = [shared.contrast, shared.counterfactual, shared.beside, shared.layer]
     for name, (tab, own) in forms.items():
@@ -205,7 +100,9 @@ def _wire(
         name = event.sample if event.sample in samples() else next(iter(samples()))
         drawn = sample(name).drawn
         models = [desk.studio.usual("class" if p == "neurons" else p, drawn) for p in forms]
-        rest = [gr.update(value=m) if i == 0 else gr.update(value=None if i == 2 else "") for m in models for i in range(3)]
+        rest = [
+            gr.update(value=m) if i == 0 else gr.update(value=None if i == 2 else "") for m in models for i in range(3)
+        ]
         return (name, name, None, *rest, "", False, "", "")
 
     taken = strip.click(of_sample, None, [chosen, strip, upload, *fields[:-5], *reset], **quiet)
@@ -215,9 +112,36 @@ def _wire(
             lambda path: (UPLOADED, UPLOADED) if path else (gr.skip(), gr.skip()), upload, [chosen, strip], **quiet
         )
         then(brought.then, changes=True)
-    _restore(desk, page, tabs, forms, asked, chosen, strip, look, fields).then(
-        choices, [asked, chosen, *fields], fields, **quiet
-    )
+    offer(_restore(desk, page, tabs, forms, asked, chosen, strip, look, fields))
+
+
+def _handlers(desk: Desk) -> tuple[Callable[..., Any], Callable[..., list[Any]], Callable[..., list[Any]]]:
+    """What is called with a filled-in form: to explain, and to tell what may be chosen."""
+
+    def ask(request: gr.Request, page: str, sample: str, upload: str | None, *values: Any) -> Any:
+        return desk.ask(settings_of(page, sample, *values), upload, str(request.session_hash))
+
+    def names(page: str, sample: str, *values: Any) -> list[Any]:
+        """The page's model as it was meant, and its classes or answers."""
+        each: list[Any] = [gr.skip()] * FIELDS
+        model, question = desk.meant(settings_of(page, sample, *values))
+        if model is not None:
+            own = 3 * list(PAGES).index(page)
+            each[own] = gr.update(value=model.name)
+            each[own + 1] = gr.update(placeholder=question) if "answer" in model.tasks else gr.skip()
+            each[own + 2] = gr.update(choices=targets_of(model))
+        return each
+
+    def ways(page: str, sample: str, *values: Any) -> list[Any]:
+        """The methods and layers of the model."""
+        model, _ = desk.meant(settings_of(page, sample, *values))
+        if model is None:
+            return [gr.skip()] * FIELDS
+        methods = methods_of(model)
+        three = (methods, [("none", ""), *methods], layers_of(model))
+        return [*[gr.skip()] * (FIELDS - 3), *(gr.update(choices=each) for each in three)]
+
+    return ask, names, ways
 
 
 def _restore(
@@ -236,9 +160,13 @@ def _restore(
         each: list[Any] = []
         for name in forms:
             own = name == settings.page
-            each += [gr.update(value=settings.model) if own and settings.model else gr.skip()]
-            each += [gr.update(value=settings.text), gr.update(value=settings.target or None)] if own else [gr.skip()] * 2
+            each += [settings.model if own and settings.model else gr.skip()]
+            each += (
+                [gr.update(value=settings.text), gr.update(value=settings.target or None)] if own else [gr.skip()] * 2
+            )
         each += [settings.contrast, settings.counterfactual, settings.method, settings.beside, settings.layer]
         return [gr.update(selected=settings.page), settings.page, settings.sample, settings.sample, value, *each]
 
-    return page.load(restore, None, [tabs, asked, chosen, strip, look, *fields], api_visibility="private", show_progress="hidden")
+    return page.load(
+        restore, None, [tabs, asked, chosen, strip, look, *fields], api_visibility="private", show_progress="hidden"
+    )

@@ -136,7 +136,7 @@ def uploaded(path: Path) -> Picture:
         raise PictureError(f"{name} has {bytes_ / 2**20:.0f} MB; make it smaller than {limits.FILE_BYTES >> 20} MB.")
     if size[0] * size[1] > limits.PIXELS:
         raise PictureError(
-            f"{name} has {size[0]:,}×{size[1]:,} pixels, and {limits.PIXELS // 10**6} million are read; make it smaller."
+            f"{name} has {size[0]:,}×{size[1]:,} pixels, more than {limits.PIXELS // 10**6} million; make it smaller."
         )
     try:
         image = load_image(path)

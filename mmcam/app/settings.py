@@ -58,7 +58,7 @@ class Settings:
                 raise ExplainError(
                     f"The {name} has {len(text):,} characters, and {CHARACTERS} are read; write a shorter one."
                 )
-        return replace(self, **texts)
+        return replace(self, **texts)  # type: ignore[arg-type]
 
     def query(self) -> str:
         """The part of a link behind the question mark: what differs from the defaults."""

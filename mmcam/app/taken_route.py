@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from mmcam.app.page import Desk
+from mmcam.app.desk import Desk
 from mmcam.app.taking import KINDS, taken
 from mmcam.errors import ExplainError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,14 @@ def taken(answered: Answered, kind: str, item: int | None = None, panel: int = 0
         raise ExplainError("There is no such map; ask again.")
     if kind == "json":
         return json_text(_told(answered), indent=2).encode("utf-8", "backslashreplace")
-    write: dict[str, Callable[[Path], Any]] = {
-        "npz": lambda path: _result(answered, item, panel, alone=True).save(path),
-        "html": lambda path: _page(answered, path),
-    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"it.{kind}"
-        write.get(kind, lambda path: _figure(answered, item, path))(path)
+        if kind == "npz":
+            _result(answered, item, panel, alone=True).save(path)
+        elif kind == "html":
+            _page(answered, path)
+        else:
+            _figure(answered, item, path)
         return path.read_bytes()
 
 
@@ -64,7 +64,7 @@ def _result(answered: Answered, item: int | None, panel: int, alone: bool = Fals
 def _figure(answered: Answered, item: int | None, path: Path) -> None:
     """The map over the picture; of several methods, their maps side by side."""
     each = [_result(answered, item, panel) for panel in range(len(answered.panels))]
-    whole = each[0] if len(each) == 1 else Explanations(each)
+    whole: Any = each[0] if len(each) == 1 else Explanations(each)
     if isinstance(whole, Explanation) and path.suffix == ".pdf":
         whole.figure().savefig(path)
     else:
@@ -76,7 +76,7 @@ def _page(answered: Answered, path: Path) -> None:
     results: list[Any] = []
     labels: list[str] = []
     for panel in answered.panels:
-        own = list(panel.said) if isinstance(panel.said, tuple) else [panel.said]
+        own: list[Any] = list(panel.said) if isinstance(panel.said, tuple) else [panel.said]
         own += [panel.more] if panel.more is not None else []
         results += own
         labels += [panel.method] * len(own)

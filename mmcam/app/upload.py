@@ -9,16 +9,19 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 
-class Upload(gr.Image):  # type: ignore[misc, unused-ignore]
+def upload_field() -> gr.Image:
     """Gradio's field for pictures, which opens none: Gradio would read more kinds of files than are safe."""
+    field = gr.Image(
+        label="Your own picture", sources=["upload", "webcam", "clipboard"], type="filepath", image_mode=None,
+        height=210, elem_id="upload",
+    )  # fmt: skip
+    field.preprocess = uploaded_file  # type: ignore[method-assign, unused-ignore]
+    return field
 
-    def get_block_name(self) -> str:
-        """What the browser shows it as."""
-        return "image"
 
-    def preprocess(self, payload: Any) -> Any:
-        """Where the uploaded file lies; None for anything that was not uploaded."""
-        if payload is None or payload.path is None:
-            return None
-        path, folder = Path(payload.path).resolve(), Path(get_upload_folder()).resolve()
-        return str(path) if folder in path.parents else None
+def uploaded_file(payload: Any) -> str | None:
+    """Where an uploaded file lies; None for anything that was not uploaded."""
+    if payload is None or payload.path is None:
+        return None
+    path, folder = Path(payload.path).resolve(), Path(get_upload_folder()).resolve()
+    return str(path) if folder in path.parents else None

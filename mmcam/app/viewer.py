@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -21,8 +22,11 @@ element.addEventListener('click', (event) => {
   if (!button) return;
   trigger('click', {sample: button.dataset.sample});
 });
-const press = () => element.querySelectorAll('button').forEach(
-  (button) => button.setAttribute('aria-pressed', button.dataset.sample === element.querySelector('[data-chosen]').dataset.chosen));
+const press = () => {
+  const chosen = element.querySelector('[data-chosen]').dataset.chosen;
+  for (const button of element.querySelectorAll('button'))
+    button.setAttribute('aria-pressed', button.dataset.sample === chosen);
+};
 watch('value', press);
 press();
 """
@@ -58,8 +62,9 @@ def viewer(value: Any, units_of: Callable[[Any], Any], pictures_of: Callable[[An
 def sample_strip(chosen: str) -> gr.HTML:
     """The pictures that ship, as buttons; its value is the name of the one that is chosen."""
     buttons = "".join(
-        f'<button type="button" data-sample="{one.name}" aria-pressed="false" title="{one.told}">'
-        f'<img src="{data_uri(thumbnail(one.open(), 112), 70)}" alt="{one.told}" width="56" height="56"></button>'
+        f'<button type="button" data-sample="{one.name}" aria-pressed="false" title="{escape(one.told)}">'
+        f'<img src="{data_uri(thumbnail(one.open(), 112), 70)}" alt="{escape(one.told)}" width="56" height="56">'
+        "</button>"
         for one in samples().values()
     )
     return gr.HTML(

@@ -13,8 +13,10 @@ from mmcam.cli.shared import app as commands
 
 @commands.command(name="app")
 def web(
-    model: Annotated[list[str] | None, typer.Option("--model", help=f"A further model. May be repeated. {MODELS}")] = None,
-    weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of all further models in their order.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help=f"A further model. May be repeated. {MODELS}")
+    ] = None,
+    weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of all further models in order.")] = None,
     host: Annotated[str, typer.Option(help="Whom to listen to; 0.0.0.0 is everybody.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Default the first free one from 7860.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
