@@ -29,7 +29,9 @@ def test_all_is_ready_for_json_and_small(answered):
 
 
 def test_a_sentence_is_cut_where_it_names_units():
-    sentence = "It says “dog 7” because it sees ear (unit 41, IoU .31) and fur (units 3, 17 and 205, IoU .2); despite x."
+    sentence = (
+        "It says “dog 7” because it sees ear (unit 41, IoU .31) and fur (units 3, 17 and 205, IoU .2); despite x."
+    )
     cut = shown.pieces(sentence)
     assert "".join(piece["text"] for piece in cut) == sentence
     assert [piece["unit"] for piece in cut if "unit" in piece] == [41, 3, 17, 205]
