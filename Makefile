@@ -5,7 +5,7 @@ SEED   ?= 20000123
 PHOTO  ?=
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-fast test-long lint clean
+.PHONY: demo app test test-fast test-long lint clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.core: pyproject.toml
@@ -22,6 +22,14 @@ $(VENV)/.dev: $(VENV)/.core
 	@# torchattacks asks for a requests of 2021, and needs none.
 	$(BIN)/python -m pip install -q --no-deps "torchattacks==3.5.1"
 	@touch $@
+
+$(VENV)/.app: $(VENV)/.core
+	$(BIN)/python -m pip install -q -e ".[app]"
+	@touch $@
+
+# The web demo, in the browser; ARGS="--model torchvision:resnet50" for more.
+app: $(VENV)/.app
+	$(BIN)/mmcam app $(ARGS)
 
 demo: $(VENV)/.core
 	$(BIN)/mmcam demo $(if $(PHOTO),--photo "$(PHOTO)") --seed $(SEED) --out out

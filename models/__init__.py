@@ -20,7 +20,7 @@ from .attend_tell import ShowAttendTell
 from .captioner import Captioner
 from .classifier import Classifier
 from .hiecoatt import HieCoAtt
-from .loading import DEFAULTS, DISSECTIONS, WEIGHTS, build, builds, dissection, load, names, packaged
+from .loading import DEFAULTS, DISSECTIONS, WEIGHTS, build, builds, dissection, load, names, packaged, task
 from .photo_classifier import PhotoClassifier
 from .san import SAN
 from .speaker import Speaker
@@ -47,4 +47,5 @@ __all__ = [
     "load",
     "names",
     "packaged",
+    "task",
 ]

@@ -60,6 +60,12 @@ def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
     return tuple(sorted(card.stem for card in folder.glob("*.json")))
 
 
+def task(name: str, folder: Path = WEIGHTS) -> str:
+    """What a model does, by its card: "class", "caption" or "answer"."""
+    kind = MODELS[read_json(folder / f"{name}.json")["model"]]
+    return "answer" if hasattr(kind, "answer_scores") else "caption" if hasattr(kind, "generate") else "class"
+
+
 @overload
 def load(
     name: Literal["photo-classifier"], *, device: str | torch.device = ..., folder: Path = ...

@@ -32,7 +32,7 @@ FLOORS = (
     (FACE,),
     ("diagnosis",),
     ("jobs",),
-    ("demo", "studies"),
+    ("app", "demo", "studies"),
     ("cli",),
     ("__main__",),
 )

@@ -78,6 +78,10 @@ COMMANDS = {
         "mmcam.cli.study",
         "Build studies with people, serve them, and analyse the answers.",
     ),
+    "app": (
+        "mmcam.cli.app",
+        "Open the web demo: pictures explained by class, caption and answer, and the units behind it.",
+    ),
     "vignettes": (
         "mmcam.cli.draw",
         "Draw vignettes: PNG pictures and masks, COCO-style captions and instances, VQA-style questions and answers.",

@@ -110,6 +110,11 @@ def dissection(name: str) -> Dissection:
     raise ValueError(f"No dissection comes with {name!r}.")
 
 
+def task(name: str) -> str:
+    """What such a model does."""
+    return "class"
+
+
 def builds(card: Mapping[str, Any]) -> bool:
     """Whether a card describes such a classifier."""
     return card.get("model") == Finetuned.__name__

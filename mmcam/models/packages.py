@@ -44,6 +44,9 @@ class Models(Protocol):
     def load(self, name: str, *, device: str | torch.device = ..., folder: Path = ...) -> Any:
         """One of them in eval mode; from a run's folder if one is given. A ValueError says what is wrong with it."""
 
+    def task(self, name: str) -> str:
+        """What one of them does, without loading it: "class", "caption" or "answer"."""
+
     def builds(self, card: Mapping[str, Any]) -> bool:
         """Whether the card of a run, FOLDER/FOLDER.json, describes one that it can load."""
 
@@ -104,6 +107,21 @@ def dissection(name: str) -> Dissection:
     raise ExplainError(
         f"No dissection comes with {name!r}; make one with `mmcam dissect {name}` and pass it with --names."
     ) from reason
+
+
+def task(name: str) -> str:
+    """What a model does, without loading it: "class", "caption" or "answer".
+
+    Args:
+        name: one of `names`.
+
+    Raises:
+        ExplainError: there is no such model.
+    """
+    models = _offering(name)
+    if models is None:
+        raise ExplainError(f"There is no bundled model {name!r}; there are {', '.join(names())}.")
+    return models.task(name)
 
 
 def default(task: str) -> str:

@@ -18,15 +18,25 @@ class Photograph:
         credit: whose it is, its licence, and what was done to it, as one line.
         classes: what can be seen in it.
         question: one that can be answered by looking at it.
+        told: what it shows, in a sentence for those who do not see it.
     """
 
     path: Path
     credit: str
     classes: tuple[str, ...]
     question: str
+    told: str
+
+
+def photographs() -> list[Photograph]:
+    """All of them; the demo's first."""
+    listed = json.loads((FOLDER / "credits.json").read_text(encoding="utf-8"))
+    return [
+        Photograph(FOLDER / name, entry["credit"], tuple(entry["classes"]), entry["question"], entry["told"])
+        for name, entry in listed.items()
+    ]
 
 
 def shipped() -> Photograph:
     """The photograph of the demo."""
-    (name, entry), *_ = json.loads((FOLDER / "credits.json").read_text(encoding="utf-8")).items()
-    return Photograph(FOLDER / name, entry["credit"], tuple(entry["classes"]), entry["question"])
+    return photographs()[0]

@@ -1,0 +1,172 @@
+"""The page: a picture at the left, what is asked of it above, and the maps below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from mmcam.app import limits
+from mmcam.app.choices import layers_of, methods_of, targets_of
+from mmcam.app.desk import Desk
+from mmcam.app.forms import WORDING, Form, How, form, how, settings_of
+from mmcam.app.models import Studio
+from mmcam.app.samples import sample, samples
+from mmcam.app.settings import PAGES, UPLOADED, Settings
+from mmcam.app.upload import upload_field
+from mmcam.app.viewer import sample_strip, viewer
+
+FIELDS = 3 * len(PAGES) + 5
+"""Of all forms: each page's model, text and target, and five that they share."""
+
+
+def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
+    """The page and who answers it; the first sample is explained before it is opened."""
+    desk = Desk(studio)
+    first = next(iter(samples()))
+    with gr.Blocks(title="mmcam", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(
+            "<header class='mm-head'><h1>mmcam</h1><p>Which part of the picture made it say that?</p></header>",
+            apply_default_css=False,
+        )
+        asked, chosen = gr.State("class"), gr.State(first)
+        with gr.Row(elem_id="columns"):
+            with gr.Column(scale=1, min_width=230, elem_id="left"):
+                strip = sample_strip(first)
+                upload = upload_field()
+                gr.HTML(
+                    f"<p class='mm-faint'>Up to {limits.FILE_BYTES >> 20} MB and {limits.PIXELS // 10**6} million "
+                    "pixels. It stays on the machine that runs this page.</p>",
+                    apply_default_css=False,
+                )
+            with gr.Column(scale=4, min_width=320, elem_id="right"):
+                tabs, forms = _pages(studio)
+                shared = how()
+                look = viewer(desk.start(), desk.why, desk.exemplars)
+        _wire(desk, page, tabs, forms, shared, asked, chosen, strip, upload, look)
+    page.queue(default_concurrency_limit=limits.AT_ONCE, max_size=limits.WAITING, api_open=False)
+    return page, desk
+
+
+def _pages(studio: Studio) -> tuple[gr.Tabs, dict[str, tuple[gr.Tab, Form]]]:
+    """A tab for each page, with its form."""
+    forms = {}
+    with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as tabs:
+        for name, title in PAGES.items():
+            with gr.Tab(title, id=name, elem_id=f"page-{name}") as tab:
+                gr.HTML(f"<p class='mm-about'>{WORDING[name].about}</p>", apply_default_css=False)
+                own = form(name, studio, studio.usual("class" if name == "neurons" else name, drawn=False))
+                forms[name] = (tab, own)
+    return tabs, forms
+
+
+def _wire(
+    desk: Desk, page: gr.Blocks, tabs: gr.Tabs, forms: Any, shared: How, asked: gr.State, chosen: gr.State,
+    strip: gr.HTML, upload: gr.Image, look: gr.HTML,
+) -> None:  # fmt: skip
+    """What happens when."""
+    fields = [field for _, own in forms.values() for field in own.fields] + shared.fields
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+    ask, names, ways = _handlers(desk)
+
+    def offer(event: Any) -> None:
+        """Fill in what may be chosen: names at once, then what has to be tried."""
+        inputs = [asked, chosen, *fields]
+        event.then(names, inputs, fields, **quiet).then(ways, inputs, fields, **quiet)
+
+    def then(event: Any, changes: bool = False) -> None:
+        """Explain, and where the model may have changed offer what it can do."""
+        made = event(ask, [asked, chosen, upload, *fields], look, show_progress="minimal", show_progress_on=look,
+                     trigger_mode="always_last", api_visibility="private")  # fmt: skip
+        if changes:
+            offer(made)
+
+    reset = [shared.contrast, shared.counterfactual, shared.beside, shared.layer]
+    for name, (tab, own) in forms.items():
+        opened = tab.select(lambda name=name: (name, "", False, "", ""), None, [asked, *reset], **quiet)
+        then(opened.then, changes=True)
+        changed = own.model.input(lambda: ("", False, "", "", None), None, [*reset, own.target], **quiet)
+        then(changed.then, changes=True)
+        then(own.target.input)
+        then(own.text.submit)
+        then(own.go.click)
+    for field in (shared.method, shared.beside, shared.layer, shared.counterfactual):
+        then(field.input)
+    then(shared.contrast.submit)
+
+    def of_sample(event: gr.EventData) -> Any:
+        name = event.sample if event.sample in samples() else next(iter(samples()))
+        drawn = sample(name).drawn
+        models = [desk.studio.usual("class" if p == "neurons" else p, drawn) for p in forms]
+        rest = [
+            gr.update(value=m) if i == 0 else gr.update(value=None if i == 2 else "") for m in models for i in range(3)
+        ]
+        return (name, name, None, *rest, "", False, "", "")
+
+    taken = strip.click(of_sample, None, [chosen, strip, upload, *fields[:-5], *reset], **quiet)
+    then(taken.then, changes=True)
+    for event in (upload.upload, upload.input):
+        brought = event(
+            lambda path: (UPLOADED, UPLOADED) if path else (gr.skip(), gr.skip()), upload, [chosen, strip], **quiet
+        )
+        then(brought.then, changes=True)
+    offer(_restore(desk, page, tabs, forms, asked, chosen, strip, look, fields))
+
+
+def _handlers(desk: Desk) -> tuple[Callable[..., Any], Callable[..., list[Any]], Callable[..., list[Any]]]:
+    """What is called with a filled-in form: to explain, and to tell what may be chosen."""
+
+    def ask(request: gr.Request, page: str, sample: str, upload: str | None, *values: Any) -> Any:
+        return desk.ask(settings_of(page, sample, *values), upload, str(request.session_hash))
+
+    def names(page: str, sample: str, *values: Any) -> list[Any]:
+        """The page's model as it was meant, and its classes or answers."""
+        each: list[Any] = [gr.skip()] * FIELDS
+        model, question = desk.meant(settings_of(page, sample, *values))
+        if model is not None:
+            own = 3 * list(PAGES).index(page)
+            each[own] = gr.update(value=model.name)
+            each[own + 1] = gr.update(placeholder=question) if "answer" in model.tasks else gr.skip()
+            each[own + 2] = gr.update(choices=targets_of(model))
+        return each
+
+    def ways(page: str, sample: str, *values: Any) -> list[Any]:
+        """The methods and layers of the model."""
+        model, _ = desk.meant(settings_of(page, sample, *values))
+        if model is None:
+            return [gr.skip()] * FIELDS
+        methods = methods_of(model)
+        three = (methods, [("none", ""), *methods], layers_of(model))
+        return [*[gr.skip()] * (FIELDS - 3), *(gr.update(choices=each) for each in three)]
+
+    return ask, names, ways
+
+
+def _restore(
+    desk: Desk, page: gr.Blocks, tabs: gr.Tabs, forms: Any, asked: gr.State, chosen: gr.State, strip: gr.HTML,
+    look: gr.HTML, fields: list[Any],
+) -> Any:  # fmt: skip
+    """Fill in the form as a link says."""
+
+    def restore(request: gr.Request) -> Any:
+        query = {str(name): str(value) for name, value in dict(request.query_params).items()}
+        if not query.keys() & set(Settings.__dataclass_fields__):
+            return [gr.skip()] * (5 + len(fields))
+        settings, value = desk.from_link(query, str(request.session_hash))
+        if settings is None:
+            return [*[gr.skip()] * 4, value, *[gr.skip()] * len(fields)]
+        each: list[Any] = []
+        for name in forms:
+            own = name == settings.page
+            each += [settings.model if own and settings.model else gr.skip()]
+            each += (
+                [gr.update(value=settings.text), gr.update(value=settings.target or None)] if own else [gr.skip()] * 2
+            )
+        each += [settings.contrast, settings.counterfactual, settings.method, settings.beside, settings.layer]
+        return [gr.update(selected=settings.page), settings.page, settings.sample, settings.sample, value, *each]
+
+    return page.load(
+        restore, None, [tabs, asked, chosen, strip, look, *fields], api_visibility="private", show_progress="hidden"
+    )
