@@ -11,7 +11,7 @@ from torch import nn
 from mmcam.engine.modules import unwrap
 from mmcam.engine.rows import Rows
 from mmcam.errors import ExplainError
-from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
+from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each, in_groups, per_owner
 from mmcam.explain.explained import Explained, How, Layers, as_list, explanations
 from mmcam.explanation import Explanation, Explanations, QuestionExplanation
 from mmcam.image import Batch
@@ -326,7 +326,7 @@ def explain_answer(
             made = per_owner(each, owners, len(rows))
         return [as_list(row) if is_list(entry) else row[0] for row, entry in zip(made, answers, strict=True)]
 
-    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, at_a_time(module, batch_size), errors)
     return explain_each(images, {"question": question, "answer": answer}, way)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
-from mmcam.explain.chunks import Errors, Way, explain_each, in_groups, per_owner
+from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each, in_groups, per_owner
 from mmcam.explain.explained import How, Layers, as_list, explanations
 from mmcam.explanation import CaptionExplanation, Explanation, Explanations
 from mmcam.image import Batch
@@ -352,7 +352,7 @@ def explain_caption(
         joined = [[exp for row in own for exp in row] for own in per_owner(made, owners, len(words))]
         return [as_list(own) if is_list(entry) else own[0] for own, entry in zip(joined, words, strict=True)]
 
-    way = Way(lambda picture: opened(module, picture, preprocess), explain, batch_size, errors)
+    way = Way(lambda picture: opened(module, picture, preprocess), explain, at_a_time(module, batch_size), errors)
     return explain_each(images, {"word": word, "caption": caption}, way)
 
 

@@ -69,6 +69,12 @@ class Way:
             raise ExplainError(f'errors= is "raise" or "skip", and {short(self.errors)} is neither.')
 
 
+def at_a_time(model: nn.Module, batch_size: int | None) -> int | None:
+    """Pictures at a time: as many as are asked for, else as many as the model says in ``at_a_time``."""
+    own = getattr(model, "at_a_time", None)
+    return own if batch_size is None and isinstance(own, int) else batch_size
+
+
 @dataclass
 class _Chunk:
     """Pictures that are explained together.

@@ -98,8 +98,8 @@ def survey(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> Sur
 
 
 def surveyed(model: nn.Module, x: Tensor) -> bool:
-    """Whether something is known of a model on inputs like x already."""
-    return tuple(x.shape[1:]) in _surveys.get(model, {})
+    """Whether something is known of a model on inputs like x already, or the model tells it itself."""
+    return hasattr(model, "own_layer") or tuple(x.shape[1:]) in _surveys.get(model, {})
 
 
 def measure(
@@ -139,6 +139,9 @@ def layer_at(
     name = layer_name(model, given)
     if call is not None and (isinstance(call, bool) or not isinstance(call, int) or call < 0):
         raise ExplainError(f"call= counts the runs of a layer from 0, and {reprlib.repr(call)} is none; pass call=0.")
+    own = getattr(model, "own_layer", None)
+    if callable(own) and isinstance(layer := own(name, x, call), Layer):
+        return layer  # of a model that measures where its cells lie
     known = look(model, forward, x, name, call)
     spot = spot_at(model, known, (name, call or 0))
     if spot is not None:

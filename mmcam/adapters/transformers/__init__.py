@@ -19,6 +19,7 @@ from mmcam.adapters.transformers.git import GitCaptioner
 from mmcam.adapters.transformers.pix2struct import Pix2Struct
 from mmcam.adapters.transformers.qwen import Qwen
 from mmcam.adapters.transformers.similarity import Similarity
+from mmcam.adapters.transformers.structure.adapter import Structural
 from mmcam.adapters.transformers.vilt import Vilt
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
@@ -71,7 +72,7 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
         raise ExplainError(
             f"{type(model).__name__} needs its processor: mmcam.wrap(model, AutoProcessor.from_pretrained(…))."
         )
-    adapter = _adapter_of(type(model))
+    adapter = _adapter_of(type(model)) or (Structural if _writes_of_pictures(model, processor) else None)
     if adapter is None:
         raise ExplainError(
             f"There is no adapter for {type(model).__name__}; there are some for image classifiers, "
@@ -113,6 +114,13 @@ def _adapter_of(kind: type) -> Callable[[Any, Any], nn.Module] | None:
         if base.__module__.startswith("transformers."):
             return None
     return None
+
+
+def _writes_of_pictures(model: Any, processor: Any) -> bool:
+    """A model of the library that writes texts, with a processor of pictures and texts."""
+    ours = any(base.__module__.startswith("transformers.models.") for base in type(model).__mro__)
+    both = all(getattr(processor, part, None) is not None for part in ("image_processor", "tokenizer"))
+    return ours and both and callable(getattr(model, "generate", None))
 
 
 def _known() -> list[str]:

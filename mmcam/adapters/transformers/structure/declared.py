@@ -1,0 +1,62 @@
+"""What the structure of a model cannot tell, family by family: a line or two each.
+
+The prompt where a processor brings no template; what kind of token an answer's are, where a model sets kinds apart; and
+the layer, where the vectors that are handed over have no place in the picture, because each was gathered from all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Of one family.
+
+    Attributes:
+        text: from what is asked and the picture's token to the prompt, where there is no chat template.
+        prompt: what a caption answers.
+        question: what is made of a question, "{}" in its place.
+        kinds: what an answer's tokens are in the processor's inputs that have a number a token; 0 where none is named.
+        layer: dotted name in the transformers model, "" for what is handed over; "*" stands for the last block.
+        options: of every call of the processor.
+        line_after_prompt: the processor ends the prompt with a line break.
+        why: of the layer, or of the whole, in words for the table of families.
+    """
+
+    text: Callable[[str, str], str] | None = None
+    prompt: str = "Describe the picture in one sentence."
+    question: str = "{}"
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    layer: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    line_after_prompt: bool = False
+    why: str = ""
+
+
+def vicuna(asked: str, place: str) -> str:
+    """The prompt that LLaVA was trained with."""
+    return f"USER: {place}\n{asked} ASSISTANT:"
+
+
+def bare(asked: str, place: str) -> str:
+    """Nothing but the picture and what is asked."""
+    return f"{place}{asked}"
+
+
+def alone(asked: str, place: str) -> str:
+    """What is asked; the processor puts the picture in front itself."""
+    return asked
+
+
+DECLARED: dict[str, Declared] = {
+    "LlavaForConditionalGeneration": Declared(text=vicuna),
+    "VipLlavaForConditionalGeneration": Declared(text=vicuna),
+    "LlavaNextForConditionalGeneration": Declared(text=vicuna),
+    "PaliGemmaForConditionalGeneration": Declared(
+        bare, "caption en", "answer en {}", {"token_type_ids": 1}, line_after_prompt=True, why="its answer's tokens"
+    ),
+}
+"""By the name of the class."""
