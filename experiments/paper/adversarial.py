@@ -15,12 +15,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 

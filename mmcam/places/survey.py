@@ -181,6 +181,19 @@ def spot_at(model: nn.Module, known: Survey, run: Run) -> Spot | None:
     return None if call is None else spot_of(model, known, call)
 
 
+def own_spots(model: Any, known: Survey, x: Tensor) -> list[Spot]:
+    """Those of a model that measures where its cells lie itself, at the layers that it names (``own_names``)."""
+    found, names = list[Spot](), model.own_names(x)
+    for call in known.calls:
+        if call.name in names and not call.run:
+            layer = model.own_layer(call.name, x, None)
+            grid = layer.grid(torch.zeros(call.shape), (x.shape[-2], x.shape[-1]))
+            if grid is not None:
+                _, channels, h, w = grid.read(torch.zeros(call.shape)).shape
+                found.append(Spot(call, (channels, h, w), layer, grid.form))
+    return found
+
+
 def to_measure(known: Survey) -> list[Call]:
     """The runs that may hold cells, and of which only a measurement tells."""
     return [call for call in known.calls if call.axes is None and not call.passing and _may_hold_cells(call)]
