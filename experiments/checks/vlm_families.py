@@ -42,6 +42,7 @@ def main(
     torch.set_num_threads(1)
     before = Path(f"{out}.json")
     rows: dict[str, Any] = json.loads(before.read_text())["rows"] if only and before.is_file() else {}
+    rows |= {kind: {"why": "not tried"} for kind in MODELS if kind not in rows}
     wanted = only.split(",") if only else [*MODELS]
     for kind in wanted:
         rows[kind] = _row(kind)

@@ -137,6 +137,8 @@ def planted(model: Any, processor: Any, size: tuple[int, int]) -> tuple[bool, fl
             exp = mmcam.explain_caption(fresh, image, caption=CAPTION, method="hirescam", relu=False).whole
     finally:
         tower.load_state_dict(state)
+    if change.max() < 1e-4:
+        return False, 1.0  # nothing decides
     strength = np.abs(exp.heatmap)
     row, column = np.unravel_index(change.argmax(), change.shape)
     left, top, right, bottom = _box(int(row), int(column), size)

@@ -209,7 +209,6 @@ RECIPES: dict[str, Recipe] = {
         ids={"image_token_index": "<image>"},
         template=False,
     ),
-    "gemma3n": Recipe(place="<image>"),
     "gemma4": Recipe(),
     "qwen3_vl_moe": Recipe(
         config={"vision_config": {**MERGED, "deepstack_visual_indexes": [0, 1]}},
@@ -240,10 +239,21 @@ RECIPES: dict[str, Recipe] = {
         place="<image>",
     ),
     "inkling2": Recipe(),
-    "ernie4_5_vl_moe": Recipe(**TURNED, names={"video_end_token": "<vide>", "video_start_token": "<vids>"}),
-    "glmga": Recipe(**TURNED, maker_class="Glm46VImageProcessor", processor_class="Glm46VProcessor"),
+    "ernie4_5_vl_moe": Recipe(
+        config=TURNED["config"],
+        maker={**MERGES, "temporal_patch_size": 1},
+        names={"video_end_token": "<vide>", "video_start_token": "<vids>"},
+    ),
     "qwen2_5_omni_thinker": Recipe(
-        **TURNED, maker_class="Qwen2VLImageProcessor", processor_class="Qwen2_5OmniProcessor"
+        **TURNED,
+        maker_class="Qwen2VLImageProcessor",
+        processor_class="Qwen2_5OmniProcessor",
+        names={
+            "vision_bos_token": "<vb>",
+            "vision_eos_token": "<ve2>",
+            "audio_bos_token": "<ab>",
+            "audio_eos_token": "<ae>",
+        },
     ),
     "vipllava": Recipe(
         config={"vision_config": {"image_size": 32, "patch_size": 4}, "vision_feature_layers": [-2, -1]},
@@ -279,7 +289,7 @@ WORK: frozenset[str] = frozenset(
         *("glm_ocr", "hyperclovax_vision_v2", "idefics2", "idefics3", "internvl", "janus", "lfm2_vl", "lfm3_vl"),
         *("lighton_ocr", "llava", "llava_next", "llava_next_video", "llava_onevision", "mistral3", "paddleocr_vl"),
         *("paligemma", "qianfan_ocr", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe"),
-        *("smolvlm", "t5gemma2", "video_llama_3", "vipllava"),
+        *("smolvlm", "t5gemma2", "video_llama_3", "video_llava", "vipllava"),
     }
 )
 """Families that are explained; the tests hold them to it."""

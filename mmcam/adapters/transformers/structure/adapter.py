@@ -230,7 +230,8 @@ class Structural(MeasuredLayers, Generative):
 
     @property
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @contextlib.contextmanager
     def _as_it_was(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ def _orders(count: int) -> Iterator[list[Tile]]:
             own = every.reshape(tiles, -1)[:, 1:].reshape(-1)
             for h, w in _tile_sides(count // tiles - 1):
                 yield from _tiled(own, tiles, h, w)
+                yield from _with_small(own, tiles - 1, h, w)
     for tiles in range(2, _MOST_TILES + 1):
         if count % tiles == 0:
             for h, w in _tile_sides(count // tiles):
@@ -121,7 +123,7 @@ def _error(order: list[Tile], r: Array, c: Array) -> float:
     return total / count
 
 
-def _centres(tile: Tile) -> tuple[Array, Array]:
+def _centres(tile: Tile) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Where the centres of a tile's rows (h,1) and columns (1,w) lie."""
     (top, left, _, _), (dy, dx), (h, w) = tile.box, tile.step, tile.at.shape
     return top + dy * (np.arange(h)[:, None] + 0.5), left + dx * (np.arange(w)[None] + 0.5)

@@ -36,7 +36,6 @@ class MeasuredLayers(nn.Module):
     explain_layer: str
     _parts: Handover | None
     _cells: dict[tuple[str, int, Size], Cells]
-    _device: torch.device
 
     def own_layer(self, name: str, x: Tensor, call: int | None) -> Layer | None:
         """A layer whose cells are measured on the original picture; None for one inside the language model."""
@@ -109,6 +108,9 @@ class MeasuredLayers(nn.Module):
         return _flat(found[call])
 
     if TYPE_CHECKING:  # what the adapter has
+
+        @property
+        def _device(self) -> torch.device: ...
 
         def _routes_of(self, x: Tensor) -> Routes: ...
 
