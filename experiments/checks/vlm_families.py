@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import torch
 import typer
@@ -25,6 +26,7 @@ from experiments.checks.vlm.families import OWN, RECIPES, WORK
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, show_parts
 from mmcam.errors import ExplainError, PictureError
+from mmcam.files import write_whole
 
 HEAD = ("family", "works by", "layer", "cells", "score difference", "planted patch", "one-pass difference")
 
@@ -41,14 +43,16 @@ def main(
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     before = Path(f"{out}.json")
+    report = stamp("python -m experiments.checks.vlm_families", seed=1, libraries=("transformers",))
     rows: dict[str, Any] = json.loads(before.read_text())["rows"] if only and before.is_file() else {}
     rows |= {kind: {"why": "not tried"} for kind in MODELS if kind not in rows}
     wanted = only.split(",") if only else [*MODELS]
     for kind in wanted:
         rows[kind] = _row(kind)
         print(kind, rows[kind], flush=True)
+        text = json.dumps({**report, "rows": rows}, indent=1)
+        write_whole(before, partial(_written, text))  # what is measured stays, whatever comes next
     rows = {kind: rows[kind] for kind in MODELS if kind in rows}
-    report = stamp("python -m experiments.checks.vlm_families", seed=1, libraries=("transformers",))
     works = [kind for kind, row in rows.items() if "works_by" in row]
     parts = [
         Part(f"{len(works)} that work", HEAD, [_cells(kind, MODELS[kind], rows[kind]) for kind in works]),
@@ -62,6 +66,10 @@ def main(
     show_parts(out, {**report, "rows": rows}, parts, above)
 
 
+def _written(text: str, file: IO[bytes]) -> None:
+    file.write(text.encode())
+
+
 def _row(kind: str) -> dict[str, Any]:
     """One family's row."""
     if kind in OWN:
@@ -70,7 +78,8 @@ def _row(kind: str) -> dict[str, Any]:
         try:
             examine(*build(kind, RECIPES[kind]), RECIPES[kind].size) if kind in RECIPES else None
         except (ExplainError, PictureError) as error:
-            return {"why": f"refused: {error}"}
+            fails = "itself fails on" in str(error)
+            return {"why": f"{'not tried: the small model built here does not run' if fails else 'refused'}: {error}"}
         except Exception as error:  # whatever the family wants that is not given here
             return {"why": f"not tried: no small model was built ({type(error).__name__})"}
         return {"why": "not tried: no small model was built"}

@@ -116,7 +116,8 @@ def _adapter_of(kind: type) -> Callable[[Any, Any], nn.Module] | None:
 
 def _writes_of_pictures(model: Any, processor: Any) -> bool:
     """A model of the library that writes texts, with a processor of pictures and texts."""
-    ours = any(base.__module__.startswith("transformers.models.") for base in type(model).__mro__)
+    library = next((b.__module__ for b in type(model).__mro__ if b.__module__.startswith("transformers.")), "")
+    ours = library.startswith("transformers.models.")
     both = all(getattr(processor, part, None) is not None for part in ("image_processor", "tokenizer"))
     return ours and both and callable(getattr(model, "generate", None))
 

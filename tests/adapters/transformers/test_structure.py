@@ -190,7 +190,7 @@ def test_layers_of_the_encoder_and_methods_that_read_none(tiled):
     tower = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, layer="model.model.multi_modal_projector")
     assert tower.cells == "measured"
     assert tower.values.any()
-    swept = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, method="occlusion", size=0.5)
+    swept = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, method="occlusion", patch=32, stride=32)
     assert swept.heatmap.shape == size[::-1]
     pixels = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, method="gradient")
     assert pixels.values.shape == (3, *size[::-1])

@@ -20,7 +20,7 @@ from mmcam.adapters.transformers.structure.declared import DECLARED, Declared
 from mmcam.adapters.transformers.structure.guard import check_adapter
 from mmcam.adapters.transformers.structure.handover import Handover, Memo, find_handover, given_instead, handed_over
 from mmcam.adapters.transformers.structure.inputs import Original, answered, made_of, to_x
-from mmcam.adapters.transformers.structure.layers import HANDED_OVER, MeasuredLayers
+from mmcam.adapters.transformers.structure.layers import HANDED_OVER, HandedOver, MeasuredLayers
 from mmcam.adapters.transformers.structure.routes import Routes, find_routes
 from mmcam.adapters.transformers.text import with_end
 from mmcam.engine.as_found import as_found
@@ -59,7 +59,7 @@ class Structural(MeasuredLayers, Generative):
         self.prompt, self.question = self.declared.prompt, self.declared.question
         self.line_after_prompt = self.declared.line_after_prompt
         self.preprocess = Original(processor=image_processor_of(processor), ready=self._ready)
-        self.handed_over = nn.Identity()
+        self.handed_over = HandedOver()
         self.explain_layer = self._default_layer()
         self._parts: Handover | None = None
         self._routes: dict[Size, Routes] = {}

@@ -24,6 +24,14 @@ HANDED_OVER = "handed_over"
 """The default layer's name: what the language model is given of the picture."""
 
 
+class HandedOver(nn.Module):
+    """What the language model is given of the picture, as a layer of its own; vectors (N,P,K) as they are."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """A copy, so that it counts as something computed."""
+        return vectors.clone()
+
+
 class MeasuredLayers(nn.Module):
     """The part of the adapter that says how its layers lie over a picture.
 
@@ -51,16 +59,21 @@ class MeasuredLayers(nn.Module):
         cells = self._cells_of(name, call or 0, size, partial(self._outputs, name, call or 0))
         return Layer(name, lambda tensor, picture: _flat_grid(cells, tensor), call, "measured")
 
-    def own_names(self, x: Tensor) -> list[str]:
-        """The layers that are listed: the default one, and the encoder's last block if its cells can be measured."""
-        self._routes_of(x[0])
+    def own_names(self, x: Tensor) -> dict[str, tuple[int, ...]]:
+        """The layers that are listed, with what shape they have where that is not seen in a pass that writes a text.
+
+        They are the encoder's last block, if its cells can be measured, and what is handed over.
+        """
+        routes = self._routes_of(x[0])
         assert self._parts is not None
-        names = [self.explain_layer]
+        names = dict[str, tuple[int, ...]]()
         blocks = [m for m in find_module(self.model, self._parts.tower).modules() if isinstance(m, nn.ModuleList)]
-        if blocks and (last := self._name_of(max(blocks, key=len)[-1])) not in names:
+        if blocks and (last := self._name_of(max(blocks, key=len)[-1])):
             with contextlib.suppress(ExplainError):
                 self.own_layer(last, x, None)
-                names.append(last)
+                names[last] = ()
+        if self.explain_layer == HANDED_OVER:
+            names[HANDED_OVER] = (1, routes.places, sum(route.width for route in routes.each))
         return names
 
     def grid(self, layer: str, tensor: Tensor, picture: Size) -> Grid | None:
