@@ -63,7 +63,13 @@ def main(
         ),
     ]
     above = ["# Vision-language models of transformers", "", (__doc__ or "").partition("\n    python")[0].strip(), ""]
-    show_parts(out, {**report, "rows": rows}, parts, above)
+    below = [
+        "",
+        "“next”: what the block that changes the score second most changes, as a share of the first. Random weights "
+        "show that scores, gradients and places are right, not what trained models look at. A family that was not tried "
+        "may work: `mmcam.wrap` takes it, and the guard then tells.",
+    ]
+    show_parts(out, {**report, "rows": rows}, parts, above, below)
 
 
 def _written(text: str, file: IO[bytes]) -> None:
@@ -89,7 +95,7 @@ def _row(kind: str) -> dict[str, Any]:
 def _cells(kind: str, name: str, row: dict[str, Any]) -> list[str]:
     if "where" in row:
         return [f"{kind} ({name})", row["works_by"], row["where"], "", "", "", ""]
-    planted = {True: "found", False: "missed", None: "–"}[row["planted"]]
+    planted = {True: f"found; next {row['decides']:.0%}", False: "missed", None: "–"}[row["planted"]]
     numbers = [f"{row['score']:.0e}", planted, f"{row['one_pass']:.0e}"]
     return [f"{kind} ({name})", row["works_by"], row["layer"], row["cells"], *numbers]
 
