@@ -66,7 +66,7 @@ def main(
     below = [
         "",
         "“next”: what the block that changes the score second most changes, as a share of the first. Random weights "
-        "show that scores, gradients and places are right, not what trained models look at. A family that was not tried "
+        "show that scores, gradients and places are right, not what trained models look at. A family not tried "
         "may work: `mmcam.wrap` takes it, and the guard then tells.",
     ]
     show_parts(out, {**report, "rows": rows}, parts, above, below)
