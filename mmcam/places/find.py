@@ -19,7 +19,7 @@ from mmcam.engine.outputs import Target, any_scalar, picture_of, tensors_in
 from mmcam.engine.run import run
 from mmcam.engine.weights import untrained
 from mmcam.errors import ExplainError, IndependentError
-from mmcam.places.survey import Spot, Survey, layer_at, measure, spot_of, spots, survey, to_measure
+from mmcam.places.survey import Spot, Survey, layer_at, measure, own_spots, spot_of, spots, survey, to_measure
 from mmcam.places.trace import Call, Run, trace
 
 
@@ -52,6 +52,8 @@ def spatial(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> li
         model, forward, x: as in `find_layer`.
     """
     known = survey(model, forward, x)
+    if hasattr(model, "own_names"):
+        return own_spots(model, known, x)
     measure(model, forward, x, known, to_measure(known))
     return _spatial(model, known, _answers(known))
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.engine.layer import Grid, Layer, Size
-from mmcam.engine.modules import layer_name
+from mmcam.engine.modules import find_module, layer_name
 from mmcam.engine.outputs import tensors_in
 from mmcam.errors import ExplainError
 from mmcam.places.grids import channels_last, declared, plain
@@ -179,6 +179,20 @@ def spot_at(model: nn.Module, known: Survey, run: Run) -> Spot | None:
     """One run, if it is known where its cells lie."""
     call = next((call for call in known.calls if call.key == run), None)
     return None if call is None else spot_of(model, known, call)
+
+
+def own_spots(model: Any, known: Survey, x: Tensor) -> list[Spot]:
+    """Those of a model that measures where its cells lie itself, at the layers that it names (``own_names``)."""
+    found, calls = list[Spot](), {call.name: call for call in known.calls if not call.run}
+    for name, shape in model.own_names(x).items():
+        kind = type(find_module(model, name)).__name__
+        call = calls[name] if name in calls else Call(name, 0, kind, shape, True, False, False, None)
+        layer = model.own_layer(name, x, None)
+        grid = layer.grid(torch.zeros(call.shape), (x.shape[-2], x.shape[-1]))
+        if grid is not None:
+            _, channels, h, w = grid.read(torch.zeros(call.shape)).shape
+            found.append(Spot(call, (channels, h, w), layer, grid.form))
+    return found
 
 
 def to_measure(known: Survey) -> list[Call]:

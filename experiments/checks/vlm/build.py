@@ -45,12 +45,17 @@ TOKENS = {
     "eof_token": "<eof>", "eol_token": "<eol>", "vision_start_token": "<vs>", "vision_end_token": "<ve>",
     "image_break_token": "<ib>", "fake_image_token": "<fake_token_around_image>", "global_image_tag": "<global-img>",
 }  # fmt: skip
+LEFT_OUT = (
+    "transformers_version", "architectures", "dtype", "torch_dtype", "quantization_config", "per_layer_config",
+)  # fmt: skip
 PLAIN = (
     "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "[IMG]",
     "[IMG_BREAK]", "[IMG_END]", "<end_of_utterance>", "<|patch|>", "<|tile_x_separator|>", "<|tile_y_separator|>",
     "<|image_start|>", "<|image_end|>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_PATCH|>", "<|IMG_LINE_BREAK|>",
     "TILE", "TILE_GLOBAL", "<image_soft_token>", "<start_of_image>", "<end_of_image>", "<fake_token_around_image>",
     "<global-img>", "<row_1_col_1>", "<imgpad>",
+    "<im_patch>", "<im_col>", "<im_start>", "<low_res_im_start>", "<frame_start>", "<im_end>",
+    "<frame_end>", "<im_low>", "<|video|>",
 )  # fmt: skip
 
 TEMPLATE = (
@@ -68,7 +73,8 @@ class Recipe:
         maker: of its image processor.
         processor: of its processor.
         place: what stands for the picture in a prompt; "" for the processor's own ``image_token``.
-        names: of special tokens, where they differ.
+        names: of special tokens, where they differ; "" for one that the tokenizer does not know.
+        ids: the tokens whose numbers stand in the configuration, by their names there.
         text: the prompt where there is no chat template: None to have one.
         change: of the model, once it is built.
         size: (width, height) of the picture it is tried on.
@@ -80,6 +86,7 @@ class Recipe:
     processor: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
     template: bool = True
     change: Callable[[Any], None] | None = None
     size: tuple[int, int] = (64, 48)
@@ -88,19 +95,21 @@ class Recipe:
     processor_class: str = ""
 
 
-def build(kind: str, recipe: Recipe = Recipe()) -> tuple[Any, Any]:  # noqa: B008 - it is frozen
+def build(kind: str, recipe: Recipe = Recipe()) -> tuple[Any, Any]:
     """A model type's tiny model and its processor."""
     import transformers as hf
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as MODELS
 
-    token = tokenizer(*PLAIN, begin=recipe.begin, **{**TOKENS, **recipe.names})
+    named = {name: text for name, text in {**TOKENS, **recipe.names}.items() if text}
+    token = tokenizer(*PLAIN, begin=recipe.begin, **named)
     processor = _processor(kind, recipe, token)
     place = recipe.place or str(getattr(processor, "image_token", "<image>"))
     if recipe.template:
         processor.chat_template = TEMPLATE.replace("PLACE", place)
     made = CONFIG_MAPPING[kind]
-    config = made(**_laid_over(_small(made().to_dict(), token, processor), recipe.config))
+    small = _numbered(_small(made().to_dict(), token, processor), recipe.ids, token)
+    config = made(**_laid_over(small, recipe.config))
     model = seeded(lambda: getattr(hf, MODELS[kind])(config))
     if recipe.change is not None:
         recipe.change(model)
@@ -113,7 +122,14 @@ def _small(given: Mapping[str, Any], token: Any, processor: Any) -> dict[str, An
     made: dict[str, Any] = {}
     layers = 2
     for name, value in given.items():
-        if name in ("transformers_version", "architectures", "dtype", "torch_dtype", "quantization_config"):
+        if name in (
+            "transformers_version",
+            "architectures",
+            "dtype",
+            "torch_dtype",
+            "quantization_config",
+            "per_layer_config",
+        ):
             continue
         if isinstance(value, Mapping) and (name.endswith("config") or "model_type" in value):
             made[name] = _small(value, token, processor)
@@ -122,7 +138,7 @@ def _small(given: Mapping[str, Any], token: Any, processor: Any) -> dict[str, An
         elif name in SMALL and value is not None and not isinstance(value, str):
             many = isinstance(value, (list, tuple)) and not isinstance(SMALL[name], list)
             made[name] = [SMALL[name]] * len(value) if many else SMALL[name]
-        elif name == "layer_types" and isinstance(value, (list, tuple)):
+        elif name.endswith("layer_types") and isinstance(value, (list, tuple)):
             made[name] = [*dict.fromkeys(value), *value][:layers]
         elif name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             made[name] = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3}[name]
@@ -135,6 +151,11 @@ def _small(given: Mapping[str, Any], token: Any, processor: Any) -> dict[str, An
         else:
             made[name] = value
     return made
+
+
+def _numbered(given: Mapping[str, Any], ids: Mapping[str, str], token: Any) -> dict[str, Any]:
+    made = {n: _numbered(v, ids, token) if isinstance(v, Mapping) else v for n, v in given.items()}
+    return {**made, **{n: token.convert_tokens_to_ids(text) for n, text in ids.items() if n in made}}
 
 
 def _rope(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +200,10 @@ def _processor(kind: str, recipe: Recipe, token: Any) -> Any:
     given: dict[str, Any] = {"image_processor": maker, "tokenizer": token}
     if "video_processor" in known:
         given["video_processor"] = _video_processor(kind)
+    if "qformer_tokenizer" in known:
+        given["qformer_tokenizer"] = token
+    if "feature_extractor" in known:
+        given["feature_extractor"] = _ears(kind)
     usual = {"patch_size": 8, "vision_feature_select_strategy": "default"}
     given |= {key: value for key, value in usual.items() if key in known}
     return wanted(**{**given, **recipe.processor})
@@ -191,6 +216,14 @@ def _video_processor(kind: str) -> Any:
     found = VIDEOS.get(kind)
     name = (found.get("torchvision") or next(iter(found.values()))) if isinstance(found, Mapping) else found
     return getattr(hf, name or "Qwen2VLVideoProcessor")()
+
+
+def _ears(kind: str) -> Any:
+    """A feature extractor for sounds, which nobody plays."""
+    import transformers as hf
+    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES as EARS
+
+    return getattr(hf, EARS.get(kind) or "WhisperFeatureExtractor")()
 
 
 def _maker_settings(kind: Any) -> dict[str, Any]:

@@ -27,11 +27,11 @@ class Row:
     """What was found.
 
     Attributes:
-        works_by: "structure" or "declaration".
+        works_by: "structure" or "declaration", and whether `mmcam.wrap` takes another adapter.
         layer: that is explained.
         cells: of the map, in words.
         score: how far the adapter's score is from the model's own forward, relative.
-        planted: whether the map's peak lies in the block of the picture that decides.
+        planted: whether the map's peak lies in the block of the picture that decides; None at an encoder's block.
         decides: what share of the largest change the second block makes.
         one_pass: how far a word's map is from the one made alone, relative.
     """
@@ -40,7 +40,7 @@ class Row:
     layer: str
     cells: str
     score: float
-    planted: bool
+    planted: bool | None
     decides: float
     one_pass: float
 
@@ -48,7 +48,7 @@ class Row:
 def examine(model: Any, processor: Any, size: tuple[int, int]) -> Row:
     """Check a family on a picture of (width, height)."""
     image = picture(size, seed=3)
-    wrapped: Any = mmcam.wrap(model, processor)
+    wrapped: Any = Structural(model, processor)
     words = mmcam.explain_caption(wrapped, image, caption=CAPTION)
     alone = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION)
     together = words[1]
@@ -57,17 +57,19 @@ def examine(model: Any, processor: Any, size: tuple[int, int]) -> Row:
     tokens = wrapped.encode(CAPTION)
     truth = own_score(wrapped, processor, image, tokens)
     score = abs(words.whole.score - truth) / max(1.0, abs(truth))
-    hit, second = planted(model, processor, size)
-    declared = type(model).__name__ in DECLARED
     layer = wrapped.explain_layer
-    form = wrapped._cells[(layer, 0, size[::-1])].form if isinstance(wrapped, Structural) else "declared"
-    return Row("declaration" if declared else "structure", layer, form, score, hit, second, one_pass)
+    hit, second = planted(model, processor, size) if layer == HANDED_OVER else (None, 0.0)
+    by = "declaration" if type(model).__name__ in DECLARED else "structure"
+    if not isinstance(mmcam.wrap(model, processor), Structural):
+        by = "structure; by default its own adapter"
+    return Row(by, layer, wrapped._cells[(layer, 0, size[::-1])].form, score, hit, second, one_pass)
 
 
 def own_score(wrapped: Any, processor: Any, image: Image.Image, tokens: list[int]) -> float:
     """The log-probability of an answer by the model's own forward on what its processor makes."""
     model = wrapped.model
-    made = dict(processor(images=[image], text=[wrapped._text(wrapped._asked()[0])], return_tensors="pt"))
+    text = wrapped._text(wrapped._asked()[0])
+    made = dict(processor(images=[image], text=[text], return_tensors="pt", **wrapped._options(text)))
     made.pop("labels", None)
     ids = made["input_ids"]
     answer = torch.tensor([tokens])
@@ -121,8 +123,6 @@ def planted(model: Any, processor: Any, size: tuple[int, int]) -> tuple[bool, fl
     at = int(finest[(2 * cells.h) // 3, cells.w // 3])
     ids = wrapped._inputs(torch.from_numpy(np.array(image)).permute(2, 0, 1).float() - 127.5, wrapped._texts(1)[0])
     whole = torch.cat([ids["input_ids"][0], torch.tensor(tokens)])
-    if wrapped.explain_layer != HANDED_OVER:
-        raise NotImplementedError
     try:
         with blind(find_module(model, parts.language), routes, whole, ids["input_ids"][0], at):
             fresh: Any = Structural(model, processor)
@@ -137,6 +137,8 @@ def planted(model: Any, processor: Any, size: tuple[int, int]) -> tuple[bool, fl
             exp = mmcam.explain_caption(fresh, image, caption=CAPTION, method="hirescam", relu=False).whole
     finally:
         tower.load_state_dict(state)
+    if change.max() < 1e-4:
+        return False, 1.0  # nothing decides
     strength = np.abs(exp.heatmap)
     row, column = np.unravel_index(change.argmax(), change.shape)
     left, top, right, bottom = _box(int(row), int(column), size)

@@ -57,6 +57,7 @@ def tokenizer(*places: str, blanks: bool = False, begin: bool = False, **named: 
 
 
 def seeded(build: Callable[[], Any]) -> Any:
+    """A model with the same random weights each time."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return build().eval()
@@ -73,6 +74,7 @@ def written(model: Any, token: Any, part: Any = None) -> Any:
 
 
 def squares(maker: str = "SiglipImageProcessor", **settings: Any) -> Any:
+    """An image processor of small squares."""
     import transformers as hf
 
     size = {"height": 32, "width": 32}

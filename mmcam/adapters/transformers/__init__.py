@@ -14,7 +14,7 @@ from torch import nn
 from mmcam.adapters.transformers.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from mmcam.adapters.transformers.classifier import Classifier
 from mmcam.adapters.transformers.encoder_decoder import EncoderDecoder
-from mmcam.adapters.transformers.generative import Blip2, Idefics3, InternVL, Llava, PaliGemma
+from mmcam.adapters.transformers.generative import Blip2, Llava, PaliGemma
 from mmcam.adapters.transformers.git import GitCaptioner
 from mmcam.adapters.transformers.pix2struct import Pix2Struct
 from mmcam.adapters.transformers.qwen import Qwen
@@ -44,8 +44,6 @@ FAMILIES: dict[str, Callable[[Any, Any], nn.Module]] = {
     "Blip2ForConditionalGeneration": Blip2,
     "LlavaForConditionalGeneration": Llava,
     "PaliGemmaForConditionalGeneration": PaliGemma,
-    "Idefics3ForConditionalGeneration": Idefics3,
-    "InternVLForConditionalGeneration": InternVL,
     "Qwen2VLForConditionalGeneration": Qwen,
     "Qwen2_5_VLForConditionalGeneration": Qwen,
 }
@@ -118,7 +116,8 @@ def _adapter_of(kind: type) -> Callable[[Any, Any], nn.Module] | None:
 
 def _writes_of_pictures(model: Any, processor: Any) -> bool:
     """A model of the library that writes texts, with a processor of pictures and texts."""
-    ours = any(base.__module__.startswith("transformers.models.") for base in type(model).__mro__)
+    library = next((b.__module__ for b in type(model).__mro__ if b.__module__.startswith("transformers.")), "")
+    ours = library.startswith("transformers.models.")
     both = all(getattr(processor, part, None) is not None for part in ("image_processor", "tokenizer"))
     return ours and both and callable(getattr(model, "generate", None))
 

@@ -1,4 +1,7 @@
-"""Language models that read a picture's tokens among those of a text: BLIP-2, LLaVA, PaliGemma, Idefics3, InternVL.
+"""Language models that read a picture's tokens among those of a text: BLIP-2, LLaVA, PaliGemma.
+
+Apart from `structure` because their pictures have one size, so that a batch of them, their pixels and prepared inputs
+go through the model together; and BLIP-2 because its queries have no place, so that its encoder's block is explained.
 
 What they write depends on a prompt, which is built with the processor's own template. A caption is the answer to the
 attribute ``prompt``; inside ``asked(questions)`` it is the answer to a question.
@@ -8,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmcam.adapters.transformers.pictures import Processed, image_processor_of, preprocess_from, tokenizer_of
+from mmcam.adapters.transformers.pictures import preprocess_from, tokenizer_of
 from mmcam.adapters.transformers.text import Wording, ends_of, tokens_inside, tokens_of, with_end
 from mmcam.engine.layer import Grid, Size
 from mmcam.engine.outputs import first_tensor
@@ -274,39 +276,6 @@ class PaliGemma(Generative):
     def _beside(self, ids: Tensor, starts: Tensor) -> dict[str, Tensor]:
         places = torch.arange(ids.shape[1], device=ids.device)
         return {"token_type_ids": (places >= starts[:, None]).long()}
-
-
-class InternVL(Generative):
-    """InternVL; the picture is one tile, as with ``crop_to_patches=False``."""
-
-    options: ClassVar[dict[str, Any]] = {"crop_to_patches": False}
-
-
-class Idefics3(Generative):
-    """Idefics3; the picture is one square tile, as with ``do_image_splitting=False``."""
-
-    options: ClassVar[dict[str, Any]] = {"do_image_splitting": False}
-
-    def _prepares(self) -> Processed:
-        maker = image_processor_of(self.processor)
-        side = int(maker.max_image_size["longest_edge"])
-        mean, std = tuple(maker.image_mean), tuple(maker.image_std)
-        return Processed((side, side), "squash", None, mean, std, processor=partial(_one_tile, maker))
-
-    def _tower(self) -> nn.Module:
-        tower: nn.Module = self.model.model.vision_model
-        return tower
-
-    def _pictures(self, x: Tensor) -> dict[str, Tensor]:
-        # The model takes a picture that is 0 everywhere for padding and leaves it out, so a blank one is almost 0.
-        blank = (x == 0).flatten(1).all(1)[:, None, None, None]
-        return {"pixel_values": torch.where(blank, 1e-6, x)[:, None]}
-
-
-def _one_tile(maker: Any, images: Image.Image, return_tensors: str) -> dict[str, Tensor]:
-    """Idefics3's picture without its crops: ``pixel_values`` (1, 3, H, W)."""
-    made = maker(images=images, return_tensors=return_tensors, do_image_splitting=False)
-    return {"pixel_values": made["pixel_values"][0]}
 
 
 def _listed(layers: int | Sequence[int]) -> list[int]:

@@ -1,5 +1,7 @@
 """Qwen2-VL and Qwen2.5-VL: pictures of any size, handed over as one long list of flattened patches.
 
+Apart from `structure` because batches of one size, prepared inputs and pixel methods go through the model together.
+
 Patches come in blocks of `merge` × `merge`, which the encoder's merger joins to one token for the language model.
 Qwen2.5-VL runs its encoder window by window; its merger's tokens are therefore not row by row, and are put back here.
 """

@@ -114,10 +114,7 @@ def test_words_share_one_pass_through_the_encoder(family):
     handle = blocks[0].register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
     mmcam.explain_caption(wrapped, picture(known.picture), caption=CAPTION)
     handle.remove()
-    if model.config.model_type == "idefics3":  # it counts pictures before its encoder, and gets them all at once
-        assert len(seen) <= 3
-    else:
-        assert len(seen) == 1
+    assert len(seen) == 1
 
 
 def test_a_batch_of_pictures_and_questions_of_different_lengths(family):
@@ -403,9 +400,9 @@ def test_grounding_of_a_blank_picture(family):
     assert " ".join(word.word for word in words) == CAPTION
     for word, (_, at) in zip(words, wrapped.words(tokens[0].tolist()), strict=True):
         assert word.log_prob == pytest.approx(float(seen[at].sum()), abs=1e-4)
-    # A blank is the mean colour, 0; transformers leaves an Idefics3 picture of exactly 0 out.
+    # A blank is the mean colour, 0.
     inputs = known.inputs(processor, image)
-    inputs["pixel_values"] = (1e-6 if model.config.model_type == "idefics3" else 0) * inputs["pixel_values"]
+    inputs["pixel_values"] = 0 * inputs["pixel_values"]
     with torch.no_grad():
         blind = log_probs(known, model, inputs, tokens)[0]
     for word, (_, at) in zip(words, wrapped.words(tokens[0].tolist()), strict=True):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from tiny_captioners import CAPTION, asking, blip, matcher, pix2struct, vision_gpt2
-from tiny_generative import FAMILIES
+from tiny_generative import FAMILIES, idefics3, internvl
 from tiny_similarity import clip, photo
 from torch import nn
 from typer.testing import CliRunner
@@ -132,7 +132,8 @@ def test_similarity_on_the_command_line(tmp_path):
     assert "--model" in refused.output
 
 
-LISTED = {name: FAMILIES[name].build for name in ("qwen2", "qwen2.5", "idefics3", "internvl")}
+LISTED = {name: FAMILIES[name].build for name in ("qwen2", "qwen2.5")}
+LISTED |= {"idefics3": idefics3, "internvl": internvl}
 LISTED |= {"pix2struct": pix2struct, "blip-vqa": lambda: blip("BlipForQuestionAnswering"), "matcher": matcher}
 
 

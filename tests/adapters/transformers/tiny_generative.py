@@ -323,23 +323,4 @@ FAMILIES = {
         picture=(64, 32),
         box=(0, 0, 64, 32),
     ),
-    "internvl": Family(
-        internvl,
-        functools.partial(chat, "<IMG_CONTEXT>\n"),
-        "model.vision_tower.encoder.layer.1",
-        others=1,
-        map=(8, 8),
-        picture=(64, 32),
-        box=(0, 0, 64, 32),
-        options={"crop_to_patches": False},
-    ),
-    "idefics3": Family(
-        idefics3,
-        lambda asked: f"<s>User:<image>{asked}<end_of_utterance>\nAssistant:",
-        "model.vision_model.encoder.layers.1",
-        map=(8, 8),
-        picture=(64, 32),
-        box=(0, 0, 64, 32),
-        options={"do_image_splitting": False, "add_special_tokens": False},
-    ),
 }

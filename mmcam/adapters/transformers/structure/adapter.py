@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -13,23 +13,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mmcam.adapters.transformers.generative import LONGEST, Generative
+from mmcam.adapters.transformers.generative import LONGEST, Generative, blocks_of
 from mmcam.adapters.transformers.pictures import image_processor_of, tokenizer_of
-from mmcam.adapters.transformers.structure.cells import Cells, measure_cells, noise_picture
+from mmcam.adapters.transformers.structure.cells import Cells, noise_picture
 from mmcam.adapters.transformers.structure.declared import DECLARED, Declared
 from mmcam.adapters.transformers.structure.guard import check_adapter
 from mmcam.adapters.transformers.structure.handover import Handover, Memo, find_handover, given_instead, handed_over
-from mmcam.adapters.transformers.structure.inputs import Original, answered, made_of, to_picture, to_x
+from mmcam.adapters.transformers.structure.inputs import Original, answered, made_of, to_x
+from mmcam.adapters.transformers.structure.layers import HANDED_OVER, HandedOver, MeasuredLayers
 from mmcam.adapters.transformers.structure.routes import Routes, find_routes
 from mmcam.adapters.transformers.text import with_end
 from mmcam.engine.as_found import as_found
-from mmcam.engine.layer import Grid, Layer, Size
+from mmcam.engine.layer import Size
 from mmcam.engine.modules import find_module
-from mmcam.engine.outputs import first_tensor
 from mmcam.errors import ExplainError
-
-HANDED_OVER = "handed_over"
-"""The layer's name: what the language model is given of the picture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class _Seen:
     memo: Memo
 
 
-class Structural(Generative):
+class Structural(MeasuredLayers, Generative):
     """A captioner that also writes answers, of any model that hands vectors of a picture over to a language model.
 
     Its input x is the original picture; the processor is part of the forward. So whatever that does with it, as tiles,
@@ -62,7 +59,7 @@ class Structural(Generative):
         self.prompt, self.question = self.declared.prompt, self.declared.question
         self.line_after_prompt = self.declared.line_after_prompt
         self.preprocess = Original(processor=image_processor_of(processor), ready=self._ready)
-        self.handed_over = nn.Identity()
+        self.handed_over = HandedOver()
         self.explain_layer = self._default_layer()
         self._parts: Handover | None = None
         self._routes: dict[Size, Routes] = {}
@@ -99,58 +96,6 @@ class Structural(Generative):
         at = torch.tensor(order, device=x.device).argsort()
         return torch.cat(logits)[at]
 
-    def own_layer(self, name: str, x: Tensor, call: int | None) -> Layer | None:
-        """A layer whose cells are measured on the original picture; None for one inside the language model."""
-        size = (x.shape[-2], x.shape[-1])
-        routes = self._routes_of(x[0])
-        assert self._parts is not None
-        if name == HANDED_OVER:
-            cells = self._cells_of(name, 0, size, partial(self._vectors, routes))
-            return Layer(name, lambda tensor, picture: cells.grid(), call, "measured")
-        inner = name.removeprefix("model.")
-        if inner == self._parts.language or inner.startswith(f"{self._parts.language}."):
-            return None
-        cells = self._cells_of(name, call or 0, size, partial(self._outputs, name, call or 0))
-        return Layer(name, lambda tensor, picture: _flat_grid(cells, tensor), call, "measured")
-
-    def _cells_of(self, name: str, call: int, size: Size, vectors_of: Any) -> Cells:
-        key = (name, call, size)
-        if key not in self._cells:
-            with as_found(self), self._as_it_was():
-                try:
-                    self._cells[key] = measure_cells(vectors_of, size)
-                except ExplainError as error:
-                    raise ExplainError(
-                        f"It is not known where the vectors of {name!r} of {type(self.model).__name__} lie in a "
-                        f"picture of {size[1]}×{size[0]}: {error}; name another layer, as the encoder's last block."
-                    ) from error
-        return self._cells[key]
-
-    def _vectors(self, routes: Routes, picture: Image.Image) -> Tensor:
-        """The vectors (P,K) of a picture."""
-        inputs = self._inputs(to_x(picture).to(self._device), self._texts(1)[0])
-        return routes.take(self._call(inputs), inputs["input_ids"][0])
-
-    def _outputs(self, name: str, call: int, picture: Image.Image) -> Tensor:
-        """What a layer before the language model gives for a picture, as vectors (P,K)."""
-        found: list[Tensor] = []
-
-        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            tensor = first_tensor(output)
-            if tensor is not None:
-                found.append(tensor)
-
-        handle = find_module(self, name).register_forward_hook(keep)
-        try:
-            self._call(self._inputs(to_x(picture).to(self._device), self._texts(1)[0]))
-        finally:
-            handle.remove()
-        if len(found) <= call:
-            raise ExplainError(f"it gives no such tensor in {len(found)} runs before the language model")
-        if found[call].ndim < 2:
-            raise ExplainError("it gives one number a picture")
-        return _flat(found[call])
-
     def _ready(self, picture: Image.Image) -> None:
         """Find the routes of pictures of a size, and check the adapter on one, if that was not done."""
         self._routes_of(to_x(picture).to(self._device))
@@ -162,7 +107,7 @@ class Structural(Generative):
                 text = self._texts(1)[0]
                 own, other = (self._inputs(each, text) for each in (x.detach(), self._noise(size)))
                 if self._parts is None:
-                    self._parts = find_handover(self.model, lambda: self._forward(own, 1))
+                    self._parts = find_handover(self.model, partial(self._first, own))
                 ids = own["input_ids"][0]
                 self._routes[size] = find_routes(self._call(own), self._call(other), ids)
                 try:
@@ -171,6 +116,18 @@ class Structural(Generative):
                     del self._routes[size]
                     raise
         return self._routes[size]
+
+    def _first(self, inputs: dict[str, Any]) -> Tensor:
+        """The model's own forward on what its processor made: if that fails, the two do not belong together."""
+        try:
+            return self._forward(inputs, 1)
+        except ExplainError:
+            raise
+        except Exception as error:
+            raise ExplainError(
+                f"{type(self.model).__name__} itself fails on what {type(self.processor).__name__} makes of a picture "
+                f"({' '.join(str(error).split())[:200]}); pass the processor that was saved with the model."
+            ) from error
 
     def _noise(self, size: Size) -> Tensor:
         return to_x(noise_picture(size)).to(self._device)
@@ -265,13 +222,16 @@ class Structural(Generative):
 
     @property
     def _start(self) -> int:
-        own = self.model.generation_config.decoder_start_token_id
-        start: int = self.model.config.get_text_config().decoder_start_token_id if own is None else own
-        return start
+        text = self.model.config.get_text_config()
+        every = (self.model.generation_config, self.model.config, text)
+        named = [getattr(each, "decoder_start_token_id", None) for each in every]
+        named += [getattr(each, "bos_token_id", None) for each in every]
+        return next(int(each) for each in named if isinstance(each, int))
 
     @property
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @contextlib.contextmanager
     def _as_it_was(self) -> Iterator[None]:
@@ -284,32 +244,6 @@ class Structural(Generative):
                 module.rope_deltas = deltas
 
     def _default_layer(self) -> str:
-        return f"model.{self.declared.layer}" if self.declared.layer else HANDED_OVER
-
-
-def _flat(tensor: Tensor) -> Tensor:
-    """(P,K) of tokens of any number of tiles, or of maps with the channels on their second axis."""
-    return tensor.movedim(1, -1).flatten(0, -2) if tensor.ndim == 4 else tensor.flatten(0, -2)
-
-
-def _flat_grid(cells: Cells, like: Tensor) -> Grid | None:
-    """How a layer's output, of whatever axes, is read as one map of one picture."""
-    grid = cells.grid()
-    if like.ndim < 2 or len(_flat(like)) != cells.vectors:
-        return None
-
-    def write(t: Tensor, new: Tensor) -> Tensor:
-        rows = grid.write(_flat(t)[None], new).flatten(0, 1)
-        if t.ndim != 4:
-            return rows.reshape(-1, *t.shape[1:])
-        return rows.reshape(-1, *t.shape[2:], t.shape[1]).movedim(-1, 1)
-
-    return Grid(lambda t: grid.read(_flat(t)[None]), write, grid.form)
-
-
-def structural(model: Any, processor: Any) -> nn.Module:
-    """The adapter of a model, if it can have one."""
-    return Structural(model, processor)
-
-
-__all__: Sequence[str] = ["HANDED_OVER", "Structural", "structural"]
+        if not self.declared.tower:
+            return HANDED_OVER
+        return self._name_of(blocks_of(find_module(self.model, self.declared.tower))[-1])

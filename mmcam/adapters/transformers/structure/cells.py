@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -71,7 +72,9 @@ class Cells:
 
         def write(t: Tensor, new: Tensor) -> Tensor:
             rows = t.repeat(len(new) // len(t), 1, 1)
-            for at, cells, own in zip(self.levels, there, new.flatten(2).transpose(1, 2).split(t.shape[2], 2), strict=True):
+            for at, cells, own in zip(
+                self.levels, there, new.flatten(2).transpose(1, 2).split(t.shape[2], 2), strict=True
+            ):
                 index, counts = at[cells].unique(return_counts=True)
                 own = own[:, cells.to(t.device)]
                 if bool((counts > 1).any()):
@@ -117,7 +120,7 @@ def _answers(vectors_of: Callable[[Image.Image], Tensor], size: Size, bands: int
     energies: list[list[Array]] = [[], []]
     for axis in (0, 1):
         edges = [round(g * size[axis] / bands) for g in range(bands + 1)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             painted = base.copy()
             part = (slice(start, end), slice(None)) if axis == 0 else (slice(None), slice(start, end))
             painted[part] = noise[part]
@@ -198,8 +201,7 @@ def _joined(tiles: Sequence[Tile], vectors: int) -> Cells | str:
 def _beside(tile: Tile, other: Tile) -> bool:
     """Whether two tiles have cells of one size and lie beside each other."""
     alike = all(abs(a / b - 1) < 0.25 for a, b in zip(tile.step, other.step, strict=True))
-    (top, left, bottom, right), (t, l, b, r) = tile.box, other.box
-    over = min(bottom, b) - max(top, t), min(right, r) - max(left, l)
+    over = [min(tile.box[axis + 2], other.box[axis + 2]) - max(tile.box[axis], other.box[axis]) for axis in (0, 1)]
     return alike and any(part < 0.5 * step for part, step in zip(over, tile.step, strict=True))
 
 

@@ -1,7 +1,7 @@
 """What the structure of a model cannot tell, family by family: a line or two each.
 
 The prompt where a processor brings no template; what kind of token an answer's are, where a model sets kinds apart; and
-the layer, where the vectors that are handed over have no place in the picture, because each was gathered from all of it.
+the encoder, where the vectors that are handed over have no place in the picture: each was gathered from all of it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ class Declared:
         prompt: what a caption answers.
         question: what is made of a question, "{}" in its place.
         kinds: what an answer's tokens are in the processor's inputs that have a number a token; 0 where none is named.
-        layer: dotted name in the transformers model, "" for what is handed over; "*" stands for the last block.
+        tower: dotted name, in the transformers model, of the encoder whose last block is explained instead of what is
+            handed over; "" for that.
         options: of every call of the processor.
         line_after_prompt: the processor ends the prompt with a line break.
-        why: of the layer, or of the whole, in words for the table of families.
+        why: in words, for the table of families.
     """
 
     text: Callable[[str, str], str] | None = None
     prompt: str = "Describe the picture in one sentence."
     question: str = "{}"
     kinds: Mapping[str, int] = field(default_factory=dict)
-    layer: str = ""
+    tower: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     line_after_prompt: bool = False
     why: str = ""
@@ -58,5 +59,17 @@ DECLARED: dict[str, Declared] = {
     "PaliGemmaForConditionalGeneration": Declared(
         bare, "caption en", "answer en {}", {"token_type_ids": 1}, line_after_prompt=True, why="its answer's tokens"
     ),
+    "Idefics2ForConditionalGeneration": Declared(tower="model.vision_model", why="its latents have no place"),
+    "Blip2ForConditionalGeneration": Declared(
+        alone, "", "Question: {} Answer:", tower="vision_model", why="its queries have no place"
+    ),
+    "InstructBlipForConditionalGeneration": Declared(
+        alone, "Describe the picture.", tower="vision_model", why="its queries have no place"
+    ),
+    "Cosmos3EdgeForConditionalGeneration": Declared(
+        options={"return_mm_token_type_ids": True}, why="its processor leaves out the kinds of tokens"
+    ),
+    "Kosmos2ForConditionalGeneration": Declared(alone, "<grounding>An image of", tower="vision_model", why="latents"),
+    "Florence2ForConditionalGeneration": Declared(alone, "<CAPTION>", why="its prompt is a task"),
 }
 """By the name of the class."""

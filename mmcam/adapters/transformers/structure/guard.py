@@ -60,10 +60,14 @@ def check_adapter(adapter: Any, x: Tensor, other: Tensor) -> None:
 def _by_generate(adapter: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """Some tokens (1,L) that the model writes, and their logits (1,L,V)."""
     inputs = adapter._inputs(x, adapter._texts(1)[0])
-    out = adapter.model.generate(
-        **inputs, max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False, num_beams=1, output_logits=True,
-        return_dict_in_generate=True,
-    )  # fmt: skip
+    settings = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False, "num_beams": 1}
+    try:
+        out = adapter.model.generate(**inputs, **settings, output_logits=True, return_dict_in_generate=True)
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise ExplainError(
+            f"{type(adapter.model).__name__} cannot write by its own generate ({' '.join(str(error).split())[:200]}), "
+            "with which its scores are compared; it is not explained."
+        ) from error
     logits = torch.stack(list(out.logits), 1)
     return out.sequences[:, -logits.shape[1] :], logits
 

@@ -72,20 +72,25 @@ def find_handover(model: nn.Module, run: Callable[[], Any]) -> Handover:
         run()
     if not reading:
         raise ExplainError(
-            f"{type(model).__name__} calls no language model with a picture's vectors among those of its words "
-            "(inputs_embeds), which is what is explained."
+            f"{type(model).__name__} calls no language model with a picture's vectors ({', '.join(GIVEN)}), "
+            "which are what is explained."
         )
     language = names[reading[-1]]
     for module in entered:
         around = language == names[module] or language.startswith(f"{names[module]}.")
         if not (around or isinstance(module, nn.Embedding) or names[module].startswith(f"{language}.")):
             return Handover(language, names[module])
-    raise ExplainError(f"{type(model).__name__} runs nothing before its language model; there is no encoder to explain.")
+    raise ExplainError(
+        f"{type(model).__name__} runs nothing before its language model; there is no encoder to explain."
+    )
+
+
+GIVEN = ("inputs_embeds", "cross_attention_states", "image_embeds")
+"""By what names language models take vectors: among those of the words, for cross-attention, or beside the words."""
 
 
 def _reads(module: nn.Module, kwargs: Mapping[str, Any]) -> bool:
-    embeds = kwargs.get("inputs_embeds")
-    return isinstance(embeds, Tensor) and embeds.ndim == 3
+    return any(isinstance(given := kwargs.get(name), Tensor) and given.ndim == 3 for name in GIVEN)
 
 
 def handed_over(model: nn.Module, language: str, run: Callable[[], Any]) -> Call:

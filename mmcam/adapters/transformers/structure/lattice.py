@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,15 @@ def on_lattice(r: Array, c: Array, bands: int) -> list[Tile] | None:
         return None
     least = min(errors)
     best = min((o for o, error in zip(orders, errors, strict=True) if error <= 1.05 * least + 1e-3), key=len)
-    inside, chance = np.zeros(len(r), dtype=bool), np.zeros(len(r))
+    count, inside, chance = 0, 0, 0.0
     for tile in best:
         at, (ys, xs) = tile.at, _centres(tile)
         near = [max(0.6 * step, 0.6 / bands) for step in tile.step]
-        inside[at] = (np.abs(r[at] - ys) <= near[0]) & (np.abs(c[at] - xs) <= near[1])
-        chance[at] = math.prod(min(1.0, 2 * each) for each in near)
-    share, usual = float(inside.mean()), float(chance.mean())
-    bits = len(r) * _divergence(share, usual) - math.log2(len(orders))
+        inside += int(((np.abs(r[at] - ys) <= near[0]) & (np.abs(c[at] - xs) <= near[1])).sum())
+        chance += at.size * math.prod(min(1.0, 2 * each) for each in near)
+        count += at.size
+    share, usual = inside / count, chance / count
+    bits = count * _divergence(share, usual) - math.log2(len(orders))
     return best if share >= 0.5 and share > usual and bits >= BITS else None
 
 
@@ -53,19 +55,31 @@ def _orders(count: int) -> Iterator[list[Tile]]:
         for h, w in _sides(rest) if rest >= small**2 else ():
             yield [_whole(every[: small**2], small, small), _whole(every[small**2 :], h, w)]
             yield [_whole(every[:rest], h, w), _whole(every[rest:], small, small)]
+    for tiles in range(1, 17):  # each with another vector in front, as a class token
+        if count % tiles == 0 and count // tiles > 4:
+            own = every.reshape(tiles, -1)[:, 1:].reshape(-1)
+            for h, w in _tile_sides(count // tiles - 1):
+                yield from _tiled(own, tiles, h, w)
+                yield from _with_small(own, tiles - 1, h, w)
     for tiles in range(2, _MOST_TILES + 1):
-        if count % tiles:
-            continue
-        for h, w in _sides(count // tiles):
-            if max(h, w) > 2 * min(h, w):
-                continue
-            yield from _tiled(every, tiles, h, w)
-            if tiles > 2:
-                for first in (True, False):
-                    rest = every[h * w :] if first else every[: -h * w]
-                    small = _whole(every[: h * w] if first else every[-h * w :], h, w)
-                    for own in _tiled(rest, tiles - 1, h, w):
-                        yield [small, *own] if first else [*own, small]
+        if count % tiles == 0:
+            for h, w in _tile_sides(count // tiles):
+                yield from _tiled(every, tiles, h, w)
+                yield from _with_small(every, tiles - 1, h, w)
+
+
+def _with_small(every: NDArray[np.int64], tiles: int, h: int, w: int) -> Iterator[list[Tile]]:
+    """So many tiles, with another of the whole picture before or behind them."""
+    if tiles > 1:
+        for own in _tiled(every[h * w :], tiles, h, w):
+            yield [_whole(every[: h * w], h, w), *own]
+        for own in _tiled(every[: -h * w], tiles, h, w):
+            yield [*own, _whole(every[-h * w :], h, w)]
+
+
+def _tile_sides(count: int) -> list[tuple[int, int]]:
+    """Those of a tile, which is nearly square."""
+    return [(h, w) for h, w in _sides(count) if max(h, w) <= 2 * min(h, w)]
 
 
 def _placed(order: list[Tile], r: Array, c: Array, bands: int) -> list[Tile]:
@@ -100,14 +114,16 @@ def _sides(count: int) -> list[tuple[int, int]]:
 
 def _error(order: list[Tile], r: Array, c: Array) -> float:
     """How far vectors lie from where an order has them, on average; a single one counts no more than a quarter."""
-    total = 0.0
+    total, count = 0.0, sum(tile.at.size for tile in order)
     for tile in order:
         ys, xs = _centres(tile)
-        total += float(np.minimum(np.abs(r[tile.at] - ys), 0.25).sum() + np.minimum(np.abs(c[tile.at] - xs), 0.25).sum())
-    return total / len(r)
+        total += float(
+            np.minimum(np.abs(r[tile.at] - ys), 0.25).sum() + np.minimum(np.abs(c[tile.at] - xs), 0.25).sum()
+        )
+    return total / count
 
 
-def _centres(tile: Tile) -> tuple[Array, Array]:
+def _centres(tile: Tile) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Where the centres of a tile's rows (h,1) and columns (1,w) lie."""
     (top, left, _, _), (dy, dx), (h, w) = tile.box, tile.step, tile.at.shape
     return top + dy * (np.arange(h)[:, None] + 0.5), left + dx * (np.arange(w)[None] + 0.5)
