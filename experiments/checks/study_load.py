@@ -51,6 +51,8 @@ class Load:
         waits: seconds from the first try of an answer to its acknowledgement.
         retries: requests that were sent again.
         total: answers there are to be.
+        finished: raters who reached the end.
+        down: seconds from every kill to the next acknowledgement.
     """
 
     total: int = 0
@@ -58,6 +60,7 @@ class Load:
     waits: list[float] = field(default_factory=list)
     retries: int = 0
     finished: int = 0
+    down: float = 0.0
 
 
 class Server:
@@ -73,6 +76,13 @@ class Server:
     def start(self) -> None:
         """Start it; raters find out by themselves when it answers."""
         self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers(self) -> bool:
+        """Whether it answers."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/", timeout=10).is_success
+        except httpx.TransportError:
+            return False
 
     def kill(self) -> None:
         """Kill it without a word of warning."""
@@ -94,6 +104,8 @@ def main(
     Store(work, design).close()
     server, load = Server(work), Load(total=raters * (design.per_rater + design.checks + 1))
     server.start()
+    while not server.answers():
+        time.sleep(0.1)
     began = time.perf_counter()
     asyncio.run(everyone(server, load, raters))
     seconds = time.perf_counter() - began
@@ -102,7 +114,8 @@ def main(
     found = counted(work, load)
     figures = {
         "raters": raters, "answers": load.total, "acknowledged": len(load.kept), "finished": load.finished, **found,
-        "kills": len(KILLS), "retries": load.retries, "seconds": seconds, "answers_per_second": load.total / seconds,
+        "kills": len(KILLS), "retries": load.retries, "seconds": seconds, "seconds_without_a_server": load.down,
+        "answers_per_second_with_one": load.total / (seconds - load.down),
         "wait_median_ms": 1000 * float(np.median(load.waits)),
         "wait_95_ms": 1000 * float(np.quantile(load.waits, 0.95)),
         "wait_longest_s": max(load.waits),
@@ -141,9 +154,13 @@ async def killing(server: Server, load: Load) -> None:
     for share in KILLS:
         while len(load.kept) < share * load.total:
             await asyncio.sleep(0.005)
+        killed, before = time.perf_counter(), len(load.kept)
         server.kill()
         await asyncio.sleep(1)
         server.start()
+        while len(load.kept) == before:
+            await asyncio.sleep(0.005)
+        load.down += time.perf_counter() - killed
 
 
 async def rater(client: httpx.AsyncClient, load: Load, number: int) -> None:

@@ -101,7 +101,7 @@ def test_people_read_names_where_labels_are_indices(folder, tmp_path):
     table = folder / "indices.csv"
     table.write_text("\n".join(["picture,class", *lines]) + "\n")
     both = [("better", ByColour().eval(), None), ("worse", ByColour(0.1).eval(), None)]
-    build(Order("trust", both, str(table), ("gradcam",), 4), tmp_path / "s")
+    build(Order("trust", both, str(table), ("gradcam",), 3), tmp_path / "s")
     assert {trial.label for trial in read_key(tmp_path / "s").values()} <= set(NAMES[:3])
 
 
