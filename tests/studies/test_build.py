@@ -97,7 +97,7 @@ def test_the_more_accurate_model_is_the_first(folder, tmp_path):
 
 
 def test_people_read_names_where_labels_are_indices(folder, tmp_path):
-    lines = [f"one/{NAMES[i]}/{NAMES[i]}{n}.png,{i}" for i in range(3) for n in range(3)]
+    lines = [f"one/{NAMES[i]}/{NAMES[i]}{n}.png,{i}" for i in range(3) for n in range(10)]
     table = folder / "indices.csv"
     table.write_text("\n".join(["picture,class", *lines]) + "\n")
     both = [("better", ByColour().eval(), None), ("worse", ByColour(0.1).eval(), None)]
