@@ -51,6 +51,7 @@ class Load:
         waits: seconds from the first try of an answer to its acknowledgement.
         retries: requests that were sent again.
         total: answers there are to be.
+        finished: raters who reached the end.
     """
 
     total: int = 0
@@ -74,6 +75,13 @@ class Server:
         """Start it; raters find out by themselves when it answers."""
         self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def answers(self) -> bool:
+        """Whether it answers."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/", timeout=10).is_success
+        except httpx.TransportError:
+            return False
+
     def kill(self) -> None:
         """Kill it without a word of warning."""
         assert self.process is not None
@@ -94,6 +102,8 @@ def main(
     Store(work, design).close()
     server, load = Server(work), Load(total=raters * (design.per_rater + design.checks + 1))
     server.start()
+    while not server.answers():
+        time.sleep(0.1)
     began = time.perf_counter()
     asyncio.run(everyone(server, load, raters))
     seconds = time.perf_counter() - began

@@ -104,10 +104,9 @@ def _two_things(
     classes = [one.best(label, logits) for label in picture.labels]
     if classes[0] == classes[1]:
         return None
-    side = rng.randrange(2)
-    training = tuple((0, index, label) for index, label in zip(classes, picture.labels, strict=True))
-    label = picture.labels[side]
-    return Candidate(picture.path, label, ((0, classes[side]),), picture.labels, side, side, training)
+    side, labels = rng.randrange(2), tuple(one.told(label) for label in picture.labels)
+    training = tuple((0, index, label) for index, label in zip(classes, labels, strict=True))
+    return Candidate(picture.path, labels[side], ((0, classes[side]),), labels, side, side, training)
 
 
 def _both_right(
@@ -118,9 +117,9 @@ def _both_right(
     if label is None:
         return None
     targets = tuple((place, one.best(label, x)) for place, (one, x) in enumerate(pairs))
-    return Candidate(
-        picture.path, label, targets, (), None, rng.randrange(2), tuple((*target, label) for target in targets)
-    )
+    told = subjects[0].told(label)
+    training = tuple((*target, told) for target in targets)
+    return Candidate(picture.path, told, targets, (), None, rng.randrange(2), training)
 
 
 def _one_answer(
@@ -129,8 +128,9 @@ def _one_answer(
     (one,), (logits,) = subjects, scores
     first = one.ranked(logits)[0]
     right = next((label for label in picture.labels if first in one.classes[label]), None)
-    training = () if right is None else ((0, first, right),)
-    said = right or next((label for label, classes in one.classes.items() if first in classes), f"class {first}")
+    training = () if right is None else ((0, first, one.told(right)),)
+    meant = right or next((label for label, classes in one.classes.items() if first in classes), None)
+    said = one.name_of(first) if meant is None else one.told(meant)
     return Candidate(picture.path, said, ((0, first),), (), 0 if right is not None else 1, right is None, training)
 
 
@@ -143,7 +143,7 @@ def _four(
     if len(top) < TOP or len(right) != 1:
         return None
     answer = top[right[0]]
-    label = next(label for label in picture.labels if answer in one.classes[label])
+    label = one.told(next(label for label in picture.labels if answer in one.classes[label]))
     wrong = right[0] != 0
     rng.shuffle(top)
     return Candidate(

@@ -125,12 +125,28 @@ def read_design(folder: Path) -> Design:
     names = {field.name for field in fields(Design)}
     if not isinstance(found, dict) or found.keys() != names or found["kind"] not in KINDS:
         raise ExplainError(f"{folder / DESIGN} is of another form than this version's; build the study anew.")
+    _check_types(found, folder / DESIGN)
     lists = ("consent", "instructions", "methods", "models", "accuracy")
     try:
         rules = Rules(**found["rules"])
     except TypeError as error:
         raise ExplainError(f"The rules in {folder / DESIGN} are of another form; build the study anew.") from error
     return Design(**{**found, "rules": rules, **{name: tuple(found[name]) for name in lists}})
+
+
+def _check_types(found: dict[str, Any], path: Path) -> None:
+    """Raise ExplainError for a value of another type than is written: a person may have edited texts and rules."""
+    texts = ("consent", "instructions", "methods", "models")
+    types: dict[str, type] = dict.fromkeys(found, str)
+    types |= dict.fromkeys(("items", "per_rater", "checks", "seed", "minutes"), int)
+    types |= dict.fromkeys((*texts, "accuracy"), list) | {"rules": dict}
+    wrong = [name for name, kind in types.items() if type(found[name]) is not kind]
+    wrong += [name for name in texts if name not in wrong and not all(type(one) is str for one in found[name])]
+    rules = found["rules"] if type(found["rules"]) is dict else {}
+    wrong += [name for name in ("failed_checks", "median_ms") if type(rules.get(name, 0)) is not int]
+    wrong += [name for name in ("unfinished", "one_answer") if type(rules.get(name, True)) is not bool]
+    if wrong:
+        raise ExplainError(f"In {path} {wrong[0]} is of another type than `mmcam study build` writes; put it right.")
 
 
 @dataclass(frozen=True)

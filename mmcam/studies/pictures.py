@@ -13,7 +13,7 @@ from mmcam.image import load_image
 
 VIGNETTES: Final = "vignettes"
 """In the place of a folder: test vignettes."""
-MOST: Final = 20_000
+MOST: Final = 3_000
 """Vignettes that are looked at."""
 VISIBLE: Final = 0.015
 """The share of a vignette that each of two things covers at least, so that a person could see it."""

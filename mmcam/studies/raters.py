@@ -18,7 +18,6 @@ He is no person: he has no habits, does not tire, and what he gets wrong people 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 import mmcam
 from mmcam.diagnosis.choice.rater import Rater, raters
 from mmcam.errors import ExplainError
+from mmcam.studies.texts import NOTICE
 
 SAMPLE: Final = 0.5
 """The share of the training pictures that a rater has seen."""
@@ -40,8 +40,6 @@ STEPS: Final = 60
 SURE: Final = (0.75, 0.5, 0.25)
 """From which probability of the likeliest class on the program seems surely right, probably right, probably wrong."""
 CHUNK: Final = 16
-
-_QUOTED: Final = re.compile("“(.+?)”", re.DOTALL)
 
 
 def eyes(model: Any, pictures: Sequence[Image.Image]) -> Tensor:
@@ -124,28 +122,34 @@ class Simulated:
     recogniser: Recogniser
     taste: Rater
 
-    def choice(self, kind: str, trial: Mapping[str, Any], seen: Mapping[str, Tensor]) -> int:
+    def choice(self, kind: str, question: str, trial: Mapping[str, Any], seen: Mapping[str, Tensor]) -> int:
         """The number of his answer.
 
         Args:
             kind: of the study.
+            question: of the study, with ``{label}`` where the class is named.
             trial: as the page is told of it.
             seen: features of its images, by their names.
         """
         if trial["notice"]:
-            wanted = _QUOTED.findall(trial["notice"])
-            return int(trial["choices"].index(wanted[-1]))
+            return int(trial["choices"].index(_named(NOTICE, "{choice}", trial["notice"])))
         shown = [self.recogniser.probabilities(seen[image]) for image in trial["images"]]
         if kind == "discrimination":
             return int(np.argmax([shown[0].get(choice, 0.0) for choice in trial["choices"]]))
         if kind == "trust":
-            (label,) = _QUOTED.findall(trial["question"])
+            label = _named(question, "{label}", trial["question"])
             left, right = (one.get(label, 0.0) for one in shown)
             return 2 - self.taste.answer(left, right)
         clear = [max(one.values()) for one in shown]
         if kind == "distinction":
             return int(np.argmax(clear))
         return sum(clear[0] < limit for limit in SURE)
+
+
+def _named(template: str, gap: str, text: str) -> str:
+    """What stands in a text where its template has a gap."""
+    before, _, after = template.partition(gap)
+    return text.removeprefix(before).removesuffix(after)
 
 
 def simulated(seen: Tensor, labels: Sequence[str], count: int, seed: int) -> list[Simulated]:

@@ -62,7 +62,7 @@ def simulate(
             answers = [
                 {
                     "id": f"{name}-{trial['trial']}", "trial": trial["trial"], "ms": NOMINAL,
-                    "choice": rater.choice(design.kind, trial, features),
+                    "choice": rater.choice(design.kind, design.question, trial, features),
                 }
                 for trial in left
             ]  # fmt: skip

@@ -20,6 +20,8 @@ from typing import Any, Final
 from mmcam.errors import ExplainError
 from mmcam.studies.design import ANSWERS, Design
 
+STALE: Final = 3 * 3600
+"""Seconds after which someone who has not finished is no longer expected to."""
 SIMULATED: Final = "simulated"
 """The source of sessions that no person had."""
 
@@ -85,8 +87,9 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_TABLES)
+            self._db.execute("DELETE FROM study WHERE NOT EXISTS (SELECT 1 FROM sessions)")
             new = (design.id, design.digest())
-            self._db.execute("INSERT INTO study SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM study)", new)
+            self._db.execute("INSERT OR IGNORE INTO study SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM study)", new)
             kept = self._db.execute("SELECT id, digest FROM study").fetchone()
         except sqlite3.DatabaseError as error:
             raise ExplainError(f"{folder / ANSWERS} cannot be used ({error}); is it another file?") from error
@@ -111,11 +114,12 @@ class Store:
             return self._one("session = ?", session)
 
     def fewest(self, rows: int, source: str) -> list[int]:
-        """The rows that fewest sessions have; simulated raters are counted by themselves."""
+        """The rows that fewest sessions have which ended, or may yet; simulated raters are counted by themselves."""
         same = "=" if source == SIMULATED else "!="
+        counted = f"source {same} ? AND (finished IS NOT NULL OR started > ?)"
         with self._lock:
-            query = f"SELECT plan, COUNT(*) FROM sessions WHERE source {same} ? GROUP BY plan"
-            counts = dict(self._db.execute(query, (SIMULATED,)).fetchall())
+            query = f"SELECT plan, COUNT(*) FROM sessions WHERE {counted} GROUP BY plan"
+            counts = dict(self._db.execute(query, (SIMULATED, time.time() - STALE)).fetchall())
         least = min(counts.get(row, 0) for row in range(rows))
         return [row for row in range(rows) if counts.get(row, 0) == least]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from mmcam.tasks.names import named
 
 SIDE: Final = 448
 """Pixels of a stimulus's longer side, at most."""
+_NUMBER: Final = re.compile(r"n\d{8}|\d{1,9}")
 CHUNK: Final = 8
 """Pictures that are explained at a time."""
 
@@ -38,6 +40,7 @@ class Subject:
         preprocess: as in `mmcam.explain_class`.
         classes: the labels of all pictures, each with the classes that it means.
         several: each class is asked for by itself, so a picture may have several.
+        names: of its classes, where it has names.
     """
 
     name: str
@@ -45,6 +48,17 @@ class Subject:
     preprocess: Any
     classes: Mapping[str, tuple[int, ...]]
     several: bool
+    names: Sequence[str] | None = None
+
+    def told(self, label: str) -> str:
+        """A label as people read it: of an index or a WordNet ID the model's own name."""
+        if _NUMBER.fullmatch(label) and self.names is not None:
+            return self.name_of(self.classes[label][0])
+        return label.replace("_", " ")
+
+    def name_of(self, index: int) -> str:
+        """A class as people read it: the first of its names."""
+        return f"class {index}" if self.names is None else self.names[index].partition(",")[0]
 
     def scores(self, picture: Path) -> Tensor:
         """Logits (K) of a picture."""
@@ -93,7 +107,8 @@ def subject(name: str, model: Any, preprocess: Any, labels: Sequence[str], pictu
     module = unwrap(model)
     classes = classes_of(module, None)
     count = len(_scores(module, preprocess, picture))
-    return Subject(name, module, preprocess, meant(labels, classes, count), classes.probabilities == "sigmoid")
+    known, several = meant(labels, classes, count), classes.probabilities == "sigmoid"
+    return Subject(name, module, preprocess, known, several, named(classes.names))
 
 
 def _scores(model: nn.Module, preprocess: Any, picture: Path) -> Tensor:

@@ -10,6 +10,7 @@ from made_study import answered, made
 from mmcam.errors import ExplainError
 from mmcam.studies.analysis import alpha, analyse, power
 from mmcam.studies.answers import Row, reasons, table
+from mmcam.studies.design import read_design
 from mmcam.studies.outcome import write_outcome
 from mmcam.studies.plans import plan
 from mmcam.studies.store import Answer, Store
@@ -158,8 +159,39 @@ def test_nobody_has_answered(tmp_path):
 
 def test_rules_made_afterwards_are_refused(tmp_path):
     design = made(tmp_path / "s")
-    Store(tmp_path / "s", design).close()
     path = tmp_path / "s" / "design.json"
-    path.write_text(path.read_text().replace('"median_ms": 400', '"median_ms": 100'))
+    Store(tmp_path / "s", design).close()  # looked at, and answered by nobody yet
+    path.write_text(path.read_text().replace('"median_ms": 400', '"median_ms": 300'))
+    answered(tmp_path / "s", read_design(tmp_path / "s"), 1, lambda rater, trial: trial.truth)
+    path.write_text(path.read_text().replace('"median_ms": 300', '"median_ms": 100'))
     with pytest.raises(ExplainError, match="changed after answers were begun"):
         write_outcome(tmp_path / "s", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"items": 6', '"items": "6"'),
+        ('"median_ms": 400', '"median_ms": "400"'),
+        ('"unfinished": true', '"unfinished": 1'),
+        ('"one_answer"', '"one_answers"'),
+        ('"title"', '"titles"'),
+        ('"kind": "discrimination"', '"kind": "taste"'),
+        ("{", "["),
+    ],
+)
+def test_a_design_that_was_edited_wrongly_is_told_in_a_sentence(tmp_path, old, new):
+    made(tmp_path / "s")
+    path = tmp_path / "s" / "design.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ExplainError, match=r"design\.json|no study"):
+        read_design(tmp_path / "s")
+
+
+def test_who_left_long_ago_keeps_no_row_from_others(tmp_path):
+    design = made(tmp_path / "s")
+    _, store = answered(tmp_path / "s", design, 3, lambda rater, trial: trial.truth, finish=False)
+    assert store.fewest(4, "link") == [3]
+    store._db.execute("UPDATE sessions SET started = started - 100000 WHERE plan = 0")
+    assert store.fewest(4, "link") == [0, 3]

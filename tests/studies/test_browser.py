@@ -271,3 +271,22 @@ def test_the_static_folder_holds_no_key(tmp_path):
     assert not {"key.json", "design.json"} & names
     html = (out / "index.html").read_text()
     assert not any(word in html for word in (*design.methods, "truth"))
+
+
+def test_what_the_server_refuses_is_told_and_the_answers_stay(tmp_path, chromium):
+    """As when somebody put another study in the place of this one."""
+    folder = tmp_path / "s"
+    made(folder, items=4)
+    server = Served(folder).start()
+    with visit(chromium, f"{server.url}/?PROLIFIC_PID=late") as page:
+        begin(page)
+        practise(page)
+        server.kill()
+        for path in folder.glob("answers.sqlite*"):
+            path.unlink()
+        server.start()
+        page.keyboard.press("1")
+        page.wait_for_selector("h1:has-text('Something went wrong')")
+        assert "no such session" in page.inner_text(".error")
+        assert len(page.evaluate("Object.keys(localStorage).filter((key) => key.includes(':answer:'))")) == 1
+    server.kill()

@@ -96,6 +96,15 @@ def test_the_more_accurate_model_is_the_first(folder, tmp_path):
     assert design.accuracy[0] > design.accuracy[1]
 
 
+def test_people_read_names_where_labels_are_indices(folder, tmp_path):
+    lines = [f"one/{NAMES[i]}/{NAMES[i]}{n}.png,{i}" for i in range(3) for n in range(10)]
+    table = folder / "indices.csv"
+    table.write_text("\n".join(["picture,class", *lines]) + "\n")
+    both = [("better", ByColour().eval(), None), ("worse", ByColour(0.1).eval(), None)]
+    build(Order("trust", both, str(table), ("gradcam",), 3), tmp_path / "s")
+    assert {trial.label for trial in read_key(tmp_path / "s").values()} <= set(NAMES[:3])
+
+
 def test_stimuli_give_nothing_away(folder, tmp_path):
     """Neither by their names, nor by when they were written, nor by what is in the files."""
     built(folder, "discrimination", tmp_path / "s")

@@ -7,8 +7,10 @@ from torch import nn
 
 from mmcam.diagnosis.choice.rater import Rater
 from mmcam.errors import ExplainError
+from mmcam.studies.kinds import KINDS
 from mmcam.studies.outcome import outcome
 from mmcam.studies.raters import Recogniser, Simulated, simulated, taught
+from mmcam.studies.texts import NOTICE
 
 EYES = torch.eye(3)
 
@@ -27,17 +29,17 @@ SEEN = {"car": EYES[0], "cat": EYES[1], "dog": EYES[2], "haze": torch.zeros(3)}
 
 
 def test_he_answers_each_kind_from_the_stimuli():
-    rater = knows()
-    assert rater.choice("discrimination", trial(["dog"], ("car", "dog")), SEEN) == 1
-    assert rater.choice("discrimination", trial(["dog"], ("dog", "car")), SEEN) == 0
-    said = "Both programs say: “dog”. Which?"
-    assert rater.choice("trust", trial(["dog", "haze"], question=said), SEEN) == 0
-    assert rater.choice("trust", trial(["haze", "dog"], question=said), SEEN) == 4
-    assert rater.choice("trust", trial(["haze", "haze"], question=said), SEEN) == 2
-    assert rater.choice("agreement", trial(["cat"]), SEEN) == 0
-    assert rater.choice("agreement", trial(["haze"]), SEEN) == 2
-    assert rater.choice("distinction", trial(["haze", "haze", "car", "haze"]), SEEN) == 2
-    assert rater.choice("trust", trial(["haze", "dog"], ("a", "b"), said, "please choose “b”."), SEEN) == 1
+    rater, trust = knows(), KINDS["trust"].question
+    assert rater.choice("discrimination", "", trial(["dog"], ("car", "dog")), SEEN) == 1
+    assert rater.choice("discrimination", "", trial(["dog"], ("dog", "car")), SEEN) == 0
+    said = trust.replace("{label}", "dog")
+    assert rater.choice("trust", trust, trial(["dog", "haze"], question=said), SEEN) == 0
+    assert rater.choice("trust", trust, trial(["haze", "dog"], question=said), SEEN) == 4
+    assert rater.choice("trust", trust, trial(["haze", "haze"], question=said), SEEN) == 2
+    assert rater.choice("agreement", "", trial(["cat"]), SEEN) == 0
+    assert rater.choice("agreement", "", trial(["haze"]), SEEN) == 2
+    assert rater.choice("distinction", "", trial(["haze", "haze", "car", "haze"]), SEEN) == 2
+    assert rater.choice("trust", trust, trial(["haze", "dog"], ("a", "b"), said, NOTICE.format(choice="b")), SEEN) == 1
 
 
 def test_learning_finds_what_is_there_and_nothing_where_labels_are_drawn():

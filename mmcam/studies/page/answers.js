@@ -48,7 +48,8 @@ async function sent(path, body, say) {
       say("");
       return response.json();
     }
-    if (response && response.status < 500) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    const later = [408, 425, 429]; // what servers before this one say when they are busy
+    if (response && response.status < 500 && !later.includes(response.status)) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     if (tries) say("The connection is interrupted. Your answers are kept here and sent as soon as it is back.");
     await pause(Math.min(8000, 250 * 2 ** tries));
   }
@@ -56,8 +57,8 @@ async function sent(path, body, say) {
 
 /* The answers of a session. Each has a key of its own in the browser, so that two tabs do not write over one another. */
 class Answers {
-  constructor(prefix, session, say) {
-    Object.assign(this, { prefix: `${prefix}:answer:`, session, say, sending: null });
+  constructor(prefix, session, say, failed) {
+    Object.assign(this, { prefix: `${prefix}:answer:`, session, say, failed, sending: null });
   }
 
   waiting() {
@@ -67,7 +68,7 @@ class Answers {
   put(trial, choice, ms) {
     const answer = { id: drawn(), trial, choice, ms };
     Kept.set(this.prefix + answer.id, JSON.stringify(answer));
-    this.send();
+    this.send().catch(this.failed);
   }
 
   /* Send all that wait; resolves when none does. */

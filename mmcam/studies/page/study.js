@@ -35,8 +35,8 @@
     const session = study.plans ? ownSession(study, prefix) : await sent("api/session", {
       source: who.source, rater: who.rater, details: who.details }, say);
     if (session.code) return done(session.code);
-    const answers = new (study.plans ? OwnAnswers : Answers)(prefix, session.session, say);
-    onlyHere(study.id);
+    const answers = new (study.plans ? OwnAnswers : Answers)(prefix, session.session, say, failed);
+    onlyHere(prefix);
     const answered = new Set([...session.answered, ...answers.waiting().map((answer) => answer.trial)]);
     answers.send().catch(failed);
     const left = session.trials.filter((trial) => !answered.has(trial.trial));
@@ -113,6 +113,7 @@
 
   function failed(error) {
     say("");
+    pressed = null;
     screen("Something went wrong", "<p>Your answers are kept. Please load the page again; if this comes back, write to " +
       `those who asked you and tell them this:</p><p class="error">${escaped(String(error.message ?? error))}</p>`);
   }
@@ -158,8 +159,8 @@ function progress(value, max) {
 }
 
 /* The tab that began last goes on; the others stop and say so. */
-function onlyHere(id) {
-  const channel = new BroadcastChannel(`mmcam-study:${id}`);
+function onlyHere(name) {
+  const channel = new BroadcastChannel(name);
   const elsewhere = document.getElementById("elsewhere");
   channel.onmessage = () => { if (!elsewhere.open) elsewhere.showModal(); };
   elsewhere.addEventListener("cancel", (event) => event.preventDefault());
