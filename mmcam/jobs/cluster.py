@@ -138,8 +138,9 @@ def _ray(workers: int) -> Any:
                 ray.init(**quiet, **size)
             except ValueError:  # a cluster was started by hand on this machine, whose size is its own
                 ray.init(address="auto", **quiet)
-        except (ConnectionError, RuntimeError) as error:
-            raise ExplainError(f"No Ray cluster answers ({error}); start one with `ray start --head`.") from error
+        except Exception as error:  # Ray raises bare ones, too
+            reason = " ".join(str(error).split())[:200]
+            raise ExplainError(f"No Ray cluster answers ({reason}); start one with `ray start --head`.") from error
     return ray
 
 
