@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def run_on_ray(plan: Plan, source: Source, out: str, *, workers: int = 2, gpus: 
     store = Store(out)
     with locked(out):
         cpus = _cpus(ray, workers, gpus)
-        worker = Worker.load(plan, source)
+        worker = Worker.load(replace(plan, device="cpu"), source)  # only to know it; the driver may have no GPU
         manifest.begin(store, worker.of(source), about(plan, source))
         left = parts_left(store, source.items, plan.shard, tell)
         begun = len(left) * plan.shard < len(source.items)

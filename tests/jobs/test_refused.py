@@ -119,6 +119,9 @@ def test_other_mistakes(desk, words, said):
         ("class", "--top", "2", "--true"),
         ("dissect", "--method", "gradcam"),
         ("answer", "--answer", "yes", "--true"),
+        ("class", "--gpus", "1"),
+        ("class", "--gpus", "1", "--engine", "ray"),
+        ("dissect", "--engine", "ray"),
     ],
 )
 def test_options_of_another_task(desk, words):
