@@ -44,3 +44,30 @@ def test_the_next_bar_shows_after_one_that_was_broken_off(screen):
 def test_nothing_where_nobody_looks(capsys):
     assert list(progress.with_progress(range(3), "Occlusion")) == [0, 1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_meter_on_a_terminal_tells_how_many_and_how_fast(screen):
+    with progress.Meter(10, "Explaining") as meter:
+        meter.advance(4)
+        meter._bar.refresh()
+        assert list(progress.with_progress(range(2), "inner")) == [0, 1]
+    assert "4/10" in screen.getvalue()
+    assert "/s" in screen.getvalue()
+    assert "inner" not in screen.getvalue()
+    assert list(progress.with_progress(range(2), "next")) == [0, 1]
+    assert "next" in screen.getvalue()
+
+
+def test_a_meter_in_a_log_writes_a_line_now_and_then(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Meter(1000, "Explaining") as meter:
+        for _ in range(9):
+            now[0] += 10
+            meter.advance(100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "Explaining: 300 of 1,000, 10.0/s, 1.2 min left",
+        "Explaining: 600 of 1,000, 10.0/s, 0.7 min left",
+        "Explaining: 900 of 1,000, 10.0/s, 0.2 min left",
+    ]

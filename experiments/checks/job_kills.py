@@ -159,9 +159,11 @@ def killed_command(base: Path, job: Path, seconds: float) -> None:
     openers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
     process.kill()
     process.wait()
-    time.sleep(3)
-    if left := [pid for pid in openers if Path(f"/proc/{pid}").exists()]:
-        raise SystemExit(f"Processes {left} that opened pictures are still there.")
+    for _ in range(300):  # a process that has just begun ends once it has loaded what it needs
+        if not any(Path(f"/proc/{pid}").exists() for pid in openers):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"Processes {openers} that opened pictures are still there.")
 
 
 def full_disk(base: Path, job: Path) -> None:

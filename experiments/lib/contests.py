@@ -61,6 +61,5 @@ QUICK = (
     "job, folder of 500",
     "job, caption",
     "job, answer",
-    "job, metrics",
 )
 """Those of the quick run, small pictures and batches of 16: one of each kind but those that take seconds at least."""

@@ -24,14 +24,14 @@ from mmcam.jobs.wanted import Wanted
 from mmcam.models import default
 
 FULL = 224
-"""Side of the pictures of a whole run; a quick one has an eighth of the pictures."""
+"""Side of the pictures of a whole run; a quick one has a few of the pictures."""
 
 QUESTION = "what is in the picture?"
 
 
 def job_task(task: str, count: int, setting: Setting) -> dict[str, Run]:
     """A job of so many pictures by a bundled model, in one process."""
-    source = photographs(count if setting.side == FULL else max(2, count // 8))
+    source = photographs(count if setting.side == FULL else max(4, count // 32))
     name = default("vignette-" + {"metrics": "class", "similarity": "class"}.get(task, task))
     questions = (QUESTION,) if task == "answer" else ()
     wanted = Wanted(task, {"gradcam": {}}, questions=questions, how={"layer": None})

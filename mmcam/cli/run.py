@@ -100,6 +100,10 @@ def run(
         "similar_to": similar_to, "contrast": contrast, "true": true, "score": score,
     }  # fmt: skip
     _check_options(task, given, method, model)
+    if gpus and (engine != "ray" or device == "cpu"):
+        raise typer.BadParameter("--gpus is of --engine ray with --device cuda")
+    if task == "dissect" and engine == "ray":
+        raise typer.BadParameter("dissect counts over all pictures and runs on one machine; leave --engine out")
     if task == "dissect":
         _dissect(images, out, model, weights, layer, batch, device)
         return

@@ -1,16 +1,18 @@
 """A job on a Ray cluster: actors hold the model, parts go to whoever is free, and what is written is the same.
 
-Ray Data carries the names of the pictures to the actors and the written parts back, never pictures or maps, so its
-object store stays small whatever the job's size. A part is named by its number and of the same pictures whoever makes
-it: one that is made twice, since an actor died or a write was repeated, replaces itself.
+Ray Data carries the names of the pictures to the actors and their counts back, never pictures or maps, so its object
+store stays small whatever the job's size. An actor writes its parts itself. A part is named by its number and of the
+same pictures whoever makes it: one that is made twice, since an actor died before it told of it, replaces itself.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mmcam.errors import ExplainError
@@ -21,10 +23,11 @@ from mmcam.jobs.plan import Plan, Worker
 from mmcam.jobs.rows import Row
 from mmcam.jobs.run import Done, Tell, about, check_arrow, parts_left
 from mmcam.jobs.sources import Source
-from mmcam.jobs.store import Store
+from mmcam.jobs.store import Store, remote
+from mmcam.progress import Meter
 
 SPARE = 2
-"""Logical CPUs that Ray Data needs besides those of the actors, to read what is left and to write what is made."""
+"""Logical CPUs that Ray Data gets besides those of the actors, for what it runs itself."""
 
 STORE = 256 * 2**20
 """Bytes of the object store of a Ray that is started here."""
@@ -44,47 +47,63 @@ def run_on_ray(plan: Plan, source: Source, out: str, *, workers: int = 2, gpus: 
         ExplainError: Ray is not installed; the cluster is too small; or as `mmcam.jobs.run`.
     """
     check_arrow()
-    ray = _ray()
+    ray = _ray(workers)
     store = Store(out)
     with locked(out):
         cpus = _cpus(ray, workers, gpus)
-        worker = Worker.load(plan, source)
+        worker = Worker.load(replace(plan, device="cpu"), source)  # only to know it; the driver may have no GPU
         manifest.begin(store, worker.of(source), about(plan, source))
         left = parts_left(store, source.items, plan.shard, tell)
-        labels, lenient = worker.labels, worker.lenient
+        begun = len(left) * plan.shard < len(source.items)
+        begin = Begin(plan, source.root, worker.lenient, worker.labels, _absolute(out), begun)
         del worker  # the actors have their own
         start = time.perf_counter()
-        if left:
-            _work(ray, store, left, (plan, source.root, lenient, labels), (workers, cpus, gpus))
-        missing = parts_left(store, source.items, plan.shard, lambda text: None)
-        if missing:
+        made = _work(ray, left, begin, (workers, cpus, gpus)) if left else (0, 0)
+        if missing := {part for part, _ in left} - shards.done(store):
             raise ExplainError(f"{len(missing)} parts of {out} are missing; start the job again to make them.")
-        seconds = time.perf_counter() - start
-    pictures = sum(len(items) for _, items in left)
-    rows, errors = (_count(store, folder, [part for part, _ in left]) for folder in (shards.RESULTS, shards.ERRORS))
-    return Done(pictures, rows, errors, seconds)
+    return Done(sum(len(items) for _, items in left), *made, time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What an actor begins with.
+
+    Attributes:
+        plan, root, lenient, labels, begun: as of `Worker`.
+        out: the folder or URL of the job.
+    """
+
+    plan: Plan
+    root: str
+    lenient: bool
+    labels: Sequence[str]
+    out: str
+    begun: bool
 
 
 class Actor:
-    """Explains parts.
+    """Explains parts and writes them.
 
     Args:
-        plan, root, lenient, labels: as of `Worker.begin`.
+        begin: with what.
         threads: that open pictures beside it.
     """
 
-    def __init__(self, plan: Plan, root: str, lenient: bool, labels: Sequence[str], threads: int) -> None:
-        self._worker = Worker.begin(plan, root, lenient, labels)
+    def __init__(self, begin: Begin, threads: int) -> None:
+        self._worker = Worker.begin(begin.plan, begin.root, begin.lenient, begin.labels)
+        self._worker.begun = begin.begun
+        self._store = Store(begin.out)
         self._pool = ThreadPoolExecutor(threads)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Parts with their pictures → parts with their files."""
-        made: dict[str, list[Any]] = {"part": [], "results": [], "errors": []}
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+        """Parts with their pictures → how many pictures, rows and errors they have, once they are written."""
+        made: dict[str, list[int]] = {"pictures": [], "rows": [], "errors": []}
         for part, text in zip(batch["part"], batch["items"], strict=True):
             items = unpacked(str(text))
-            results, errors = shards.packed(len(items), *self._explained(items))
-            for name, value in (("part", int(part)), ("results", results), ("errors", errors)):
-                made[name].append(value)
+            rows, errors = self._explained(items)
+            shards.put(self._store, int(part), *shards.packed(len(items), rows, errors))
+            for name, each in (("pictures", items), ("rows", rows), ("errors", errors)):
+                made[name].append(len(each))
         return made
 
     def _explained(self, items: Sequence[Item]) -> tuple[list[Row], list[Row]]:
@@ -97,8 +116,8 @@ class Actor:
         return rows, errors
 
 
-def _ray() -> Any:
-    """Ray, connected.
+def _ray(workers: int) -> Any:
+    """Ray, connected; one that is started here has as many logical CPUs as the actors need.
 
     Raises:
         ExplainError: it is not installed, or cannot be reached.
@@ -111,13 +130,17 @@ def _ray() -> Any:
         raise ExplainError("--engine ray needs Ray; install it with pip install 'mmcam[cluster]'.") from error
     if not ray.is_initialized():
         there = bool(os.environ.get("RAY_ADDRESS"))
-        size = {} if there else {"object_store_memory": STORE, "include_dashboard": False}
+        cpus = max(os.cpu_count() or 1, workers + SPARE)
+        size = {} if there else {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
+        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **size)
-        except ValueError:  # a cluster was started by hand on this machine, whose size is its own
-            ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError) as error:
-            raise ExplainError(f"No Ray cluster answers ({error}); start one with `ray start --head`.") from error
+            try:
+                ray.init(**quiet, **size)
+            except ValueError:  # a cluster was started by hand on this machine, whose size is its own
+                ray.init(address="auto", **quiet)
+        except Exception as error:  # Ray raises bare ones, too
+            reason = " ".join(str(error).split())[:200]
+            raise ExplainError(f"No Ray cluster answers ({reason}); start one with `ray start --head`.") from error
     return ray
 
 
@@ -145,52 +168,44 @@ def _cpus(ray: Any, workers: int, gpus: float) -> int:
 
 
 def _work(
-    ray: Any, store: Store, left: Sequence[tuple[int, Sequence[Item]]], begun: tuple[Any, ...], size: tuple[Any, ...]
-) -> None:
-    """Make the parts, and write them.
+    ray: Any, left: Sequence[tuple[int, Sequence[Item]]], begin: Begin, size: tuple[int, int, float]
+) -> tuple[int, int]:
+    """Make the parts.
 
     Args:
         ray: connected.
-        store: of the job.
         left: the parts that are to be made.
-        begun: what an actor begins with.
+        begin: what an actor begins with.
         size: how many actors, their CPUs and GPUs.
+
+    Returns:
+        How many rows and errors were written.
     """
     workers, cpus, gpus = size
     context = ray.data.DataContext.get_current()
-    before = context.checkpoint_config, context.enable_progress_bars
-    context.checkpoint_config = _checkpoints(store)
-    context.enable_progress_bars = os.isatty(2)
+    bars, context.enable_progress_bars = context.enable_progress_bars, False
+    rows = errors = 0
     try:
-        rows = [{"part": part, "items": packed(items)} for part, items in left]
-        parts = ray.data.from_items(rows, override_num_blocks=len(rows))  # a block a part: it is what can be lost
+        texts = [{"part": part, "items": packed(items)} for part, items in left]
+        parts = ray.data.from_items(texts, override_num_blocks=len(texts))  # a block a part: it is what can be lost
         made = parts.map_batches(
-            Actor, fn_constructor_args=(*begun, cpus), batch_size=1, num_cpus=cpus, num_gpus=gpus or None,
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
+            Actor, fn_constructor_args=(begin, cpus), batch_size=1, num_cpus=cpus, num_gpus=gpus or None,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(texts))),
         )  # fmt: skip
-        made.write_datasink(_sink(store))
+        with Meter(sum(len(items) for _, items in left), "Explaining") as meter:
+            for done in made.iter_rows():
+                meter.advance(done["pictures"])
+                rows, errors = rows + done["rows"], errors + done["errors"]
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     finally:
-        context.checkpoint_config, context.enable_progress_bars = before
+        context.enable_progress_bars = bars
+    return rows, errors
 
 
-def _sink(store: Store) -> Any:
-    """Where Ray Data's write tasks put the files of parts."""
-    from ray.data.block import BlockAccessor
-    from ray.data.datasource.datasink import Datasink
-
-    class Parts(Datasink[None]):
-        def write(self, blocks: Iterable[Any], ctx: Any) -> None:
-            for block in blocks:
-                for row in BlockAccessor.for_block(block).iter_rows(public_row_format=True):
-                    shards.put(store, int(row["part"]), row["results"], row["errors"])
-
-    return Parts()
-
-
-def _checkpoints(store: Store) -> Any:
-    return None
+def _absolute(out: str) -> str:
+    """A folder as every process finds it."""
+    return out if remote(out) else str(Path(out).absolute())
 
 
 def _cause(error: Exception) -> Exception:
@@ -203,16 +218,3 @@ def _cause(error: Exception) -> Exception:
         cause = inner
     reason = " ".join(str(error).split())[-300:]
     return ExplainError(f"The Ray cluster gave up ({reason}); what is written stays: start the job again.")
-
-
-def _count(store: Store, folder: str, parts: Sequence[int]) -> int:
-    """The rows of some parts of a table."""
-    import pyarrow.parquet as pq
-
-    there = set(store.names(folder))
-    count = 0
-    for part in parts:
-        if shards.name(part) in there:
-            filesystem, path = shards.located(store.path(f"{folder}/{shards.name(part)}"))
-            count += pq.read_metadata(path, filesystem=filesystem).num_rows
-    return count

@@ -56,10 +56,10 @@ def begin(store: Store, of: Mapping[str, Any], about: Mapping[str, Any]) -> Mani
     """
     new = {"format": FORMAT, "of": dict(of), "about": {**about, "made_with": versions()}}
     before = read(store)
-    if before is None:
-        taken = [name for name in store.names("results") if name.endswith(".parquet")]
-        if taken:
-            raise ExplainError(f"{store.root} holds results without a manifest; name another place with --out.")
+    written = any(name.endswith(".parquet") for folder in ("results", "") for name in store.names(folder))
+    if before is None and written:
+        raise ExplainError(f"{store.root} holds results without a manifest; name another place with --out.")
+    if before is None or not written:  # of a job of which nothing is there yet, what was asked may be mended
         store.write(NAME, (json_text(new, indent=1) + "\n").encode("utf-8", "backslashreplace"))
         return new
     mine = parsed(json_text(new["of"]))

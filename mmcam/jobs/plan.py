@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,11 @@ class Worker:
         """What opens the pictures."""
         return Decoder(self.root, self.preprocess, self.assumed)
 
+    @cached_property
+    def weights(self) -> str:
+        """A hash of the model's weights."""
+        return manifest.weights_of(unwrap(self.model))
+
     @property
     def batch(self) -> int:
         """Pictures at a time: by the size of the model's inputs, where nothing is said."""
@@ -122,7 +128,7 @@ class Worker:
             "model": {
                 "name": plan.model,
                 "class": type(unwrap(self.model)).__name__,
-                "weights": manifest.weights_of(unwrap(self.model)),
+                "weights": self.weights,
             },
             "pictures": {"items": len(source.items), "digest": source.digest},
             "methods": wanted.methods,

@@ -95,7 +95,7 @@ def test_a_worker_is_killed_on_the_way(cluster):
     actors = {int(file.name) for file in (cluster / "pids").iterdir()} - {process.pid}
     assert len(actors) == 2
     os.kill(min(actors), signal.SIGKILL)
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=500)
     assert process.returncode == 0, said[-3000:]
     assert "20 1" in said
     assert contents("out") == contents("whole")
@@ -110,7 +110,7 @@ def test_driver_and_cluster_are_killed_and_a_fresh_cluster_goes_on(cluster):
     before = {name: content for name, content in contents("out").items() if "results" in name}
     assert 3 <= len(before) < 21
     again = driver("out")
-    said, _ = again.communicate(timeout=240)
+    said, _ = again.communicate(timeout=500)
     assert again.returncode == 0, said[-3000:]
     assert contents("out") == contents("whole")
     ids = mmcam.jobs.open("out").to_pandas()["id"]

@@ -76,6 +76,12 @@ def test_what_is_wrong_of_all_pictures_ends_the_job_at_once(desk):
     assert not list((desk / "out" / "results").glob("*")) if (desk / "out" / "results").exists() else True
 
 
+def test_what_was_wrong_from_the_beginning_may_be_mended(desk):
+    refused(*JOB, "--class", "rde")
+    assert CliRunner().invoke(app, ["run", *map(str, JOB), "--class", "red"]).exit_code == 0
+    assert "another job" in refused(*JOB, "--class", "blue")
+
+
 def test_one_target_that_is_wrong_costs_only_itself(desk, plan):
     done = run(plan(targets=("red", "rde")), read_source("photos"), "out", tell=quiet)
     assert (done.rows, done.errors) == (20, 21)
@@ -113,6 +119,9 @@ def test_other_mistakes(desk, words, said):
         ("class", "--top", "2", "--true"),
         ("dissect", "--method", "gradcam"),
         ("answer", "--answer", "yes", "--true"),
+        ("class", "--gpus", "1"),
+        ("class", "--gpus", "1", "--engine", "ray"),
+        ("dissect", "--engine", "ray"),
     ],
 )
 def test_options_of_another_task(desk, words):

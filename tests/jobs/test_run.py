@@ -59,7 +59,7 @@ def test_rows_are_what_the_explain_function_says(desk, plan):
             np.testing.assert_array_equal(np.asarray(exp.image), np.asarray(alone.image))
     frame = job.to_pandas()
     first = mmcam.explain_class(model, f"photos/{frame['id'][0]}")
-    assert frame["box"][0] == dict(zip(("left", "top", "right", "bottom"), first.box(), strict=True))
+    assert tuple(frame.loc[0, ["left", "top", "right", "bottom"]]) == first.box()
 
 
 def test_a_map_with_small_gradients_keeps_its_digits(desk, plan):
