@@ -88,10 +88,8 @@ class Desk:
 
     def meant(self, settings: Settings) -> tuple[Model | None, str]:
         """The model that a form means, None where there is none, and the question of its picture."""
-        page, one = settings.page, samples().get(settings.sample)
-        name = settings.model or self.studio.usual(
-            "class" if page == "neurons" else page, one is not None and one.drawn
-        )
+        one = samples().get(settings.sample)
+        name = settings.model or self.studio.usual(settings.page, drawn)
         return self.studio.models.get(name), WHERE if one is None else one.question
 
 
