@@ -89,7 +89,7 @@ class Desk:
     def meant(self, settings: Settings) -> tuple[Model | None, str]:
         """The model that a form means, None where there is none, and the question of its picture."""
         one = samples().get(settings.sample)
-        name = settings.model or self.studio.usual(settings.page, drawn)
+        name = settings.model or self.studio.usual(settings.page, one is not None and one.drawn)
         return self.studio.models.get(name), WHERE if one is None else one.question
 
 
