@@ -30,8 +30,12 @@ class Desk:
         self._first = self.sessions.of(START)
 
     def start(self) -> Any:
-        """What the page shows before anything is asked: the first sample, explained."""
-        return self.ask(Settings(sample=next(iter(samples()))), None, START)
+        """What the page shows before anything is asked: the first sample, explained, its units included."""
+        first = self.ask(Settings(sample=next(iter(samples()))), None, START)
+        if "error" in first:
+            return first
+        asked = {"visitor": START, "key": first["key"], "panel": 0, "item": first["held"]}
+        return {**first, "reasons": self.why(asked)}
 
     def from_link(self, query: dict[str, str], visitor: str) -> tuple[Settings | None, Any]:
         """The settings of a link, and what is shown; None and a sentence for a link that says nothing that can be."""
