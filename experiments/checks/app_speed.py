@@ -25,8 +25,14 @@ from mmcam.app.settings import Settings
 from mmcam.app.shown import shown
 
 ASKED: dict[str, tuple[str, list[dict[str, str]]]] = {
-    "another class": ("class", [{"target": name} for name in ("cat", "dog", "goldfish", "bus", "boat", "chair", "bird")]),
-    "another class instead": ("class", [{"target": "cat", "contrast": name} for name in ("dog", "bus", "boat", "bird")]),
+    "another class": (
+        "class",
+        [{"target": name} for name in ("cat", "dog", "goldfish", "bus", "boat", "chair", "bird")],
+    ),
+    "another class instead": (
+        "class",
+        [{"target": "cat", "contrast": name} for name in ("dog", "bus", "boat", "bird")],
+    ),
     "another word of a caption of one's own": (
         "caption",
         [{"text": "a dog runs on the grass", "target": word, "contrast": "man"} for word in ("dog", "runs", "grass")],
@@ -142,7 +148,9 @@ def _page() -> Iterator[Any]:
         blocks, desk = build(studio)
         with blocks:
             count, button = gr.Textbox("0", elem_id="emptied"), gr.Button("empty", elem_id="empty")
-            button.click(lambda text: str(int(text) + 1), count, count, show_progress="hidden", api_visibility="private")
+            button.click(
+                lambda text: str(int(text) + 1), count, count, show_progress="hidden", api_visibility="private"
+            )
         return blocks, desk
 
     page.build = with_empty

@@ -88,8 +88,7 @@ def completed(settings: Settings, studio: Studio, picture: Picture) -> Settings:
     """
     settings = settings.checked()
     if not settings.model:
-        name = studio.usual("class" if settings.page == "neurons" else settings.page, picture.drawn)
-        settings = replace(settings, model=name)
+        settings = replace(settings, model=studio.usual(settings.page, picture.drawn))
     model = studio[settings.model]
     task = task_of(settings, model)
     if task not in model.tasks:

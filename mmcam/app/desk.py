@@ -30,8 +30,12 @@ class Desk:
         self._first = self.sessions.of(START)
 
     def start(self) -> Any:
-        """What the page shows before anything is asked: the first sample, explained."""
-        return self.ask(Settings(sample=next(iter(samples()))), None, START)
+        """What the page shows before anything is asked: the first sample, explained, its units included."""
+        first = self.ask(Settings(sample=next(iter(samples()))), None, START)
+        if "error" in first:
+            return first
+        asked = {"visitor": START, "key": first["key"], "panel": 0, "item": first["held"]}
+        return {**first, "reasons": self.why(asked)}
 
     def from_link(self, query: dict[str, str], visitor: str) -> tuple[Settings | None, Any]:
         """The settings of a link, and what is shown; None and a sentence for a link that says nothing that can be."""
@@ -88,10 +92,8 @@ class Desk:
 
     def meant(self, settings: Settings) -> tuple[Model | None, str]:
         """The model that a form means, None where there is none, and the question of its picture."""
-        page, one = settings.page, samples().get(settings.sample)
-        name = settings.model or self.studio.usual(
-            "class" if page == "neurons" else page, one is not None and one.drawn
-        )
+        one = samples().get(settings.sample)
+        name = settings.model or self.studio.usual(settings.page, one is not None and one.drawn)
         return self.studio.models.get(name), WHERE if one is None else one.question
 
 

@@ -106,7 +106,13 @@ class Studio:
         return [name for of_task in TASKS for name in self.of(of_task) if self.models[name].bundled]
 
     def usual(self, of_task: str, drawn: bool) -> str:
-        """The model that is asked where none is named: one of the command line, else the one for such pictures."""
+        """The model that is asked where none is named: one of the command line, else the one for such pictures.
+
+        Args:
+            of_task: or a page; neurons are a classifier's first.
+            drawn: the picture is a vignette.
+        """
+        of_task = of_task if of_task in TASKS else "class"
         own = [name for name in self.of(of_task) if not self.models[name].bundled]
         return own[0] if own else default(f"{DRAWN}{of_task}" if drawn else of_task)
 

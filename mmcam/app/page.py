@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from mmcam.app.desk import Desk
 from mmcam.app.forms import WORDING, Form, How, form, how, settings_of
 from mmcam.app.models import Studio
 from mmcam.app.samples import sample, samples
-from mmcam.app.settings import PAGES, UPLOADED, Settings
+from mmcam.app.settings import PAGES, UPLOADED, is_link
 from mmcam.app.upload import upload_field
 from mmcam.app.viewer import sample_strip, viewer
 
@@ -56,7 +57,7 @@ def _pages(studio: Studio) -> tuple[gr.Tabs, dict[str, tuple[gr.Tab, Form]]]:
         for name, title in PAGES.items():
             with gr.Tab(title, id=name, elem_id=f"page-{name}") as tab:
                 gr.HTML(f"<p class='mm-about'>{WORDING[name].about}</p>", apply_default_css=False)
-                own = form(name, studio, studio.usual("class" if name == "neurons" else name, drawn=False))
+                own = form(name, studio, studio.usual(name, drawn=False))
                 forms[name] = (tab, own)
     return tabs, forms
 
@@ -85,7 +86,7 @@ def _wire(
 
     reset = [shared.contrast, shared.counterfactual, shared.beside, shared.layer]
     for name, (tab, own) in forms.items():
-        opened = tab.select(lambda name=name: (name, "", False, "", ""), None, [asked, *reset], **quiet)
+        opened = tab.select(partial(_turned_to, name), asked, [asked, *reset], **quiet)
         then(opened.then, changes=True)
         changed = own.model.input(lambda: ("", False, "", "", None), None, [*reset, own.target], **quiet)
         then(changed.then, changes=True)
@@ -99,10 +100,7 @@ def _wire(
     def of_sample(event: gr.EventData) -> Any:
         name = event.sample if event.sample in samples() else next(iter(samples()))
         drawn = sample(name).drawn
-        models = [desk.studio.usual("class" if p == "neurons" else p, drawn) for p in forms]
-        rest = [
-            gr.update(value=m) if i == 0 else gr.update(value=None if i == 2 else "") for m in models for i in range(3)
-        ]
+        rest = [field for page in forms for field in (desk.studio.usual(page, drawn), "", None)]
         return (name, name, None, *rest, "", False, "", "")
 
     taken = strip.click(of_sample, None, [chosen, strip, upload, *fields[:-5], *reset], **quiet)
@@ -113,6 +111,11 @@ def _wire(
         )
         then(brought.then, changes=True)
     offer(_restore(desk, page, tabs, forms, asked, chosen, strip, look, fields))
+
+
+def _turned_to(page: str, before: str) -> Any:
+    """Another page begins with what its own model does by default; one that a link opened is as the link says."""
+    return (page, *[gr.skip()] * 4) if page == before else (page, "", False, "", "")
 
 
 def _handlers(desk: Desk) -> tuple[Callable[..., Any], Callable[..., list[Any]], Callable[..., list[Any]]]:
@@ -152,7 +155,7 @@ def _restore(
 
     def restore(request: gr.Request) -> Any:
         query = {str(name): str(value) for name, value in dict(request.query_params).items()}
-        if not query.keys() & set(Settings.__dataclass_fields__):
+        if not is_link(query):
             return [gr.skip()] * (5 + len(fields))
         settings, value = desk.from_link(query, str(request.session_hash))
         if settings is None:
@@ -160,7 +163,8 @@ def _restore(
         each: list[Any] = []
         for name in forms:
             own = name == settings.page
-            each += [settings.model if own and settings.model else gr.skip()]
+            usual = desk.studio.usual(name, sample(settings.sample).drawn)
+            each += [settings.model if own and settings.model else usual]
             each += (
                 [gr.update(value=settings.text), gr.update(value=settings.target or None)] if own else [gr.skip()] * 2
             )

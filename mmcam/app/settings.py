@@ -63,7 +63,7 @@ class Settings:
     def query(self) -> str:
         """The part of a link behind the question mark: what differs from the defaults."""
         given = {
-            field.name: "1" if value is True else value
+            _in_link(field.name): "1" if value is True else value
             for field in fields(self)
             if (value := getattr(self, field.name)) != field.default or field.name == "page"
         }
@@ -76,8 +76,18 @@ def from_query(query: Mapping[str, str]) -> Settings:
     Raises:
         ExplainError: as `Settings.checked`.
     """
-    known = {field.name for field in fields(Settings)}
-    given: dict[str, object] = {name: str(value) for name, value in query.items() if name in known}
+    known = {_in_link(field.name): field.name for field in fields(Settings)}
+    given: dict[str, object] = {known[name]: str(value) for name, value in query.items() if name in known}
     if "counterfactual" in given:
         given["counterfactual"] = given["counterfactual"] == "1"
     return Settings(**given).checked()  # type: ignore[arg-type]
+
+
+def _in_link(name: str) -> str:
+    """What a setting is called in a link: "page" is Gradio's own word for something else."""
+    return "ask" if name == "page" else name
+
+
+def is_link(query: Mapping[str, str]) -> bool:
+    """Whether a link says anything that a form knows."""
+    return bool(query.keys() & {_in_link(field.name) for field in fields(Settings)})

@@ -19,11 +19,11 @@ def test_a_link_brings_everything_back(settings):
 
 
 def test_a_link_says_what_differs_from_the_defaults():
-    assert Settings(page="caption", target="dog").query() == "page=caption&target=dog"
+    assert Settings(page="caption", target="dog").query() == "ask=caption&target=dog"
 
 
 def test_what_nobody_knows_in_a_link_is_left_out():
-    assert from_query({"page": "answer", "__class__": "x", "__theme": "dark"}) == Settings(page="answer")
+    assert from_query({"ask": "answer", "__class__": "x", "__theme": "dark"}) == Settings(page="answer")
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Settings) if field.type == "str"][1:])
@@ -34,4 +34,4 @@ def test_a_text_that_is_too_long_is_refused(field):
 
 def test_a_page_that_is_none_is_refused():
     with pytest.raises(mmcam.ExplainError, match="no page of that name; there are class, caption, answer, neurons"):
-        from_query({"page": "../etc/passwd"})
+        from_query({"ask": "../etc/passwd"})
