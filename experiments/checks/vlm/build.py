@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -101,7 +102,7 @@ def build(kind: str, recipe: Recipe = Recipe()) -> tuple[Any, Any]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as MODELS
 
-    named = {name: text for name, text in {**TOKENS, **recipe.names}.items() if text}
+    named: dict[str, Any] = {name: text for name, text in {**TOKENS, **recipe.names}.items() if text}
     token = tokenizer(*PLAIN, begin=recipe.begin, **named)
     processor = _processor(kind, recipe, token)
     place = recipe.place or str(getattr(processor, "image_token", "<image>"))
@@ -186,16 +187,15 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 def _processor(kind: str, recipe: Recipe, token: Any) -> Any:
     import transformers as hf
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES as MAKERS
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES as PROCESSORS
 
-    name = recipe.maker_class
+    makers, processors = _known("image_processing", "IMAGE_PROCESSOR"), _known("processing", "PROCESSOR")
+    name: Any = recipe.maker_class
     if not name:
-        found = MAKERS.get(kind)
+        found = makers.get(kind)
         name = (found.get("torchvision") or found.get("pil")) if isinstance(found, Mapping) else found
     maker_class = getattr(hf, name)
     maker = maker_class(**{**_maker_settings(maker_class), **recipe.maker})
-    wanted = getattr(hf, recipe.processor_class or PROCESSORS[kind])
+    wanted = getattr(hf, recipe.processor_class or processors[kind])
     known = inspect.signature(wanted.__init__).parameters
     given: dict[str, Any] = {"image_processor": maker, "tokenizer": token}
     if "video_processor" in known:
@@ -211,9 +211,8 @@ def _processor(kind: str, recipe: Recipe, token: Any) -> Any:
 
 def _video_processor(kind: str) -> Any:
     import transformers as hf
-    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES as VIDEOS
 
-    found = VIDEOS.get(kind)
+    found = _known("video_processing", "VIDEO_PROCESSOR").get(kind)
     name = (found.get("torchvision") or next(iter(found.values()))) if isinstance(found, Mapping) else found
     return getattr(hf, name or "Qwen2VLVideoProcessor")()
 
@@ -221,9 +220,13 @@ def _video_processor(kind: str) -> Any:
 def _ears(kind: str) -> Any:
     """A feature extractor for sounds, which nobody plays."""
     import transformers as hf
-    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES as EARS
 
-    return getattr(hf, EARS.get(kind) or "WhisperFeatureExtractor")()
+    return getattr(hf, _known("feature_extraction", "FEATURE_EXTRACTOR").get(kind) or "WhisperFeatureExtractor")()
+
+
+def _known(module: str, names: str) -> Any:
+    """transformers' table of the classes of a kind, by type of model."""
+    return getattr(import_module(f"transformers.models.auto.{module}_auto"), f"{names}_MAPPING_NAMES")
 
 
 def _maker_settings(kind: Any) -> dict[str, Any]:

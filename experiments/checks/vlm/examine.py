@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 import mmcam
 from experiments.checks.vlm.parts import CAPTION, picture
-from mmcam.adapters.transformers.structure.adapter import HANDED_OVER, Structural
+from mmcam.adapters.transformers.structure.adapter import Structural
 from mmcam.adapters.transformers.structure.declared import DECLARED
+from mmcam.adapters.transformers.structure.layers import HANDED_OVER
 from mmcam.engine.modules import find_module
 
 BLOCKS = 6
@@ -130,8 +131,8 @@ def planted(model: Any, processor: Any, size: tuple[int, int]) -> tuple[bool, fl
             change = np.zeros((BLOCKS, BLOCKS))
             for row, column in np.ndindex(change.shape):
                 painted = image.copy()
-                box = [round(v) for v in _box(row, column, size)]
-                painted.paste((250, 5, 5), tuple(box))
+                left, top, right, bottom = (round(v) for v in _box(row, column, size))
+                painted.paste((250, 5, 5), (left, top, right, bottom))
                 change[row, column] = abs(own_score(fresh, processor, painted, tokens) - before)
             fresh._cells, fresh._routes, fresh._parts = wrapped._cells, wrapped._routes, parts
             exp = mmcam.explain_caption(fresh, image, caption=CAPTION, method="hirescam", relu=False).whole
@@ -141,12 +142,12 @@ def planted(model: Any, processor: Any, size: tuple[int, int]) -> tuple[bool, fl
         return False, 1.0  # nothing decides
     strength = np.abs(exp.heatmap)
     row, column = np.unravel_index(change.argmax(), change.shape)
-    left, top, right, bottom = _box(int(row), int(column), size)
+    x0, y0, x1, y1 = _box(int(row), int(column), size)
     ys, xs = np.nonzero(strength >= 0.95 * strength.max())
     y, x = ys.mean(), xs.mean()
     slack = max(size) / BLOCKS / 2, max(size[0] / cells.w, size[1] / cells.h) / 2
     near = max(slack)
-    inside = left - near <= x < right + near and top - near <= y < bottom + near
+    inside = x0 - near <= x < x1 + near and y0 - near <= y < y1 + near
     return bool(inside), float(np.sort(change.ravel())[-2] / max(change.max(), 1e-12))
 
 

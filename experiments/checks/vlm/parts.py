@@ -18,7 +18,7 @@ TEXTS = [
 CAPTION = "a dog runs on the grass"
 QUESTION = "where is the cat?"
 ASKED = "Describe the picture in one sentence."
-TEXT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXT: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT |= {"num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.2}
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
 MEAN = STD = (0.5, 0.5, 0.5)
