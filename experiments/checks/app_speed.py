@@ -1,7 +1,7 @@
 """How long the web demo takes: to answer another word, and from a click to the changed picture.
 
-The handler is timed in this process. In Chromium a click is timed until the viewer has drawn what came back, and beside it
-one on a control whose handler does nothing: what is left of the difference is mmcam's.
+The handler is timed in this process. In Chromium a click is timed until the viewer has drawn what came back, and beside
+it one on a control whose handler does nothing: what is left of the difference is mmcam's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ASKED: dict[str, tuple[str, list[dict[str, str]]]] = {
     ),
     "another answer": ("answer", [{"target": word} for word in ("black", "white", "red", "green", "yellow")]),
 }
-"""By what is told in the table: the page, and what is asked one after the other of a picture that was asked about before."""
+"""By what is told in the table: the page, and what is asked one after the other of one picture."""
 
 
 def main(repeats: int = 3, browser: bool = True, out: Path = Path("experiments/results")) -> None:
@@ -56,8 +56,9 @@ def main(repeats: int = 3, browser: bool = True, out: Path = Path("experiments/r
         [row["asked"], row["picture"], *(f"{row[name]:.0f}" for name in ("median", "worst", "cpu")), str(row["n"])]
         for row in rows
     ]
-    cells += [[row["asked"], "click to picture, Chromium", f"{row['median']:.0f}", f"{row['worst']:.0f}", "", str(row["n"])]
-              for row in clicks]  # fmt: skip
+    for row in clicks:
+        told = [f"{row[name]:.0f}" for name in ("median", "worst")]
+        cells.append([row["asked"], "click to picture, Chromium", *told, "", str(row["n"])])
     columns = ("asked", "picture", "median, ms", "worst, ms", "CPU median, ms", "n")
     show(out / "app-speed", report, columns, cells, [f"`{command}`"])
 
@@ -66,8 +67,8 @@ def _of_vignette(page: str, forms: list[dict[str, str]]) -> list[dict[str, str]]
     """The same of a drawn scene, in the words its models know."""
     words = {"dog": "dog", "goldfish": "fish", "chair": "house", "runs": "cat", "grass": "meadow", "man": "car"}
     if page == "caption":
-        return [{"text": "a red dog and a cat on a meadow", "target": words.get(form["target"], "dog"), "contrast": "car"}
-                for form in forms]  # fmt: skip
+        text, contrast = "a red dog and a cat on a meadow", "car"
+        return [{"text": text, "target": words.get(form["target"], "dog"), "contrast": contrast} for form in forms]
     return [{name: words.get(text, text) for name, text in form.items()} for form in forms]
 
 
@@ -111,10 +112,10 @@ def _clicks(repeats: int) -> list[dict[str, Any]]:
 _EMPTY = """async (n) => {
   const took = [];
   for (let i = 0; i < n; i++) {
+    const field = document.querySelector('#emptied textarea, #emptied input'), before = field.value;
     const began = performance.now();
     document.querySelector('#empty').click();
-    const before = document.querySelector('#emptied textarea, #emptied input').value;
-    while (document.querySelector('#emptied textarea, #emptied input').value === before) await new Promise((go) => setTimeout(go, 4));
+    while (field.value === before) await new Promise((go) => setTimeout(go, 4));
     took.push(performance.now() - began);
   }
   return took;

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import mmcam
 from mmcam.app.choices import applies, colour_maps, layers_of, methods_of, targets_of
@@ -48,4 +49,4 @@ def test_colour_maps_grow_in_lightness():
     for name, colours in colour_maps().items():
         levels = [colours[i : i + 3] for i in range(0, 768, 3)]
         light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in levels]
-        assert all(b >= a - 1.5 for a, b in zip(light, light[1:], strict=False)), name
+        assert all(b >= a - 1.5 for a, b in pairwise(light)), name
