@@ -51,14 +51,14 @@ def main(repeats: int = 3, browser: bool = True, out: Path = Path("experiments/r
             rows.append({"picture": drawn, "asked": told, **_handler(studio, Settings(page, sample), own, repeats)})
     clicks = _clicks(repeats) if browser and shutil.which("chromium") else []
     command = f"python -m experiments.checks.app_speed --repeats {repeats}"
-    report = {**stamp(command, repeats=repeats), "handler": rows, "chromium": clicks}
+    report = {**stamp(command), "handler": rows, "chromium": clicks}
     cells = [
         [row["asked"], row["picture"], *(f"{row[name]:.0f}" for name in ("median", "worst", "cpu")), str(row["n"])]
         for row in rows
     ]
     for row in clicks:
-        told = [f"{row[name]:.0f}" for name in ("median", "worst")]
-        cells.append([row["asked"], "click to picture, Chromium", *told, "", str(row["n"])])
+        times = [f"{row[name]:.0f}" for name in ("median", "worst")]
+        cells.append([row["asked"], "click to picture, Chromium", *times, "", str(row["n"])])
     columns = ("asked", "picture", "median, ms", "worst, ms", "CPU median, ms", "n")
     show(out / "app-speed", report, columns, cells, [f"`{command}`"])
 
