@@ -126,7 +126,9 @@ def _until(page: Any, field: str, texts: list[str]) -> list[float]:
     """Milliseconds from Enter in a field to the picture drawn anew."""
     took = []
     for text in texts:
+        page.locator(f"{field} input").click()
         page.locator(f"{field} input").fill(text)
+        page.wait_for_timeout(300)  # the list of what is alike
         before = page.get_attribute(".mm-viewer", "data-key")
         began = page.evaluate("() => performance.now()")
         page.locator(f"{field} input").press("Enter")

@@ -29,7 +29,6 @@ RATE, MOMENTUM = 0.01, 0.9
     "Fong, Patrick & Vedaldi, Extremal Perturbations, ICCV 2019, eqs. 1–6",
     family="perturbation",
     cost="steps + 1 forwards, steps backwards to the pixels a target",
-    needs="a gradient at the pixels",
 )
 def extremal(question: Question, *, area: float = 0.1, steps: int = 800, step: int = 7) -> Maps:
     """The mask (T,N,H,W), 0…1, of a share `area` of the picture, outside of which it is blurred and the score is high.
