@@ -94,10 +94,8 @@ def test_what_the_wheel_holds(wheel):
             assert files[f"mmcam_models/{file.relative_to(ROOT / 'models')}"] == file.read_bytes()
     for file in (ROOT / "mmcam" / "datasets" / "photographs").glob("*.*"):
         assert files[f"mmcam/datasets/photographs/{file.name}"] == file.read_bytes()
-    for file in (
-        *(ROOT / "mmcam" / "studies" / "vendor").iterdir(),
-        *(ROOT / "mmcam" / "studies" / "page").glob("*.*"),
-    ):
+    studies = ROOT / "mmcam" / "studies"
+    for file in (*(studies / "vendor").iterdir(), *(studies / "page").glob("*.*")):
         assert files[str(file.relative_to(ROOT))] == file.read_bytes()
 
 
