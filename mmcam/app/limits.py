@@ -32,5 +32,10 @@ MAPS = 96
 ANSWERS = 12
 """Sets of maps kept of each visitor, to be taken away as files."""
 
-QUICKER = {"rise": {"n": 300}, "smoothgrad": {"n": 16}, "integrated_gradients": {"steps": 24}}
+QUICKER = {
+    "rise": {"n": 300},
+    "smoothgrad": {"n": 16},
+    "integrated_gradients": {"steps": 24},
+    "extremal": {"steps": 60},
+}
 """Options of methods that run the model many times: fewer of these than they have by default."""
