@@ -51,7 +51,7 @@ def main(repeats: int = 3, browser: bool = True, out: Path = Path("experiments/r
             rows.append({"picture": drawn, "asked": told, **_handler(studio, Settings(page, sample), own, repeats)})
     clicks = _clicks(repeats) if browser and shutil.which("chromium") else []
     command = f"python -m experiments.checks.app_speed --repeats {repeats}"
-    report = {**stamp(command), "handler": rows, "chromium": clicks}
+    report = {**stamp(command), "rows": [*rows, *({"picture": "in Chromium", **click} for click in clicks)]}
     cells = [
         [row["asked"], row["picture"], *(f"{row[name]:.0f}" for name in ("median", "worst", "cpu")), str(row["n"])]
         for row in rows

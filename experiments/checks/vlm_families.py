@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -44,13 +45,13 @@ def main(
     torch.set_num_threads(1)
     before = Path(f"{out}.json")
     report = stamp("python -m experiments.checks.vlm_families", seed=1, libraries=("transformers",))
-    rows: dict[str, Any] = json.loads(before.read_text())["rows"] if only and before.is_file() else {}
+    rows: dict[str, Any] = _kept(before) if only and before.is_file() else {}
     rows |= {kind: {"why": "not tried"} for kind in MODELS if kind not in rows}
     wanted = only.split(",") if only else [*MODELS]
     for kind in wanted:
         rows[kind] = _row(kind)
         print(kind, rows[kind], flush=True)
-        text = json.dumps({**report, "rows": rows}, indent=1)
+        text = json.dumps({**report, "rows": _listed(rows)}, indent=1)
         write_whole(before, partial(_written, text))  # what is measured stays, whatever comes next
     rows = {kind: rows[kind] for kind in MODELS if kind in rows}
     works = [kind for kind, row in rows.items() if "works_by" in row]
@@ -69,11 +70,20 @@ def main(
         "show that scores, gradients and places are right, not what trained models look at. A family not tried "
         "may work: `mmcam.wrap` takes it, and the guard then tells.",
     ]
-    show_parts(out, {**report, "rows": rows}, parts, above, below)
+    show_parts(out, {**report, "rows": _listed(rows)}, parts, above, below)
 
 
 def _written(text: str, file: IO[bytes]) -> None:
     file.write(text.encode())
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The rows of a table that was made before, by family."""
+    return {row["family"]: row for row in json.loads(path.read_text())["rows"]}
+
+
+def _listed(rows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"family": kind, **row} for kind, row in rows.items()]
 
 
 def _row(kind: str) -> dict[str, Any]:

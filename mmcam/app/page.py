@@ -71,6 +71,10 @@ def _wire(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     ask, names, ways = _handlers(desk)
+    turned = gr.State(False)
+
+    def ask_there(request: gr.Request, new: bool, *values: Any) -> Any:
+        return ask(request, *values) if new else gr.skip()
 
     def offer(event: Any) -> None:
         """Fill in what may be chosen: names at once, then what has to be tried."""
@@ -86,8 +90,14 @@ def _wire(
 
     reset = [shared.contrast, shared.counterfactual, shared.beside, shared.layer]
     for name, (tab, own) in forms.items():
-        opened = tab.select(partial(_turned_to, name), asked, [asked, *reset], **quiet)
-        then(opened.then, changes=True)
+        # Gradio tells of a tab that is open from the first, too, and of one that a link opens: nobody turned to them.
+        opened = tab.select(partial(_turned, name), asked, [turned, asked, *reset], **quiet)
+        offer(
+            opened.then(
+                ask_there, [turned, asked, chosen, upload, *fields], look, show_progress="minimal",
+                show_progress_on=look, trigger_mode="always_last", api_visibility="private",
+            )
+        )  # fmt: skip
         changed = own.model.input(lambda: ("", False, "", "", None), None, [*reset, own.target], **quiet)
         then(changed.then, changes=True)
         then(own.target.input)
@@ -113,9 +123,9 @@ def _wire(
     offer(_restore(desk, page, tabs, forms, asked, chosen, strip, look, fields))
 
 
-def _turned_to(page: str, before: str) -> Any:
-    """Another page begins with what its own model does by default; one that a link opened is as the link says."""
-    return (page, *[gr.skip()] * 4) if page == before else (page, "", False, "", "")
+def _turned(name: str, before: str) -> Any:
+    """Whether another tab is open than before; then what was asked in that one is left behind."""
+    return (True, name, "", False, "", "") if name != before else (False, *[gr.skip()] * 5)
 
 
 def _handlers(desk: Desk) -> tuple[Callable[..., Any], Callable[..., list[Any]], Callable[..., list[Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from mmcam.engine.as_found import as_found
 from mmcam.engine.layer import Grid, Layer
+from mmcam.engine.modules import find_module
 from mmcam.engine.pixels import input_gradients
 from mmcam.errors import ExplainError
 from mmcam.methods.registry import Maps, Question, register
@@ -63,7 +64,8 @@ def _of_target(question: Question, layers: Sequence[Layer], biases: Sequence[Ten
         own = found.gradients * bias.to(found.gradients.dtype)
         total += own.double().sum((2, 3, 4))
         if own.shape[-2:] != (1, 1):
-            values += _enlarged(_scaled(own), values.shape[-2:]).sum(2)
+            # Added up first: enlarging is linear, and a layer has hundreds of channels.
+            values += _enlarged(_scaled(own).sum(2, keepdim=True), values.shape[-2:])[:, :, 0]
     _check(total, scores.double())
     return values, scores
 
@@ -82,17 +84,17 @@ def _check(total: Tensor, scores: Tensor) -> None:
 def _biased(question: Question) -> tuple[list[Layer], list[Tensor]]:
     """Every call of a layer with a bias, and the bias, which multiplies gradients (T,N,K,h,w)."""
     calls: dict[str, list[tuple[int, Tensor | None]]] = {}
-    modules = {n: own for n, own in question.model.named_modules() if isinstance(own, (*_LINEAR, *_BENT))}
+    modules = dict(_places(question.model))
 
     def see(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        bias = _tangent(module, inputs[0]) if isinstance(module, _BENT) else _bias(module)
+        bias = _tangent(module, inputs[0]) if isinstance(module, _BENT) else _bias(modules[name])
         calls.setdefault(name, []).append((output.ndim, bias))
 
     with contextlib.ExitStack() as stack, torch.no_grad():
         for name, own in modules.items():
             # Before its hook a module that works in place has changed its input: such a one sees a copy.
             before = own.register_forward_pre_hook(_copied) if isinstance(own, _BENT) else None
-            for handle in (before, own.register_forward_hook(partial(see, name))):
+            for handle in (before, find_module(question.model, name).register_forward_hook(partial(see, name))):
                 if handle is not None:
                     stack.callback(handle.remove)
         question.alone(question.x.clone())
@@ -112,6 +114,18 @@ def _biased(question: Question) -> tuple[list[Layer], list[Tensor]]:
             layers.append(Layer(name, lambda tensor, size, grid=grid: grid, call))  # type: ignore[misc]
             biases.append(bias.reshape(*bias.shape, *[1] * (2 - max(0, bias.ndim - 2)))[: len(question.x)])
     return layers, biases
+
+
+def _places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Where the biases of a model are added, by name, and the module that has them.
+
+    timm's batch norms have their activation inside: what they add it to is what their `drop` hands on.
+    """
+    for name, own in model.named_modules():
+        if isinstance(own, _NORMS) and isinstance(getattr(own, "drop", None), nn.Identity):
+            yield f"{name}.drop", own
+        elif isinstance(own, (*_LINEAR, *_BENT)):
+            yield name, own
 
 
 def _bias(module: Any) -> Tensor | None:

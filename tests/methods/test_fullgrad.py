@@ -1,6 +1,7 @@
 """FullGrad: its parts add up to the score, and its map is that of a literal loop."""
 
 import pytest
+import timm
 import torch
 from tiny import network, pictures, seeded
 from torch import nn
@@ -97,6 +98,14 @@ def test_what_a_tangent_misses_is_a_bias(act):
 
 def test_a_network_of_relu6():
     assert attribute(network("mobilenet_v2"), pictures(1, 64), [3], method="fullgrad").max() > 0
+
+
+def test_batch_norms_with_an_activation_inside():
+    net = timm.create_model("tf_efficientnet_lite0", num_classes=5).eval()
+    with torch.no_grad():
+        for norm in (own for own in net.modules() if isinstance(own, nn.BatchNorm2d)):
+            norm.bias.uniform_(-0.5, 2)
+    assert attribute(net, pictures(1, 64), [3], method="fullgrad").max() > 0
 
 
 def test_what_it_is_not_defined_for_is_refused():
