@@ -73,7 +73,7 @@ def _wire(
     ask, names, ways = _handlers(desk)
     turned = gr.State(False)
 
-    def ask_there(request: gr.Request, new: bool, *values: Any) -> Any:
+    def where_turned(request: gr.Request, new: bool, *values: Any) -> Any:
         return ask(request, *values) if new else gr.skip()
 
     def offer(event: Any) -> None:
@@ -94,7 +94,7 @@ def _wire(
         opened = tab.select(partial(_turned, name), asked, [turned, asked, *reset], **quiet)
         offer(
             opened.then(
-                ask_there, [turned, asked, chosen, upload, *fields], look, show_progress="minimal",
+                where_turned, [turned, asked, chosen, upload, *fields], look, show_progress="minimal",
                 show_progress_on=look, trigger_mode="always_last", api_visibility="private",
             )
         )  # fmt: skip

@@ -10,6 +10,8 @@ from PIL import Image
 
 from mmcam.datasets import vignettes
 
+pytestmark = pytest.mark.long  # minutes of a real browser
+
 SETTLED = "() => !document.querySelector('.pending') && document.querySelector('.mm-viewer[data-key]')"
 
 

@@ -11,7 +11,7 @@ def test_only_methods_that_apply_are_offered(studio):
     assert {"gradcam", "layercam", "occlusion"} <= offered
     assert offered.isdisjoint({"cam", "attention"})  # it has no linear head behind a pooled map, and no attention
     assert applies("attention", studio["vignette-show-attend-tell"])
-    assert applies("cam", studio["vignette-classifier"])
+    assert applies("cam", studio["photo-classifier"])
 
 
 def test_layers_are_told_with_the_sizes_that_they_have(studio):

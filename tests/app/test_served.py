@@ -86,8 +86,6 @@ def test_no_event_is_offered_to_programs(served):
     assert info["named_endpoints"] == {}
     assert info["unnamed_endpoints"] == {}
     assert {one["api_visibility"] for one in config(served)["dependencies"]} == {"private"}
-    names = [one["api_name"] for one in config(served)["dependencies"] if one["api_name"]]
-    assert all(get(served, f"/gradio_api/call/{name}", b'{"data": []}')[0] >= 400 for name in names[:3])
 
 
 def test_too_large_an_upload_is_refused(served):
