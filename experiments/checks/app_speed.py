@@ -2,6 +2,8 @@
 
 The handler is timed in this process. In Chromium a click is timed until the viewer has drawn what came back, and beside
 it one on a control whose handler does nothing: what is left of the difference is mmcam's.
+
+    python -m experiments.checks.app_speed
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ from typing import IO, Annotated, Any
 import torch
 import typer
 
-from experiments.checks.vlm.build import build
-from experiments.checks.vlm.examine import examine
-from experiments.checks.vlm.families import OWN, RECIPES, WORK
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import Part, show_parts
+from experiments.lib.vlm.build import build
+from experiments.lib.vlm.examine import examine
+from experiments.lib.vlm.families import OWN, RECIPES, WORK
 from mmcam.errors import ExplainError, PictureError
 from mmcam.files import write_whole
 

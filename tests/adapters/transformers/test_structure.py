@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 import mmcam
-from experiments.checks.vlm.build import build
-from experiments.checks.vlm.examine import examine, own_score
-from experiments.checks.vlm.families import RECIPES, WORK
-from experiments.checks.vlm.parts import CAPTION, picture
+from experiments.lib.vlm.build import build
+from experiments.lib.vlm.examine import examine, own_score
+from experiments.lib.vlm.families import RECIPES, WORK
+from experiments.lib.vlm.parts import CAPTION, picture
 from mmcam import ExplainError, PictureError
 from mmcam.adapters.transformers.structure.adapter import HANDED_OVER, Structural
 from mmcam.adapters.transformers.structure.cells import Cells, cells_of, measure_cells

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from experiments.checks.vlm.parts import (
+from experiments.lib.vlm.parts import (
     ASKED,
     CHATML,
     QUESTION,
@@ -24,7 +24,7 @@ from experiments.checks.vlm.parts import (
     tokenizer,
     written,
 )
-from experiments.checks.vlm.parts import CAPTION as CAPTION  # of all families; others read it here
+from experiments.lib.vlm.parts import CAPTION as CAPTION  # of all families; others read it here
 
 
 def llava(**settings: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import mmcam
-from experiments.checks.vlm.parts import CAPTION, picture
+from experiments.lib.vlm.parts import CAPTION, picture
 from mmcam.adapters.transformers.structure.adapter import Structural
 from mmcam.adapters.transformers.structure.declared import DECLARED
 from mmcam.adapters.transformers.structure.layers import HANDED_OVER
