@@ -10,7 +10,7 @@ from typing import Any
 
 from mmcam.app.asking import WHERE, Answered, answer
 from mmcam.app.models import Model, Studio
-from mmcam.app.samples import samples
+from mmcam.app.samples import sample, samples
 from mmcam.app.session import Sessions
 from mmcam.app.settings import UPLOADED, Settings, from_query
 from mmcam.app.shown import exemplars, shown, why
@@ -41,8 +41,9 @@ class Desk:
         """The settings of a link, and what is shown; None and a sentence for a link that says nothing that can be."""
         try:
             settings = from_query(query)
-            own = settings.sample == UPLOADED or not settings.sample
-            settings = settings if not own else replace(settings, sample=next(iter(samples())))
+            if settings.sample in ("", UPLOADED):
+                settings = replace(settings, sample=next(iter(samples())))
+            sample(settings.sample)  # the form is filled in for a picture that there is
             return settings, self.ask(settings, None, visitor)
         except (ExplainError, PictureError) as error:
             return None, {"error": str(error)}

@@ -63,6 +63,14 @@ class Visitor:
         self.page.click(f'#samples button[data-sample="{name}"]')
         return self.until_other(before)
 
+    def until_quiet(self):
+        """Wait until nothing has been asked of the server for two seconds."""
+        seen = -1
+        while seen != len(self.requests):
+            seen = len(self.requests)
+            self.page.wait_for_timeout(2000)
+        return self
+
     def says(self):
         return self.page.inner_text(".mm-says")
 
@@ -185,7 +193,7 @@ def test_without_a_mouse(visit):
 
 
 def test_opacity_colours_and_scale_need_no_server(visit):
-    me = visit()
+    me = visit().until_quiet()
     asked = len(me.requests)
     seen = [me.pixels()]
     me.page.locator(".mm-look select").first.select_option("viridis")
