@@ -89,7 +89,8 @@ class Browser:
     def open(self, path):
         self._send("Page.navigate", url=path.resolve().as_uri())
         until = time.monotonic() + 60
-        while self("document.readyState") != "complete" or self("location.href") == "about:blank":
+        # Asked at once: of two questions the first may still be answered by the empty page, which is complete.
+        while not self("document.readyState == 'complete' && location.href != 'about:blank'"):
             assert time.monotonic() < until, "the page does not load"
             time.sleep(0.02)
 
