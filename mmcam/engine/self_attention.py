@@ -89,6 +89,8 @@ class AttentionMode(TorchFunctionMode):
                  "out_proj_bias")  # fmt: skip
         own = dict(zip(names, weights, strict=False)) | kwargs
         plain = own.get("in_proj_weight") is not None and own.get("bias_k") is None and not own.get("add_zero_attn")
+        plain = plain and own.get("attn_mask") is None and own.get("key_padding_mask") is None
+        plain = plain and not own.get("need_weights", True)
         if not plain or query.ndim != 3 or (len(query), len(key)) != (self.tokens, self.tokens):
             output: tuple[Tensor, Tensor | None] = func(*args, **kwargs)
             return output

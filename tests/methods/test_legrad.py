@@ -72,6 +72,25 @@ def test_transformers_of_a_library(name):
     assert maps.max() > 0
 
 
+class Masked(nn.Module):
+    """Attention of which a part is not paid, as a mask says."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(12), nn.MultiheadAttention(12, 2, batch_first=True)
+
+    def forward(self, x):
+        y, mask = self.norm(x), torch.ones(16, 16, dtype=torch.bool).triu(1)
+        return x + self.attention(y, y, y, attn_mask=mask, need_weights=False)[0]
+
+
+def test_attention_under_a_mask_is_refused_and_not_taken_without_it():
+    net = seeded(Head)
+    net.blocks = nn.ModuleList(Masked() for _ in range(2))
+    with pytest.raises(ExplainError, match="shows no attention among its 16 tokens"):
+        attribute(woken(net), pictures(1), [1], method="legrad", layer="blocks.1")
+
+
 def test_a_network_without_blocks_of_attention():
     with pytest.raises(ExplainError, match="in no list of blocks"):
         attribute(seeded(Gap), pictures(1), [1], method="legrad", layer="features")
