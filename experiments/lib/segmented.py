@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +13,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.lib.picture_tables import save_png, write_table
 from mmcam.datasets import vignettes
 from mmcam.files import is_file, write_whole
 
@@ -31,16 +30,12 @@ def folder_of(work: Path, split: str, pictures: int, first: int = 0) -> Path:
     for i in track(range(first, first + pictures), f"{split} vignettes"):
         scene = vignettes.draw(vignettes.seed(split, i))
         name = f"{split}/{i}.png"
-        _save(work / name, scene.image)
+        save_png(work / name, scene.image)
         for kind, mask in kinds_in(scene).items():
             own = f"{split}/{i}-{kind.replace(' ', '-')}.png"
-            _save(work / own, Image.fromarray(mask))
+            save_png(work / own, Image.fromarray(mask))
             rows.append({"picture": name, "class": kind, "mask": own})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ("picture", "class", "mask"))
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_whole(table, lambda file: file.write(text.getvalue().encode()))
+    return write_table(table, ("picture", "class", "mask"), rows)
 
 
 def kinds_in(scene: vignettes.Vignette) -> dict[str, np.ndarray]:
@@ -103,7 +98,3 @@ def pooled(model: Any, path: Path, pictures: int = CAM_PICTURES) -> Pooled:
     learnt = safetensors.torch.save(dict(net.output.state_dict()))
     write_whole(path, lambda file: file.write(learnt))
     return net
-
-
-def _save(path: Path, image: Image.Image) -> None:
-    write_whole(path, lambda file: image.save(file, "PNG"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,12 +11,12 @@ from PIL import Image
 from rich.progress import track
 
 from experiments.lib.coco_categories import mask_of
+from experiments.lib.picture_tables import save_png, write_table
 from mmcam.adapters.class_names import classes_of
 from mmcam.datasets import visual_words
 from mmcam.datasets.captioned import Captioned
 from mmcam.diagnosis.meant import meant
 from mmcam.errors import ExplainError
-from mmcam.files import write_whole
 
 AGREE = 2
 """Captions of a photograph that have to name a category."""
@@ -56,7 +54,7 @@ def train_table(work: Path, labels: dict[Path, list[str]], categories: Sequence[
         if shown and any(taken[name] < most for name in shown):
             taken.update(shown)
             rows += [{"picture": str(path.absolute()), "class": name} for name in shown]
-    return _table(work / "photographs-train.csv", ("picture", "class"), rows)
+    return write_table(work / "photographs-train.csv", ("picture", "class"), rows)
 
 
 def test_table(work: Path, coco: Any, pictures: Path, categories: Sequence[str]) -> Path:
@@ -68,19 +66,7 @@ def test_table(work: Path, coco: Any, pictures: Path, categories: Sequence[str])
             if mask is None:
                 continue
             own = work / "coco" / f"{entry['id']}-{name.replace(' ', '-')}.png"
-            _save(own, Image.fromarray(mask))
+            save_png(own, Image.fromarray(mask))
             path = (pictures / entry["file_name"]).absolute()
             rows.append({"picture": str(path), "class": name, "mask": str(own.absolute())})
-    return _table(work / "photographs-test.csv", ("picture", "class", "mask"), rows)
-
-
-def _save(path: Path, image: Image.Image) -> None:
-    write_whole(path, lambda file: image.save(file, "PNG"))
-
-
-def _table(path: Path, head: Sequence[str], rows: Sequence[dict[str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, head)
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    return write_table(work / "photographs-test.csv", ("picture", "class", "mask"), rows)

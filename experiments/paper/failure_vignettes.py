@@ -10,7 +10,6 @@ truth does where the model is right stands beside it: a failure of looking shoul
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import models
+from experiments.lib.picture_tables import save_png, write_table
 from experiments.lib.stamp import stamp
 from experiments.lib.tables import show, with_error
 from mmcam.datasets import vignettes
@@ -61,7 +61,8 @@ def main(
         source = written(task, pictures, work)
         explainer = Explainer(models.load(task.model), {"method": task.method})
         rows.append((task, find_failures(source, explainer, work / f"{task.what}.html", tell=print)))
-    table(rows, stamp("python -m experiments.paper.failure_vignettes", pictures=pictures), out / "failure-vignettes")
+    command = f"python -m experiments.paper.failure_vignettes --pictures {pictures}"
+    table(rows, stamp(command, pictures=pictures), out / "failure-vignettes")
 
 
 def table(rows: Iterable[tuple[Task, Summary]], stamped: dict[str, Any], path: Path) -> None:
@@ -103,8 +104,7 @@ def written(task: Task, pictures: int, work: Path) -> Path:
     table = work / f"{task.what}-{pictures}.csv"
     if not table.exists():
         lines = [line for index in range(pictures) for line in _lines(task.what, index, work)]
-        with table.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([task.columns, *lines])
+        write_table(table, task.columns, [dict(zip(task.columns, line, strict=True)) for line in lines])
     return table
 
 
@@ -142,8 +142,7 @@ def _mask(work: Path, name: str, mask: NDArray[np.bool_]) -> str:
 def _kept(path: Path, image: Image.Image) -> str:
     """The file's name as its table has it, written if it is not there."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
+        save_png(path, image)
     return f"{path.parent.name}/{path.name}"
 
 

@@ -170,7 +170,7 @@ class _Asking:
         return {"class": self._classes, "caption": self._caption, "answer": self._question}[task]()
 
     def _classes(self) -> Panel:
-        target, contrast = _class(self.settings.target), _class(self.settings.contrast)
+        target, contrast = class_of(self.settings.target), class_of(self.settings.contrast)
         (first,) = self._of_classes([target])
         best = [] if first.prediction is None else [one.index for one in first.prediction.best]
         own = None if first.prediction is None else first.prediction.index
@@ -245,6 +245,6 @@ class _Asking:
         )
 
 
-def _class(text: str) -> int | str | None:
+def class_of(text: str) -> int | str | None:
     """A class as it is typed: digits are an index."""
     return None if not text else int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text

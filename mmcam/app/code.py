@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcam.app.asking import Answered, options_of, task_of
-from mmcam.app.asking import _class as class_of
+from mmcam.app.asking import Answered, class_of, options_of, task_of
 
 
 def python(answered: Answered, item: int, panel: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,9 +81,9 @@ def _wire(
         inputs = [asked, chosen, *fields]
         event.then(names, inputs, fields, **quiet).then(ways, inputs, fields, **quiet)
 
-    def then(event: Any, changes: bool = False) -> None:
+    def then(event: Any, changes: bool = False, do: Any = ask, first: Sequence[gr.State] = ()) -> None:
         """Explain, and where the model may have changed offer what it can do."""
-        made = event(ask, [asked, chosen, upload, *fields], look, show_progress="minimal", show_progress_on=look,
+        made = event(do, [*first, asked, chosen, upload, *fields], look, show_progress="minimal", show_progress_on=look,
                      trigger_mode="always_last", api_visibility="private")  # fmt: skip
         if changes:
             offer(made)
@@ -92,12 +92,7 @@ def _wire(
     for name, (tab, own) in forms.items():
         # Gradio tells of a tab that is open from the first, too, and of one that a link opens: nobody turned to them.
         opened = tab.select(partial(_turned, name), asked, [turned, asked, *reset], **quiet)
-        offer(
-            opened.then(
-                where_turned, [turned, asked, chosen, upload, *fields], look, show_progress="minimal",
-                show_progress_on=look, trigger_mode="always_last", api_visibility="private",
-            )
-        )  # fmt: skip
+        then(opened.then, changes=True, do=where_turned, first=[turned])
         changed = own.model.input(lambda: ("", False, "", "", None), None, [*reset, own.target], **quiet)
         then(changed.then, changes=True)
         then(own.target.input)

@@ -92,11 +92,11 @@ def _biased(question: Question) -> tuple[list[Layer], list[Tensor]]:
 
     with contextlib.ExitStack() as stack, torch.no_grad():
         for name, own in modules.items():
-            # Before its hook a module that works in place has changed its input: such a one sees a copy.
-            before = own.register_forward_pre_hook(_copied) if isinstance(own, _BENT) else None
-            for handle in (before, find_module(question.model, name).register_forward_hook(partial(see, name))):
-                if handle is not None:
-                    stack.callback(handle.remove)
+            if isinstance(own, _BENT):
+                # Before its hook a module that works in place has changed its input: such a one sees a copy.
+                stack.callback(own.register_forward_pre_hook(_copied).remove)
+            seen = find_module(question.model, name).register_forward_hook(partial(see, name))
+            stack.callback(seen.remove)
         question.alone(question.x.clone())
     layers, biases = list[Layer](), list[Tensor]()
     for name, each in calls.items():

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
 import mmcam
 from mmcam.adapters.class_names import classes_of
 from mmcam.diagnosis.meant import meant
-from mmcam.engine.as_found import as_found
-from mmcam.engine.calling import called
 from mmcam.engine.modules import unwrap
 from mmcam.preparation import batch_of
 from mmcam.report.spotlight import thumbnail
-from mmcam.tasks.logits import finder
+from mmcam.tasks.classification import class_scores
 from mmcam.tasks.names import named
 
 SIDE: Final = 448
@@ -113,5 +110,4 @@ def subject(name: str, model: Any, preprocess: Any, labels: Sequence[str], pictu
 
 def _scores(model: nn.Module, preprocess: Any, picture: Path) -> Tensor:
     batch, classes = batch_of(model, [picture], preprocess), classes_of(model, None)
-    with as_found(model), torch.no_grad():
-        return finder(named(classes.names))(called(model, batch.x))[0].float().cpu()
+    return class_scores(model, batch.x, classes)[0].float().cpu()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from experiments.lib.vlm.build import Recipe
 from experiments.lib.vlm.more_families import MORE
-from experiments.lib.vlm.shapes import CLIP, EIGHT, FOUR, HALF, MERGED, MERGES, PINPOINTS, QWEN, ROPE, TURNED  # noqa: F401
+from experiments.lib.vlm.shapes import CLIP, EIGHT, FOUR, MERGES, PINPOINTS, QWEN, TURNED
 
 RECIPES: dict[str, Recipe] = {
     "aya_vision": Recipe(

@@ -29,8 +29,6 @@ from mmcam.diagnosis.meant import Meanings, meant
 from mmcam.diagnosis.pairs import small
 from mmcam.diagnosis.records import Record, checksum, one_by_one
 from mmcam.drawing.strip import draw_strip
-from mmcam.engine.as_found import as_found
-from mmcam.engine.calling import called
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.evaluation.deletion import deletion, insertion
@@ -39,8 +37,7 @@ from mmcam.evaluation.relevance import mass
 from mmcam.evaluation.uncertainty import Interval, Mean, bootstrap, mean
 from mmcam.preparation import batch_of
 from mmcam.report.maps import drawn
-from mmcam.tasks.logits import finder
-from mmcam.tasks.names import named
+from mmcam.tasks.classification import class_scores
 
 STEPS: Final = 8
 """Of insertion and deletion."""
@@ -253,23 +250,22 @@ def _logits(one: Candidate, image: Image.Image) -> tuple[Tensor, bool]:
     module = unwrap(one.model)
     classes = classes_of(module, one.names)
     batch = batch_of(module, [image], one.preprocess)
-    with as_found(module):
-        return finder(named(classes.names))(called(module, batch.x))[0].float(), classes.probabilities == "sigmoid"
+    return class_scores(module, batch.x, classes)[0].float(), classes.probabilities == "sigmoid"
 
 
 def _matters(one: Candidate, image: Image.Image, index: int, exp: mmcam.Explanation) -> float:
     """Insertion less deletion of the class's probability, over the model's input."""
     module = unwrap(one.model)
     classes = classes_of(module, one.names)
-    find, x = finder(named(classes.names)), batch_of(module, [image], one.preprocess).x[0]
+    x = batch_of(module, [image], one.preprocess).x[0]
 
     def score(rows: Tensor) -> Tensor:
-        logits = find(called(module, rows))
+        logits = class_scores(module, rows, classes)
         return (logits.sigmoid() if classes.probabilities == "sigmoid" else logits.softmax(1))[:, index]
 
     cam = exp.cam.float()
     large = F.interpolate(cam[None, None], x.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
-    with as_found(module), torch.no_grad():
+    with torch.no_grad():
         curves = [each(score, x, large, steps=STEPS) for each in (insertion, deletion)]
     return curves[0].area - curves[1].area
 
