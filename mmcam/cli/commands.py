@@ -79,7 +79,7 @@ COMMANDS = {
         "Build studies with people, serve them, and analyse the answers.",
     ),
     "app": (
-        "mmcam.cli.app",
+        "mmcam.cli.web",
         "Open the web demo: pictures explained by class, caption and answer, and the units behind it.",
     ),
     "vignettes": (

@@ -15,6 +15,7 @@ from typing import Any, Final
 from PIL import Image
 from torch import Tensor
 
+from mmcam.image.open import open_raster
 from mmcam.studies.build import training_of
 from mmcam.studies.design import read_design
 from mmcam.studies.raters import eyes, simulated
@@ -106,4 +107,4 @@ def fetched(url: str) -> bytes:
 
 
 def _opened(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    return open_raster(io.BytesIO(data)).convert("RGB")

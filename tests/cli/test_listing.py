@@ -2,16 +2,19 @@
 
 import json
 import re
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 import mmcam
 from mmcam import METHODS, cli
 from mmcam.cli import listing
+from mmcam.cli.commands import COMMANDS
 
 runner = CliRunner()
 
@@ -55,6 +58,13 @@ def written(tmp_path):
     (file,) = (tmp_path / "out").glob("photo-class-3*.npz")
     data = np.load(file)
     return torch.from_numpy(data["values"]), json.loads(str(data["meta"]))
+
+
+def test_no_module_of_a_command_takes_the_place_of_the_app():
+    """A module that is imported becomes an attribute of its package, over whatever had its name."""
+    for module, _ in COMMANDS.values():
+        import_module(module)
+    assert isinstance(cli.app, typer.Typer)
 
 
 # mmcam methods
