@@ -46,9 +46,10 @@ def boxes_of(mask: NDArray[np.bool_]) -> list[Box]:
     are few: no picture of labels, four times a photograph's size, is made, and importing `scipy.ndimage` would cost a
     command more than its map does.
     """
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).view(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))), axis=1)  # where a run starts and, next to it in its row, stops
+    at = np.flatnonzero(edges)
+    rows, starts = np.divmod(at[::2], edges.shape[1])
+    stops = at[1::2] - rows * edges.shape[1]
     # The first run of a segment in reading order stands for it.
     first, segment = np.unique(_joined(len(rows), *_touching(rows, starts, stops)), return_inverse=True)
     left, right, bottom = starts[first], stops[first], rows[first]

@@ -1,12 +1,14 @@
 """Pictures of torchvision's networks, against torchvision's own records of its weights."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 from torchvision import models as zoo
 
 import mmcam
-from mmcam.adapters.torchvision import preset_of, torchvision_preprocess
+from mmcam.adapters.torchvision import last_tensor, preset_of, torchvision_preprocess
 from mmcam.image import preprocess_of
 
 NAMES = (
@@ -58,9 +60,37 @@ def test_downloaded_weights_tell_which_of_several_a_network_has(tmp_path, monkey
     file = tmp_path / "checkpoints" / second.url.rpartition("/")[2]
     file.parent.mkdir()
     torch.save(net.state_dict(), file)
-    assert torchvision_preprocess(net).resize == 232
+    assert torchvision_preprocess(deepcopy(net)).resize == 232
     assert torchvision_preprocess(other).resize == 256
+    other.load_state_dict(net.state_dict())  # what was found is forgotten with the weights
+    assert torchvision_preprocess(other).resize == 232
     file.write_bytes(file.read_bytes()[:1000])
+    assert torchvision_preprocess(deepcopy(net)).resize == 256
+
+
+def test_the_files_of_weights_are_read_once_for_many_pictures(tmp_path, monkeypatch, photo):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    net = zoo.mobilenet_v2(weights=None).eval()
+    file = tmp_path / "checkpoints" / zoo.MobileNet_V2_Weights.IMAGENET1K_V2.url.rpartition("/")[2]
+    file.parent.mkdir()
+    torch.save(net.state_dict(), file)
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: read.append(path) or load(path, **options))
+    assert {exp.preparation[:10] for exp in mmcam.explain_class(net, [photo] * 3)} == {"resize 232"}
+    assert read == [file]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "googlenet", "inception_v3"])
+def test_thelast_tensor_is_that_of_the_state_dict(name):
+    net = meta(name)
+    name, tensor = last_tensor(net)
+    assert name == list(net.state_dict())[-1]
+    assert tensor is net.state_dict(keep_vars=True)[name]
+
+
+def test_weights_made_in_inference_mode_have_no_version():
+    with torch.inference_mode():
+        net = zoo.squeezenet1_0(weights=None)
     assert torchvision_preprocess(net).resize == 256
 
 
