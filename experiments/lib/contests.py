@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from experiments.lib.contestants import Run, Setting, batch_task, caption_task, classes_task, guided_task
-from experiments.lib.job_contests import job_task
+from experiments.lib.job_contests import dissection_job, job_task
 from experiments.lib.many_passes import occlusion_task, rise_task, smooth_task
 from experiments.lib.other_contests import dissection_task, start_task, vit_task
 from experiments.lib.transformers_captioner import transformers_task
@@ -42,12 +42,13 @@ def tasks(setting: Setting) -> dict[str, Callable[[], dict[str, Run]]]:
         "mobilenet_v2 dissection": partial(dissection_task, setting),
         "job, folder of 500": partial(job_task, "class", 500, setting),
         **{f"job, {task}": partial(job_task, task, n, setting) for task, n in JOBS.items()},
+        "job, dissect": partial(dissection_job, setting),
         "start-up": start_task,
     }
 
 
-JOBS = {"caption": 32, "answer": 32, "metrics": 16}
-"""Pictures of a job of each task; that of classes is the folder of 500, and no model that compares is bundled."""
+JOBS = {"caption": 32, "answer": 32, "similarity": 32, "metrics": 16}
+"""Pictures of a job of each task; that of classes is the folder of 500."""
 
 QUICK = (
     "mobilenet_v2 B16",

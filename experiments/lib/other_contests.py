@@ -70,18 +70,29 @@ class Drawn:
 
 def dissection_task(setting: Setting) -> dict[str, Run]:
     """A dissection of 320 units by 64 pictures, beside preparing the pictures and one forward pass of each."""
-    model, data, layer = network("mobilenet_v2", setting), Drawn(DISSECTED), "features.17"
+    model, data, layer, how = dissected(setting)
+
+    def dissection() -> None:
+        mmcam.dissect(model, data, layer, preprocess=how)
+
+    return {"forward": forwards(model, data, how, setting), "mmcam": dissection}
+
+
+def dissected(setting: Setting) -> tuple[nn.Module, Drawn, str, mmcam.Preprocess]:
+    """What is dissected: a network, pictures, a layer, and how the pictures are prepared."""
     how = mmcam.Preprocess(size=(setting.side, setting.side), mode="squash")
+    return network("mobilenet_v2", setting), Drawn(DISSECTED), "features.17", how
+
+
+def forwards(model: nn.Module, data: Drawn, how: mmcam.Preprocess, setting: Setting) -> Run:
+    """The pictures prepared, and one forward pass of each."""
 
     @torch.no_grad()
     def forward() -> None:
         for start in range(0, len(data), 32):
             model(batch_of(model, [data.picture(i) for i in range(start, start + 32)], how).x.to(setting.device))
 
-    def dissected() -> None:
-        mmcam.dissect(model, data, layer, preprocess=how)
-
-    return {"forward": forward, "mmcam": dissected}
+    return forward
 
 
 def start_task() -> dict[str, Run]:

@@ -39,8 +39,11 @@ class Matcher(nn.Module):
     def similarity(self, x: Tensor, texts: list[str]) -> Tensor:
         """The product of mean features and mean letters."""
         seen = self.features(x).mean((2, 3))
-        read = torch.stack([self.letters(torch.tensor([ord(c) % 128 for c in text])).mean(0) for text in texts])
-        return (seen.repeat(len(texts) // len(seen), 1) * read).sum(1)
+        return (seen.repeat(len(texts) // len(seen), 1) * self.read(texts)).sum(1)
+
+    def read(self, texts: list[str]) -> Tensor:
+        """The mean of each text's letters (N,8)."""
+        return torch.stack([self.letters(torch.tensor([ord(c) % 128 for c in text])).mean(0) for text in texts])
 
 
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:
