@@ -61,7 +61,8 @@ def photos(tmp_path):
 
 def test_a_network_learns_where_colours_are_from_labels_alone(photos, tmp_path):
     told = []
-    schedule = Schedule(steps=80, batch=4, size=64, rate=3e-3, fall=0.5, width=32)
+    # So it learns whatever the seed; by plain gradients it is the machine's rounding that decides whether it does.
+    schedule = Schedule(steps=160, batch=4, size=64, rate=1e-3, fall=0.5, width=32, adaptive=True, alone=80)
     trained = segment(Subject(Coarse()), to_learn(photos), tmp_path / "out", schedule, tell=told.append)
     assert trained.classes == ("green", "red")
     assert any("1 of 10 are left out" in text for text in told)
