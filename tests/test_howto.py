@@ -102,6 +102,7 @@ def test_ten_photographs(desk):
     assert (desk / "out" / "table.csv").read_text().count("\n") == 3
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_captioner_of_ones_own(desk):
     names = run("captioner.md")

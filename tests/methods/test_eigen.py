@@ -19,7 +19,7 @@ def projected(maps):
     return np.maximum(found if found.sum() >= 0 else -found, 0).reshape(maps.shape[1:])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("mobilenet_v2", marks=pytest.mark.long)])
 def test_as_the_eigenvectors_of_the_products(name):
     net, x = network(name), pictures(2, 64)
     found = evidence(net, x, [3, 7], layer=LAYERS[name])

@@ -66,8 +66,14 @@ def test_a_planted_temperature_is_found():
         assert temperature_of(z * factor, labels) == pytest.approx(factor, rel=0.08)
     sure = (z * 3).softmax(1).numpy()
     assert calibration_error(sure, labels.numpy()) > 3 * calibration_error(z.softmax(1).numpy(), labels.numpy())
-    # What is all right would ask for a temperature of 0.
-    assert 1 / 20 <= temperature_of(torch.eye(4) * 5, torch.arange(4)) < 0.3
+
+
+@pytest.mark.parametrize("count", [4, 40, 400])
+def test_few_pictures_that_are_all_told_right_make_nobody_sure(count):
+    """The true class is then as likely as the believed share of its label and a part of the rest."""
+    likely = 1 - 0.75 / (count + 2)
+    temperature = temperature_of(torch.eye(4).repeat(count // 4, 1) * 5, torch.arange(4).repeat(count // 4))
+    assert temperature == pytest.approx(5 / np.log(3 * likely / (1 - likely)), rel=1e-3)
 
 
 def test_calibration_error_by_hand():

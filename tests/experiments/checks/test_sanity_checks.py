@@ -88,6 +88,7 @@ def test_learned_pictures_show_one_kind():
     assert labels.tolist() == kinds
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_random_labels_are_learned_by_heart(few, tmp_path, monkeypatch):
     """Eight pictures; also that a second run trains nothing and explains nothing again."""

@@ -90,6 +90,7 @@ def test_other_settings_are_measured_anew(quick, tmp_path, monkeypatch):
     assert len(path.read_text().splitlines()) == 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_class_of_vocs_photographs(quick, root, weights, tmp_path):
     def run():

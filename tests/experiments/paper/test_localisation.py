@@ -69,6 +69,7 @@ def test_goes_on_where_it_was_stopped(ilsvrc, monkeypatch):
     assert path.read_text().splitlines(keepends=True) == lines
 
 
+@pytest.mark.long
 def test_other_methods_see_fewer_pictures_and_misfits_are_named(ilsvrc, monkeypatch):
     monkeypatch.setattr(localisation, "OTHERS", (boxes.GRABCUT, "cam"))
     report = run(ilsvrc, others=2)

@@ -9,6 +9,7 @@ from experiments.lib import segmented
 from experiments.paper import segmentation
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_table_picture_and_going_on(tmp_path, monkeypatch):
     monkeypatch.setattr(segmented, "CAM_PICTURES", 20)

@@ -95,6 +95,7 @@ def test_records_are_those_of_the_public_functions_and_are_kept():
     assert any(record.own_agrees is not None for record in found)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_tables_say_what_the_records_say(tmp_path, monkeypatch):
     kinds = {"class": ("vignette-classifier",), "caption": ("vignette-show-attend-tell",), "answer": ("vignette-san",)}
