@@ -26,7 +26,7 @@ def ask(studio):
 
 
 def same(one, other):
-    torch.testing.assert_close(one.values, other.values, rtol=1e-4, atol=1e-6 * float(other.values.abs().max() or 1))
+    torch.testing.assert_close(one.values, other.values, rtol=1e-4, atol=1e-5 * float(other.values.abs().max() or 1))
     assert one.target == other.target
     assert one.score == pytest.approx(other.score, rel=1e-4, abs=1e-5)
 
