@@ -1,7 +1,7 @@
 """How long the web demo takes: to answer another word, and from a click to the changed picture.
 
 The handler is timed in this process. In Chromium the page is opened by a browser that has not seen it before, and timed
-until it has drawn the first map; a sample is chosen that nobody has asked about, and one that this visitor has. A click is
+until it has drawn the first map; samples are chosen that this visitor has not asked about, and that he has. A click is
 timed until the viewer has drawn what came back, and beside it one on a control whose handler does nothing: what is left
 of the difference is mmcam's.
 
@@ -105,7 +105,7 @@ def _timed(do: Callable[[], None]) -> tuple[float, float]:
 
 
 def _clicks(repeats: int) -> list[dict[str, Any]]:
-    """From the opened page to its first map, from a click to the changed picture, and to a handler that does nothing."""
+    """From the opened page to its first map, from a click to the changed picture, and to an empty handler's answer."""
     with _page() as page:
         opened = [_opened(page) for _ in range(4 * repeats)]
         names = [name for name in samples() if not samples()[name].drawn][1:4]
