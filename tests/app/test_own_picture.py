@@ -2,17 +2,14 @@
 
 import base64
 import io
-import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mmcam.datasets import vignettes
 
 pytestmark = pytest.mark.long  # a browser with a camera
-
-CAMERA = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-"""Chromium's own: a camera that shows green with a clock that runs, and nobody who is asked."""
 
 COPY = """async (encoded) => {
   const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
@@ -21,19 +18,14 @@ COPY = """async (encoded) => {
 
 
 @pytest.fixture
-def page(served):
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright to drive Chromium")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("needs Chromium to open the page")
-    with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=CAMERA)
-        page = browser.new_context(permissions=["camera", "clipboard-read", "clipboard-write"]).new_page()
-        page.goto(served.local_url)
-        page.wait_for_selector(".mm-viewer[data-key]", timeout=60_000)
-        page.wait_for_timeout(1000)
-        yield page
-        browser.close()
+def page(served, chromium):
+    context = chromium.new_context(permissions=["camera", "clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(served.local_url)
+    page.wait_for_selector(".mm-viewer[data-key]", timeout=60_000)
+    page.wait_for_timeout(1000)
+    yield page
+    context.close()
 
 
 def explained(page, before):
@@ -68,10 +60,5 @@ def test_by_the_clipboard(page):
     before = page.get_attribute(".mm-viewer", "data-key")
     page.locator("#upload").get_by_label("Paste from clipboard").click()
     shown = explained(page, before)
-    small = own.convert("RGB").resize((8, 8))
-    far = [
-        abs(a - b)
-        for one, other in zip(shown.resize((8, 8)).getdata(), small.getdata(), strict=True)
-        for a, b in zip(one, other, strict=True)
-    ]
-    assert max(far) < 30
+    near, far = (np.asarray(one.convert("RGB").resize((8, 8)), int) for one in (own, shown))
+    assert np.abs(near - far).max() < 30
