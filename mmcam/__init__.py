@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         explain_answer,
         explain_caption,
         explain_class,
+        explain_region,
         explain_similarity,
         record,
     )
@@ -83,6 +84,7 @@ __all__ = [
     "explain_answer",
     "explain_caption",
     "explain_class",
+    "explain_region",
     "explain_similarity",
     "grounding",
     "load_explanation",
@@ -104,7 +106,7 @@ _HOMES = {
     "mmcam.errors": ("ExplainError", "IndependentError", "PictureError"),
     "mmcam.explain": (
         *("attribute", "evidence", "explain_action", "explain_answer", "explain_caption", "explain_class"),
-        *("explain_similarity", "record"),
+        *("explain_region", "explain_similarity", "record"),
     ),
     "mmcam.explain.check": ("Check", "check"),
     "mmcam.explain.looking": ("look",),

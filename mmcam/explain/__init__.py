@@ -5,6 +5,7 @@ from mmcam.explain.answers import explain_answer
 from mmcam.explain.attribution import attribute, evidence, record
 from mmcam.explain.captions import explain_caption
 from mmcam.explain.classes import explain_class
+from mmcam.explain.regions import explain_region
 from mmcam.explain.similarities import explain_similarity
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "explain_answer",
     "explain_caption",
     "explain_class",
+    "explain_region",
     "explain_similarity",
     "record",
 ]
