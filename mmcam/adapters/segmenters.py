@@ -46,7 +46,7 @@ def torchvision_preset(model: nn.Module) -> Any:
     from torchvision.models import WeightsEnum
 
     each = [k for k in vars(sys.modules[kind]).values() if isinstance(k, type) and issubclass(k, WeightsEnum)]
-    kinds = [k for k in each if k.__module__ == kind]  # backbones' weights are imported there, too
+    kinds: list[Any] = [k for k in each if k.__module__ == kind]  # backbones' weights are imported there, too
     presets: list[Any] = [preset for each in kinds for preset in each if preset.meta.get("categories")]
     return presets[0] if presets else None
 

@@ -3,6 +3,7 @@
 from mmcam.explain.actions import explain_action
 from mmcam.explain.answers import explain_answer
 from mmcam.explain.attribution import attribute, evidence, record
+from mmcam.explain.boxes import explain_box
 from mmcam.explain.captions import explain_caption
 from mmcam.explain.classes import explain_class
 from mmcam.explain.regions import explain_region
@@ -13,6 +14,7 @@ __all__ = [
     "evidence",
     "explain_action",
     "explain_answer",
+    "explain_box",
     "explain_caption",
     "explain_class",
     "explain_region",

@@ -156,11 +156,11 @@ def explain_region(
     made = by_channels(module, made) if preprocess is None else made
 
     def explain(batch: Batch, wheres: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
-        rows = [_pairs(*each) for each in zip(wheres, targets, strict=True)]
+        rows = [pairs(*each, "region") for each in zip(wheres, targets, strict=True)]
         listed = [is_list(where) or is_list(target) for where, target in zip(wheres, targets, strict=True)]
 
         def of(some: Batch, members: list[int]) -> list[Any]:
-            own, lists = [rows[n] for n in members], [listed[n] for n in members]
+            own, lists = [[Wanted(*each) for each in rows[n]] for n in members], [listed[n] for n in members]
             return list(
                 explained_at_encoder(segmentation.ask(module, some, own, lists, contrast, classes), how).as_listed()
             )
@@ -173,30 +173,29 @@ def explain_region(
     return explain_each(images, {"region": regions, "target": target}, way)
 
 
-def explained_at_encoder(asked: Asked, how: How) -> Explained:
+def explained_at_encoder(asked: Asked, how: How, encoder: str | None = None) -> Explained:
     """What is asked, explained by default at the end of the model's encoder, if it has one with a say in it."""
     c = asked.computation
     if how.layer is not None or isinstance(getattr(c.model, "explain_layer", None), str):
         return explanations(asked, how)
-    end = encoder_end(c.model, c.alone, c.x)
+    end = encoder_end(c.model, c.alone, c.x, encoder)
     try:
         return explanations(asked, How(end, how.method, how.call, how.options, how.fuse))
     except IndependentError:
         return explanations(asked, how)
 
 
-def _pairs(region: Any, target: Any) -> list[Wanted]:
-    """The regions of a picture, each with its class.
+def pairs(where: Any, target: Any, what: str) -> list[tuple[Any, Any]]:
+    """The regions of a picture, each with its class; one of either goes with several of the other.
 
     Raises:
         ExplainError: several of both, and not as many.
     """
-    regions, targets = several(region, "region"), several(target, "class")
-    if len(regions) == 1 or len(targets) == 1:
-        most = max(len(regions), len(targets))
-        regions, targets = regions * (most // len(regions)), targets * (most // len(targets))
-    if len(regions) != len(targets):
-        raise ExplainError(
-            f"There are {len(regions)} regions and {len(targets)} classes for a picture; give one a region."
-        )
-    return [Wanted(*pair) for pair in zip(regions, targets, strict=True)]
+    places, targets = several(where, what), several(target, "class")
+    if len(places) == 1 or len(targets) == 1:
+        most = max(len(places), len(targets))
+        places, targets = places * (most // len(places)), targets * (most // len(targets))
+    if len(places) != len(targets):
+        problem = f"There are {len(places)} {what}{'es' if what == 'box' else 's'} and {len(targets)} classes"
+        raise ExplainError(f"{problem} for a picture; give one a {what}.")
+    return list(zip(places, targets, strict=True))

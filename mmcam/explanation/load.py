@@ -151,7 +151,8 @@ def _region(given: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]],
         if pixels.dtype != bool or pixels.shape != picture.size[::-1]:
             raise TypeError("its region is none")
         return Region("mask", pixels=pixels)
-    return read_regions([_number(value) for value in given["at"]])
+    region: Region = read_regions([_number(value) for value in given["at"]])
+    return region
 
 
 def _candidate(given: Mapping[str, Any] | None) -> Candidate | None:

@@ -23,7 +23,9 @@ MOST = 24
 """Layers that are looked at, from the last one on."""
 
 
-def encoder_end(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -> str | None:
+def encoder_end(
+    model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor, encoder: str | None = None
+) -> str | None:
     """Name of the last layer inside of a network's encoder that gives a map larger than 1×1.
 
     Args:
@@ -31,12 +33,13 @@ def encoder_end(model: nn.Module, forward: Callable[[Tensor], Any], x: Tensor) -
             that its attribute ``picture_encoder`` names.
         forward: runs the model on any number of pictures like `x`.
         x: pictures (N,C,H,W).
+        encoder: its dotted name, where that is known.
 
     Returns:
         A dotted name; None where nothing says which module it is, or it holds no such layer.
     """
     called = (name for name, _ in model.named_modules() if name.rpartition(".")[2] in NAMES)
-    prefix = next(called, getattr(model, "picture_encoder", None))
+    prefix = encoder or next(called, getattr(model, "picture_encoder", None))
     if not isinstance(prefix, str):
         return None
     check_recordable(model)

@@ -13,6 +13,7 @@ from torch import nn
 
 from mmcam.adapters.transformers.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from mmcam.adapters.transformers.classifier import Classifier
+from mmcam.adapters.transformers.detection import QueryDetector
 from mmcam.adapters.transformers.encoder_decoder import EncoderDecoder
 from mmcam.adapters.transformers.generative import Blip2, Llava, PaliGemma
 from mmcam.adapters.transformers.git import GitCaptioner
@@ -30,6 +31,7 @@ KINDS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "ForSemanticSegmentation": Segmenter,
     "ForInstanceSegmentation": Segmenter,
     "ForUniversalSegmentation": Segmenter,
+    "ForObjectDetection": QueryDetector,
 }
 """The adapter of a task, by how the names of its classes end."""
 
