@@ -106,7 +106,7 @@ def explain(
         ),
     ] = False,
 ) -> None:
-    """Explain a class, a word, a caption, an answer, a similarity, a region, a box; write PICTURE-TARGET.png and .npz."""
+    """Explain a class, word, caption, answer, similarity, region or box; write PICTURE-TARGET.png and .npz."""
     about_caption = bool(caption or word or text is not None or beam is not None or grounding)
     about_class = bool(class_) or top is not None or names is not None
     place = "region" if region else "box" if box else ""
