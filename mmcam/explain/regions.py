@@ -123,7 +123,7 @@ def explain_region(
 
     Args:
         model: any module from pictures to scores of places (N,C,h,w), also in a mapping or tuple, as torchvision's and
-            segmentation_models_pytorch's; a SegFormer, Mask2Former … of transformers by `mmcam.wrap`.
+            segmentation_models_pytorch's; a SegFormer, Mask2Former, DPT … of transformers by `mmcam.wrap`.
         images: a picture, a list or a stream of them, as in `explain_class`.
         region: in pixels of the original picture: a mask bool (H,W), as an array, a tensor, a picture or its path; a
             box (left, top, right, bottom); or a click (x, y). For one picture, a list asks for several regions; for a

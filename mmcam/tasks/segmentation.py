@@ -5,6 +5,9 @@ of a region is the mean of the class's scores over the region's pixels, each rea
 the picture (after Vinogradova et al., SEG-Grad-CAM, arXiv 2002.11434, whose sum is this mean times the number of
 pixels). The other gives queries, each a class and a mask (MaskFormer, arXiv 2107.06278; Mask2Former, arXiv 2112.01527):
 its score is the class's logit of the query that holds the region.
+
+A network that measures something at every place, as a depth, has one map and says in ``quantity`` what it is; its score
+is the mean of that over the region.
 """
 
 from __future__ import annotations
@@ -81,13 +84,14 @@ def ask(
             [index(one.target, "class") for one in column],
             other,
             names,
+            str(getattr(model, "quantity", "")),
         )
         for column in columns
     ]
     targets: list[Target] = list(scores)
     computation = Computation(model, on_pictures(model), batch.x, targets)
     return Asked(
-        batch, computation, lambda t, n, score: scores[t].label(n), [range(len(row)) for row in wanted], listed
+        batch, computation, lambda t, n, score: scores[t].label(n, score), [range(len(row)) for row in wanted], listed
     )
 
 
@@ -123,6 +127,7 @@ class RegionScore:
         classes: the index of each picture's class, or None.
         contrast: the index of another class, or None.
         names: of the classes, or None.
+        quantity: what a single map measures, e.g. "depth"; "" for classes.
         decided: (N,) indices of the classes, once there was an output.
         candidates: of each picture the query that holds the region, once there was an output that has some.
     """
@@ -133,6 +138,7 @@ class RegionScore:
     classes: Sequence[int | None]
     contrast: int | None
     names: Sequence[str] | None
+    quantity: str = ""
     decided: list[int] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     _cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
@@ -147,16 +153,20 @@ class RegionScore:
         own = scores.gather(1, torch.tensor(self.decided, device=scores.device)[:, None])[:, 0]
         return own if self.contrast is None else own - scores[:, self.contrast]
 
-    def label(self, n: int) -> Label:
+    def label(self, n: int, score: float) -> Label:
         """How what is asked of picture n is told."""
+        region = self.regions[n]
+        if self.quantity:
+            claim = f"It says that the {self.quantity} of the {region} is {score:.3g}"
+            return Label(self.quantity, claim, str(region), scored=self.quantity, region=region)
         name = class_name(self.decided[n], self.names)
         other = None if self.contrast is None else class_name(self.contrast, self.names)
         candidate = self.candidates[n] if self.candidates else None
-        where = str(self.regions[n])
+        where = str(region)
         if candidate is not None:
             where += f", query {candidate.index} with a mask of {candidate.overlap:.2f} there"
-        claim = f"It says {quoted(name, other)} of the {self.regions[n]}"
-        return Label(titled(name, other), claim, where, scored="logit", region=self.regions[n], candidate=candidate)
+        claim = f"It says {quoted(name, other)} of the {region}"
+        return Label(titled(name, other), claim, where, scored="logit", region=region, candidate=candidate)
 
     def _of_places(self, maps: Tensor) -> Tensor:
         """The mean of every class over each region, (N,C), of scores of places (N,C,h,w)."""

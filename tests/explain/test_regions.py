@@ -175,6 +175,46 @@ def test_networks_of_other_libraries_at_the_end_of_their_encoder(build, layer):
         torch.testing.assert_close(one.values, other.values, rtol=1e-3, atol=1e-5)
 
 
+def dpt():
+    config = transformers.DPTConfig(
+        hidden_size=24, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=[64, 64],
+        patch_size=8, backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8] * 4, fusion_hidden_size=8,
+        is_hybrid=False,
+    )  # fmt: skip
+    return transformers.DPTForDepthEstimation(config), transformers.DPTImageProcessor(size={"height": 64, "width": 64})
+
+
+def depth_anything():
+    backbone = transformers.Dinov2Config(
+        hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, mlp_ratio=2,
+        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False,
+    )  # fmt: skip
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=24, neck_hidden_sizes=[8] * 4, fusion_hidden_size=8,
+        head_hidden_size=8, patch_size=14,
+    )  # fmt: skip
+    processor = transformers.DPTImageProcessor(
+        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14
+    )
+    return transformers.DepthAnythingForDepthEstimation(config), processor
+
+
+@pytest.mark.parametrize("build", [dpt, depth_anything])
+def test_the_depth_of_a_region(build, photo):
+    model, processor = build()
+    model = lively_of(model)
+    with torch.no_grad():
+        model.head.conv3.bias.fill_(3.0) if hasattr(model.head, "conv3") else model.head.head[4].bias.fill_(3.0)
+        depth = model(**processor(photo, return_tensors="pt")).predicted_depth
+    expected = F.interpolate(depth[:, None], (50, 70), mode="bilinear")[0, 0, 5:35, 10:40].mean()
+    exp = explain_region(mmcam.wrap(model, processor), photo, (10, 5, 40, 35))
+    assert exp.score == pytest.approx(float(expected), rel=1e-3)
+    assert (exp.target, exp.scored) == ("depth", "depth")
+    assert exp.claim.startswith("It says that the depth of the box (10, 5, 40, 35) is ")
+    assert exp.heatmap.shape == (50, 70)
+    assert not exp.empty
+
+
 def model_input():
     return mmcam.Preprocess((128, 192), "squash")
 

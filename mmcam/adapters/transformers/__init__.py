@@ -19,7 +19,7 @@ from mmcam.adapters.transformers.generative import Blip2, Llava, PaliGemma
 from mmcam.adapters.transformers.git import GitCaptioner
 from mmcam.adapters.transformers.pix2struct import Pix2Struct
 from mmcam.adapters.transformers.qwen import Qwen
-from mmcam.adapters.transformers.segmentation import Segmenter
+from mmcam.adapters.transformers.segmentation import DepthEstimator, Segmenter
 from mmcam.adapters.transformers.similarity import Similarity
 from mmcam.adapters.transformers.structure.adapter import Structural
 from mmcam.adapters.transformers.vilt import Vilt
@@ -32,6 +32,7 @@ KINDS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "ForInstanceSegmentation": Segmenter,
     "ForUniversalSegmentation": Segmenter,
     "ForObjectDetection": QueryDetector,
+    "ForDepthEstimation": DepthEstimator,
 }
 """The adapter of a task, by how the names of its classes end."""
 
@@ -82,7 +83,7 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     if adapter is None:
         raise ExplainError(
             f"There is no adapter for {type(model).__name__}; there are some for image classifiers, networks "
-            f"that segment or detect, "
+            f"that segment, detect or estimate depth, "
             f"{', '.join(_known())}. Any module can be explained with explain_class, a target function and layer=."
         )
     adapted = adapter(model, processor)

@@ -51,7 +51,8 @@ def whole_or_fixed(processor: Any) -> Preprocess:
     """
     maker = image_processor_of(processor)
     size = getattr(maker, "size", None)
-    if size is None or (size.get("height") and size.get("width")):
+    fixed = size is None or (size.get("height") and size.get("width"))
+    if fixed and not getattr(maker, "keep_aspect_ratio", False):
         return checked(preprocess_from(processor))
     mean, std = normalisation(maker)
     made = Whole(mean=mean, std=std, processor=maker)
