@@ -163,25 +163,38 @@ def mark(picture: Image.Image, box: Box | None = None, peak: tuple[int, int] | N
 
 
 def outline(picture: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
-    """A picture with the edge of a region in green between black lines; of a single pixel, a ring around it.
+    """A picture with the edge of a region.
 
     Args:
         picture: RGB; it is not changed.
-        mask: bool (H,W), of the picture's size.
+        mask: bool (H,W), over the picture at any size.
     """
-    drawn = picture.copy()
-    line = max(1, round(max(picture.size) / 250))
+    drawn, line = picture.copy(), edge(mask, picture.size)
+    drawn.paste(line, mask=line)
+    return drawn
+
+
+def edge(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
+    """The edge of a region bool (H,W) on nothing, RGBA of `size` (width, height): green between black lines.
+
+    Of a single pixel, and of a region that is none at that size, it is a ring around the middle.
+    """
+    line = max(1, round(max(size) / 250))
     rows, columns = np.nonzero(mask)
-    if len(rows) == 1:
-        pen, (x, y) = ImageDraw.Draw(drawn), (int(columns[0]), int(rows[0]))
+    scale = size[0] / mask.shape[1], size[1] / mask.shape[0]
+    mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    if len(rows) == 1 or not mask.any():
+        drawn = Image.new("RGBA", size)
+        x, y = (int((at.mean() + 0.5) * by) for at, by in zip((columns, rows), scale, strict=True))
+        pen = ImageDraw.Draw(drawn)
         for radius, width, colour in ((6 * line, 3 * line, "black"), (5 * line, line, REGION)):
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
         return drawn
-    pixels = np.array(drawn)
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
     # Shrunk again and again, it leaves its edge: black, green, black.
     for colour in ("black", REGION, "black"):
         inner = _shrunk(mask, line)
-        pixels[mask & ~inner] = ImageColor.getrgb(colour)
+        pixels[mask & ~inner] = (*ImageColor.getrgb(colour), 255)
         mask = inner
     return Image.fromarray(pixels)
 

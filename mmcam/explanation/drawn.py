@@ -121,8 +121,7 @@ class Pen:
         shown = exp.geometry if exp.image.size == (width, height) else exp.geometry.resized(height, width)
         drawn = mute_outside(drawn, shown.shown())
         if exp.region is not None:
-            whole = Image.fromarray(exp.region.mask(*exp.image.size))
-            drawn = outline(drawn, np.asarray(whole.resize(drawn.size, Image.Resampling.NEAREST)))
+            drawn = outline(drawn, exp.region.mask(*exp.image.size))
         note = " · ".join([told(exp.score)] * scored + ["empty"] * exp.empty)
         return Panel(
             drawn,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcam.drawing.overlay import draw_signed
+from mmcam.drawing.overlay import draw_signed, edge
 from mmcam.image import Geometry
 from mmcam.report.shown import Shown
 from mmcam.report.spotlight import data_uri
@@ -26,7 +26,10 @@ CELLS = 64
 def drawn(exp: Shown, size: tuple[int, int]) -> dict[str, Any]:
     """What the browser draws of an explanation over its picture, reduced to `size` (width, height)."""
     geometry = exp.geometry.resized(size[1], size[0])
-    place = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    place: dict[str, Any] = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    if exp.region is not None:
+        height, width = exp.geometry.original
+        place["region"] = data_uri(edge(exp.region.mask(width, height), size))
     if exp.values.ndim == 3:
         values = geometry.to_original(exp.values).cpu()
         image = data_uri(draw_signed(values.numpy())) if bool((values.abs() > 0).any()) else None

@@ -16,6 +16,7 @@ from zoo.network import lively
 
 import mmcam
 from mmcam import ExplainError, explain_region
+from mmcam.drawing.overlay import edge
 from mmcam.image import Geometry, Proportional, preprocess_of
 
 LABELS = {"id2label": {0: "road", 1: "sky", 2: "tree"}, "label2id": {"road": 0, "sky": 1, "tree": 2}}
@@ -304,6 +305,27 @@ def test_it_is_kept_with_its_region(tmp_path):
     boxed = explain_region(model, exp.image, (3, 4, 20, 18), preprocess=mmcam.Preprocess((32, 48), "squash"))
     assert mmcam.load_explanation(boxed.save(tmp_path / "box.npz")).region.at == (3, 4, 20, 18)
     boxed.save(tmp_path / "box.pdf")
+    assert "region" in boxed.html(tmp_path / "box.html").read_text()
+
+
+def test_the_edge_of_a_region_at_any_size():
+    """A box by hand; a pixel has a ring around it, also where it would be lost, and lies in the middle of it."""
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:50] = True
+    drawn = np.asarray(edge(mask, (60, 40)))
+    opaque = drawn[..., 3] > 0
+    ring = mask.copy()
+    ring[13:27, 23:47] = False
+    assert (opaque == ring).all()
+    assert (drawn[11, 25, :3] == (57, 255, 20)).all()
+    assert (np.asarray(edge(mask, (120, 80)))[..., 3] > 0)[22, 50], "as thick at another size"
+    pixel = np.zeros((400, 600), bool)
+    pixel[123, 45] = True
+    for size in ((600, 400), (60, 40), (1200, 800)):
+        rows, columns = np.nonzero(np.asarray(edge(pixel, size))[..., 3])
+        scale = size[0] / 600
+        assert abs((rows.min() + rows.max()) / 2 - 123.5 * scale) <= 1
+        assert columns.max() - columns.min() >= 10
 
 
 @pytest.mark.parametrize(
