@@ -41,19 +41,23 @@ class Found:
 
 
 class Detector(Protocol):
-    """What a network that detects is to this task (see `mmcam.adapters.detectors`).
+    """What a network that detects is to this task (see `mmcam.adapters.detectors`)."""
 
-    Attributes:
-        model: the module.
-        names: of its classes, or None.
-        nothing: the index of the class that means nothing is there; None where there is none among them.
-        trunk: the part that all candidates are computed from, by its dotted name; None where nothing says.
-    """
+    @property
+    def model(self) -> nn.Module:
+        """The module that is run."""
 
-    model: nn.Module
-    names: Sequence[str] | None
-    nothing: int | None
-    trunk: str | None
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Of its classes, or None."""
+
+    @property
+    def nothing(self) -> int | None:
+        """The index of the class that means nothing is there; None where there is none among them."""
+
+    @property
+    def trunk(self) -> str | None:
+        """The part that all candidates are computed from, by its dotted name; None where nothing says."""
 
     def find(self, x: Tensor, sizes: Sequence[tuple[int, int]]) -> Found:
         """All candidates for pictures x (N,C,H,W), which lie in the first (height, width) pixels of the input."""
