@@ -200,6 +200,8 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         cells=where.cells,
         prediction=label.prediction,
         preparation="".join(asked.batch.preparations[n : n + 1]),
+        region=label.region,
+        candidate=label.candidate,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcam.drawing.overlay import draw_signed
+from mmcam.drawing.overlay import draw_signed, edge
 from mmcam.image import Geometry
 from mmcam.report.shown import Shown
 from mmcam.report.spotlight import data_uri
@@ -48,7 +48,10 @@ def drawn(exp: Shown, size: tuple[int, int], seen: Tensor | None = None) -> dict
     """
     geometry = exp.geometry.resized(size[1], size[0])
     seen = geometry.to_original(exp.values) if seen is None else seen
-    place = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    place: dict[str, Any] = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    if exp.region is not None:
+        height, width = exp.geometry.original
+        place["region"] = data_uri(edge(exp.region.mask(width, height), size))
     if exp.values.ndim == 3:
         values = seen.cpu()
         image = data_uri(draw_signed(values.numpy())) if bool((values.abs() > 0).any()) else None

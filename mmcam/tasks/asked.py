@@ -13,6 +13,7 @@ from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
 from mmcam.tasks.prediction import Prediction
+from mmcam.tasks.region import Candidate, Region
 from mmcam.tasks.targets import is_list, spread
 
 
@@ -27,6 +28,8 @@ class Label:
         scored: what the score is; "" for a function of the user's.
         sense: 1 if what raises the score speaks for the claim, -1 if it speaks against it.
         prediction: what a classifier makes of the picture; None for other tasks.
+        region: where in the picture the target is; None for all of it.
+        candidate: which of a model's many answers is explained; None where it has one.
     """
 
     target: str
@@ -35,6 +38,8 @@ class Label:
     scored: str = ""
     sense: int = 1
     prediction: Prediction | None = None
+    region: Region | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)
