@@ -14,6 +14,7 @@ from mmcam.methods import (  # noqa: F401  (they register)
     pixels,
     score_cam,
     smooth,
+    tam,
 )
 from mmcam.methods.cam_family import register_cam
 from mmcam.methods.registry import METHODS, Maps, Method, Question, get, register
