@@ -22,3 +22,16 @@ class TokenActivations:
     maps: Tensor
     relevance: Tensor
     tokens: Tensor
+
+
+@dataclass(frozen=True)
+class HeadAttention:
+    """What each attention head of a language model pays the places of one picture when it says each token of a caption.
+
+    Attributes:
+        maps: (L,layers,heads,h,w) of L tokens.
+        sums: (L,layers,heads), over the picture's places.
+    """
+
+    maps: Tensor
+    sums: Tensor

@@ -171,6 +171,7 @@ def _question(asked: Asked, how: How, where: Callable[[], Layer], *others: Calla
         c.model, c.forward, c.x, c.targets, c.texts,
         kept=asked.batch.kept, where=where, others=others, fuse=how.fuse,
         language=asked.language, attention=asked.attention, token_activations=asked.token_activations,
+        head_attention=asked.head_attention,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
-from mmcam.engine.shown import TokenActivations
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 
 Family = Literal["cam", "pixels", "excitation", "perturbation", "attention", "tokens"]
@@ -53,6 +53,7 @@ class Question(Computation):
             None where the model has none or the task does not ask it.
         token_activations: of each picture how high the tokens of its text score at its places, and which of the text's
             last tokens each target is about (T,L); None where the model does not tell.
+        head_attention: the same of what each attention head pays these places.
     """
 
     where: Callable[[], Layer]
@@ -61,6 +62,7 @@ class Question(Computation):
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
     token_activations: Callable[[], Sequence[tuple[TokenActivations, Tensor]]] | None = None
+    head_attention: Callable[[], Sequence[tuple[HeadAttention, Tensor]]] | None = None
 
     @property
     def layer(self) -> Layer:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mmcam.engine.computation import Computation
-from mmcam.engine.shown import TokenActivations
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
@@ -49,7 +49,7 @@ class Asked:
         targets: the numbers of the targets that were asked of each picture.
         listed: whether the targets of each picture were given as a list, so that a list is the answer.
         language: a language side follows the part of the model that sees the picture.
-        attention, token_activations: see `mmcam.methods.Question`.
+        attention, token_activations, head_attention: see `mmcam.methods.Question`.
     """
 
     batch: Batch
@@ -60,6 +60,7 @@ class Asked:
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
     token_activations: Callable[[], Sequence[tuple[TokenActivations, Tensor]]] | None = None
+    head_attention: Callable[[], Sequence[tuple[HeadAttention, Tensor]]] | None = None
 
 
 def quoted(text: str, rather_than: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,6 @@ from mmcam.engine.computation import Computation
 from mmcam.engine.kept import Kept, begun
 from mmcam.engine.outputs import Target
 from mmcam.engine.rows import Rows
-from mmcam.engine.shown import TokenActivations
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks import scores
@@ -39,7 +38,7 @@ class Captioner(Protocol):
     the model can read;
     ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)};
     ``token_activations(x, tokens)`` how high the tokens of a text score at the picture's places, for language models
-    that read these among the words (`mmcam.engine.shown.TokenActivations`, one a picture);
+    that read these among the words, and ``head_attention(x, tokens)`` who attends to them (`mmcam.engine.shown`);
     ``token_logits(x, tokens)`` the scores (R,L,V) of all V tokens, before the softmax, at the place of each token, for
     scores of words other than their log-probability.
     """
@@ -195,9 +194,9 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     def attention() -> dict[str, Tensor]:
         return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)
 
-    def activations() -> list[tuple[TokenActivations, Tensor]]:
-        found = model.token_activations(batch.x.clone(), tokens[:n])
-        return list(zip(found, torch.stack(masks, 1), strict=True))
+    def shown(what: str) -> Callable[[], list[tuple[Any, Tensor]]] | None:
+        read = getattr(model, what, None)
+        return read and (lambda: list(zip(read(batch.x.clone(), tokens[:n]), torch.stack(masks, 1), strict=True)))
 
     rival = None if minus is None else minus[:, :end]
     targets = [word_target(scores.score_of_tokens(score), read, chosen[:, :end], rival) for chosen in masks]
@@ -208,7 +207,8 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
         [range(len(caption.spans)) for caption in captions],
         language=True,
         attention=attention if hasattr(model, "attention") else None,
-        token_activations=activations if hasattr(model, "token_activations") else None,
+        token_activations=shown("token_activations"),
+        head_attention=shown("head_attention"),
     )
 
 

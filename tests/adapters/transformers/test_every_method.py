@@ -20,6 +20,7 @@ PICTURE = tiny_similarity.photo(64, 96)
 NEEDY = {
     *("cam", "attention", "excitation_backprop", "c_mwp"),
     *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad", "grad_eclip", "tam"),
+    "localisation_heads",
 }
 """They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule, biases in
 layers, blocks in a list, places among the words."""

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from state import State
 from tiny import Captioner, seeded
 
@@ -122,3 +123,71 @@ def test_models_without_places_among_the_words_say_so(kind):
     wrapped, _ = tiny(kind)
     with pytest.raises(ExplainError, match="does not read the picture's vectors among its words"):
         mmcam.explain_caption(wrapped, picture(RECIPES[kind].size), "dog", caption=CAPTION, method="tam")
+
+
+def paid(wrapped, processor, image):
+    """(layers,heads,L,P) by transformers' own eager attention: what the place that says each token pays each cell."""
+    inputs, begin = inputs_of(wrapped, processor, image)
+    before = wrapped.model.config._attn_implementation
+    wrapped.model.set_attn_implementation("eager")
+    try:
+        with torch.no_grad():
+            found = wrapped.model(**inputs, output_attentions=True, use_cache=False).attentions
+    finally:
+        wrapped.model.set_attn_implementation(before)
+    ids = inputs["input_ids"][0]
+    places = (ids == wrapped.model.config.image_token_id).nonzero()[:, 0]
+    return torch.stack(found)[:, 0, :, begin - 1 : len(ids) - 1][..., places].double().numpy()
+
+
+@pytest.mark.parametrize("kind", ["qwen3_vl", pytest.param("gemma3", marks=pytest.mark.long)])
+def test_named_heads_are_transformers_own_attention(kind):
+    wrapped, processor = tiny(kind)
+    image = picture(RECIPES[kind].size)
+    expected = paid(wrapped, processor, image)
+    mmcam.explain_caption(wrapped, image, caption=CAPTION)
+    state = State(wrapped)
+    heads = [(0, 1), (1, 0)]
+    made = mmcam.explain_caption(wrapped, image, caption=CAPTION, method="localisation_heads", at=heads)
+    state.check()
+    for exp, (text, places) in zip(made, wrapped.words(wrapped.encode(CAPTION)), strict=True):
+        total = sum(expected[layer, head, places].mean(0).reshape(exp.values.shape) for layer, head in heads)
+        own = gaussian_filter(total, 1.0)
+        np.testing.assert_allclose(exp.values.numpy(), own, atol=1e-5)
+        assert (exp.target, exp.layer) == (text, "attention")
+        assert exp.values.max() > exp.values.min()
+
+
+def test_eager_attention_is_read_as_fused_attention_is():
+    wrapped, _ = tiny("qwen3_vl")
+    image = picture((64, 48))
+    fused = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, method="localisation_heads")
+    wrapped.model.set_attn_implementation("eager")
+    try:
+        eager = mmcam.explain_caption(wrapped, image, "dog", caption=CAPTION, method="localisation_heads")
+    finally:
+        wrapped.model.set_attn_implementation("sdpa")
+    torch.testing.assert_close(eager.values, fused.values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"at": [(9, 0)]}, r"There is no head \(9, 0\); the model shows 2 layers of 2 heads"),
+        ({"at": []}, "The list of heads is empty"),
+        ({"at": 3}, "names no heads"),
+        ({"heads": 0}, "shows nothing"),
+        ({"contrast": "cat"}, "compares no two versions"),
+    ],
+)
+def test_what_heads_cannot_tell_they_say(given, text):
+    wrapped, _ = tiny("qwen3_vl")
+    with pytest.raises(ExplainError, match=text):
+        mmcam.explain_caption(wrapped, picture((64, 48)), "dog", caption=CAPTION, method="localisation_heads", **given)
+
+
+def test_a_model_that_shows_no_heads_says_so():
+    with pytest.raises(ExplainError, match="does not show what its heads pay"):
+        mmcam.explain_caption(
+            seeded(Captioner), picture((64, 48)), "dog", caption="a dog runs", method="localisation_heads"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from mmcam.adapters.transformers.structure.cells import Cells
+from mmcam.adapters.transformers.structure.handover import Handover
 from mmcam.adapters.transformers.structure.layers import HANDED_OVER
 from mmcam.adapters.transformers.structure.routes import Routes
-from mmcam.engine.shown import TokenActivations
+from mmcam.engine.attention_rows import AttentionRows
+from mmcam.engine.modules import find_module
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 
 
@@ -20,6 +24,7 @@ class InsideLanguage(nn.Module):
 
     model: Any
     tokenizer: Any
+    _parts: Handover | None
 
     def token_activations(self, x: Tensor, tokens: Tensor) -> list[TokenActivations]:
         """Of each of the pictures x (N,3,H,W) how high the tokens of its prompt and of its caption (N,L) score in it.
@@ -29,6 +34,47 @@ class InsideLanguage(nn.Module):
         """
         texts = self._texts(len(x))
         return [self._activations(x[n], texts[n], tokens[n]) for n in range(len(x))]
+
+    def head_attention(self, x: Tensor, tokens: Tensor) -> list[HeadAttention]:
+        """Of each of the pictures x (N,3,H,W) what each head pays its places when each token (N,L) is said.
+
+        Raises:
+            ExplainError: the picture's vectors do not stand among the words; no attention is seen, or layers differ.
+        """
+        texts = self._texts(len(x))
+        return [self._attention(x[n], texts[n], tokens[n]) for n in range(len(x))]
+
+    def _attention(self, x: Tensor, text: str, tokens: Tensor) -> HeadAttention:
+        inputs, at, cells = self._placed(x, text, tokens)
+        count = inputs["input_ids"].shape[1]
+        rows = torch.arange(count - len(tokens), count, device=at.device) - 1  # a token is said at the place before
+        found = self._noted(inputs, AttentionRows(count, rows, at))
+        if not found or len({each.shape for each in found}) > 1:
+            seen = f"{len(found)} layers of attention with different heads" if found else "no attention"
+            raise ExplainError(
+                f"{type(self.model).__name__} shows {seen} among its {count} tokens, so there are no heads to choose "
+                "from; method='tam' needs none."
+            )
+        paid = torch.stack(found).permute(2, 0, 1, 3)  # (L,layers,heads,P)
+        maps = self._over_picture(paid.flatten(0, 2).T, cells)
+        return HeadAttention(maps.unflatten(0, paid.shape[:3]), paid.sum(3))
+
+    def _noted(self, inputs: dict[str, Any], mode: AttentionRows) -> list[Tensor]:
+        """What a mode notes while the language model runs."""
+        assert self._parts is not None
+        stack = contextlib.ExitStack()
+        language = find_module(self.model, self._parts.language)
+        handles = [
+            language.register_forward_pre_hook(lambda *_: stack.enter_context(mode) and None),
+            language.register_forward_hook(lambda *_: stack.close()),
+        ]
+        try:
+            with stack, self._as_it_was():
+                self._forward(inputs, 1)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return mode.found
 
     def _activations(self, x: Tensor, text: str, tokens: Tensor) -> TokenActivations:
         inputs, at, cells = self._placed(x, text, tokens)
