@@ -10,6 +10,7 @@ from mmcam.methods import (  # noqa: F401  (they register)
     gap_cam,
     grad_eclip,
     legrad,
+    libragrad,
     localisation_heads,
     perturbation,
     pixels,

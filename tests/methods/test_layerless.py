@@ -21,6 +21,7 @@ LAYERLESS = {
     "deconvnet": {},
     "smoothgrad": {"n": 3},
     "fullgrad": {},
+    "libragrad": {},
     "extremal": {"steps": 40, "step": 4},
 }
 INSIDE = ("attention", "tokens")  # what goes on in the model, not at a layer
