@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rank_filter import filtered
 from tiny import Captioner, seeded
 
 from mmcam import ExplainError, explain_caption
@@ -28,16 +29,6 @@ def picture(seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8))
 
 
-def median_weighted(image):
-    out, padded, ranks = np.zeros_like(image), np.pad(image, 1, mode="reflect"), np.arange(9) - 4
-    for i, j in np.ndindex(image.shape):
-        window = np.sort(padded[i : i + 3, j : j + 3].ravel())
-        sigma = window.std() / window.mean() if window.mean() > 0 else 0
-        weights = np.exp(-(ranks**2) / (2 * sigma**2)) if sigma else ranks == 0
-        out[i, j] = (weights * window).sum() / weights.sum()
-    return out
-
-
 def by_hand(model, image, method="gradcam"):
     """Of each word, in numpy."""
     maps = [word.values.double().numpy() for word in explain_caption(model, image, caption=CAPTION, method=method)]
@@ -54,7 +45,7 @@ def by_hand(model, image, method="gradcam"):
             shared = sum(weight * np.clip(maps[j], 0, None) for weight, j in zip(r / r.sum(), earlier, strict=True))
             share = np.linalg.lstsq(shared.reshape(-1, 1), own.ravel(), rcond=None)[0][0]
             own = np.clip(own - share * shared, 0, None)
-        made.append(median_weighted(own))
+        made.append(filtered(own))
     return made
 
 

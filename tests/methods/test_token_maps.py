@@ -5,23 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rank_filter import filtered
 from scipy.optimize import minimize_scalar
 
 from mmcam.methods.token_maps import less_context, rank_gaussian
-
-
-def filtered(image):
-    """Window by window, as the paper tells it."""
-    out, padded = np.zeros_like(image), np.pad(image, 1, mode="reflect")
-    ranks = np.arange(9) - 4
-    for i, j in np.ndindex(image.shape):
-        window = np.sort(padded[i : i + 3, j : j + 3].ravel())
-        if window.mean() <= 0:
-            continue
-        sigma = window.std() / window.mean()
-        weights = np.exp(-(ranks**2) / (2 * sigma**2)) if sigma else (ranks == 0).astype(float)
-        out[i, j] = (weights * window).sum() / weights.sum()
-    return out
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (2, 2), (14, 3)])

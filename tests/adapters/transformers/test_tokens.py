@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from rank_filter import filtered
 from scipy.ndimage import gaussian_filter
 from state import State
 from tiny import Captioner, seeded
@@ -37,16 +38,6 @@ def inputs_of(wrapped, processor, image, caption=CAPTION):
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **more}, made["input_ids"].shape[1]
 
 
-def median_weighted(image):
-    out, padded, ranks = np.zeros_like(image), np.pad(image, 1, mode="reflect"), np.arange(9) - 4
-    for i, j in np.ndindex(image.shape):
-        window = np.sort(padded[i : i + 3, j : j + 3].ravel())
-        sigma = window.std() / window.mean() if window.mean() > 0 else 0
-        weights = np.exp(-(ranks**2) / (2 * sigma**2)) if sigma else ranks == 0
-        out[i, j] = (weights * window).sum() / weights.sum()
-    return out
-
-
 def literal_tam(wrapped, processor, image, shape):
     """The map of each of the caption's tokens, one after the other."""
     inputs, begin = inputs_of(wrapped, processor, image)
@@ -68,7 +59,7 @@ def literal_tam(wrapped, processor, image, shape):
         if r.sum() > 0:
             shared = sum(w * scores[q][places] for w, q in zip(r / r.sum(), before, strict=True))
             own = np.maximum(own - (own @ shared) / (shared @ shared) * shared, 0)
-        maps.append(median_weighted(own.reshape(shape)))
+        maps.append(filtered(own.reshape(shape)))
     return maps
 
 
