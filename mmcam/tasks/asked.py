@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mmcam.engine.computation import Computation
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
@@ -53,7 +54,7 @@ class Asked:
         targets: the numbers of the targets that were asked of each picture.
         listed: whether the targets of each picture were given as a list, so that a list is the answer.
         language: a language side follows the part of the model that sees the picture.
-        attention: see `mmcam.methods.Question`.
+        attention, token_activations, head_attention: see `mmcam.methods.Question`.
     """
 
     batch: Batch
@@ -63,6 +64,8 @@ class Asked:
     listed: Sequence[bool] = ()
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
+    token_activations: Callable[[], Sequence[tuple[TokenActivations, Tensor]]] | None = None
+    head_attention: Callable[[], Sequence[tuple[HeadAttention, Tensor]]] | None = None
 
 
 def quoted(text: str, rather_than: str | None = None) -> str:
