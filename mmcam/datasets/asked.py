@@ -95,9 +95,11 @@ def vqa(
     items = []
     for number, picture, question, split in asked:
         if number not in answered:
-            raise ValueError(f"{annotations.name} has no question {number} of {questions.name}; use a pair of files.")
+            raise ValueError(
+                f"{annotations.name} has no question {shown(number)} of {questions.name}; use a pair of files."
+            )
         if picture not in paths:
-            raise ValueError(f"{questions.name} asks about COCO picture {picture}, which is not in {pictures}.")
+            raise ValueError(f"{questions.name} asks about COCO picture {shown(picture)}, which is not in {pictures}.")
         items.append(Asked(paths[picture], question, *answered[number], number, split))
     return items
 

@@ -221,6 +221,6 @@ def _box(sides: tuple[int, ...]) -> Box:
 def _one_class(name: str, boxes: Mapping[str, tuple[Box, ...]]) -> str:
     if len(boxes) != 1:
         raise ValueError(
-            f"{name} has boxes of {len(boxes)} classes ({shown(', '.join(boxes)) or 'none'}); it has to be one."
+            f"{shown(name)} has boxes of {len(boxes)} classes ({shown(', '.join(boxes)) or 'none'}); it has to be one."
         )
     return next(iter(boxes))
