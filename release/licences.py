@@ -126,8 +126,8 @@ def page() -> str:
     lines = [
         "# Licences",
         "",
-        "mmcam is Apache-2.0. What it stands on, with what those packages bring, each where it is needed first, as they",
-        "say themselves; what an extra needs that the core has is not repeated.",
+        "mmcam is Apache-2.0. What it stands on, with what those packages bring, each where it is needed first, as",
+        "they say themselves; what an extra needs that the core has is not repeated.",
         "",
         "<!-- made by python -m release.licences -->",
     ]

@@ -152,7 +152,7 @@ class Job:
         """Every picture that was explained, with its results, a part in memory at a time."""
         for part in sorted(shards.done_names(self._store)):
             own: list[Row] = []
-            for row in self._read(part).to_pylist():
+            for row in self._read(part):
                 if own and own[0]["id"] != row["id"]:
                     yield own[0]["id"], self._explanations(own)
                     own = []
@@ -170,12 +170,13 @@ class Job:
                 f"The rows of {rows[0]['id']} in {self._store.root} are of no explanation ({error}); make the job anew."
             ) from error
 
-    def _read(self, part: int) -> pa.Table:
+    def _read(self, part: int) -> list[Row]:
         import pyarrow.parquet as pq
 
         filesystem, path = shards.located(self._store.path(f"{shards.RESULTS}/{shards.name(part)}"))
         with shards.readable(self._store):
-            return pq.read_table(path, filesystem=filesystem, schema=schema())
+            rows: list[Row] = pq.read_table(path, filesystem=filesystem, schema=schema()).to_pylist()
+            return rows
 
     def _tables(self, folder: str, columns: pa.Schema) -> pyarrow.dataset.Dataset:
         import pyarrow.dataset as ds

@@ -91,7 +91,7 @@ def readable(store: Store) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ExplainError(
             f"A table of the job in {store.root} cannot be read ({error}); remove it, and `mmcam run` makes it again."
         ) from error
