@@ -80,8 +80,8 @@ class CocoConcepts:
         for picture, category, segmentation in regions:
             if picture not in photographs or category not in numbers:
                 raise ValueError(
-                    f"An annotation of {file} has picture {shown(picture)} and category {shown(category)}, which it does "
-                    "not both list; get the official file again."
+                    f"An annotation of {file} has picture {shown(picture)} and category {shown(category)}, which it "
+                    "does not both list; get the official file again."
                 )
             photographs[picture].regions.append((numbers[category], segmentation))
         self._photographs = list(photographs.values())
