@@ -200,6 +200,8 @@ def prediction_of(given: Mapping[str, Any]) -> Prediction:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
+    if not given["best"]:
+        raise ValueError("it ranks no class")
     return Prediction(
         index=_whole(given["class"]),
         asked=_text(given["asked"]),

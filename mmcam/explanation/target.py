@@ -309,7 +309,7 @@ class Explanation:
         return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
+        np.savez_compressed(file, **packed("explanation", self.summary(), [self]))
 
     @property
     def plain_options(self) -> dict[str, object]:
