@@ -36,7 +36,7 @@ default_role = "py:obj"  # `explain_class` in a docstring leads to it, and other
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints = "description"  # a signature in one line or two, types beside what each argument is
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True

@@ -82,4 +82,6 @@ def test_none_explains_a_caption_or_an_answer_or_names_units(module):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
     ]
     assert len(names) > 20
-    assert not [name for name in names if re.search(r"caption|vqa|dissect|unit_?name|neuron_?name", name, re.IGNORECASE)]
+    assert not [
+        name for name in names if re.search(r"caption|vqa|dissect|unit_?name|neuron_?name", name, re.IGNORECASE)
+    ]

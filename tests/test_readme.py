@@ -17,7 +17,14 @@ from mmcam.datasets import vignettes
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 QUICK = ["docs/concepts.md", "docs/own.md", "docs/methods/cam.md", "docs/methods/rules.md"]
-LONG = ["docs/start.md", "docs/which.md", "docs/wrong.md", "docs/protocols.md", "docs/methods/README.md", "docs/models.md"]
+LONG = [
+    "docs/start.md",
+    "docs/which.md",
+    "docs/wrong.md",
+    "docs/protocols.md",
+    "docs/methods/README.md",
+    "docs/models.md",
+]
 QUESTIONS = {"docs/captions-and-answers.md": 15, "docs/neurons.md": 8, "docs/evaluation.md": 14}
 ELSEWHERE = ["CONTRIBUTING.md", "docs/research.md", *(f"docs/howto/{p.name}" for p in ROOT.glob("docs/howto/*.md"))]
 

@@ -12,6 +12,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +38,13 @@ def about(name):
 
 
 def row_of_result(name):
-    """Name, subject and how many pictures and rows: from the table's own JSON."""
+    """Name, subject (else its command) and how many pictures, as the table's own JSON says."""
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     pictures = report.get("pictures")
+    command = re.search(r"experiments\.[\w.]+", json.dumps(report["command"]))
+    subject = about(name) or f"`python -m {command[0]}`"
     data = f"[JSON](/experiments/results/{name}.json)"
-    return [f"[{name}](/experiments/results/{name}.md)", about(name), f"{pictures:,}" if pictures else "", data]
+    return [f"[{name}](/experiments/results/{name}.md)", subject, f"{pictures:,}" if pictures else "", data]
 
 
 class Drawn(SphinxDirective):
@@ -52,7 +55,7 @@ class Drawn(SphinxDirective):
 
     def run(self):
         """The nodes of what `text` gives."""
-        for path in self.sources():
+        for path in (Path(__file__), *self.sources()):
             self.env.note_dependency(str(path))
         return self.parse_text_to_nodes(self.text())
 
@@ -113,7 +116,10 @@ def languages():
     rows = [row for row in _families() if "works_by" in row]
     return table(
         ["family", "works by", "layer", "cells of the picture that was tried"],
-        [[row["family"], row["works_by"], f"`{row.get('layer') or row['where']}`", row.get("cells", "")] for row in rows],
+        [
+            [row["family"], row["works_by"], f"`{row.get('layer') or row['where']}`", row.get("cells", "")]
+            for row in rows
+        ],
     )
 
 
@@ -163,8 +169,19 @@ def titled(app, name, source):
         source[0] = f"# {name.rpartition('/')[2]}\n\n{source[0]}"
 
 
+def without_overloads(analyze):
+    """Autodoc's reading of a module, less the overloads, which would stand one below the other, a page a function."""
+
+    def analyze_without(self):
+        analyze(self)
+        self.overloads = {}
+
+    return analyze_without
+
+
 def setup(app):
     """Sphinx calls this."""
+    ModuleAnalyzer.analyze = without_overloads(ModuleAnalyzer.analyze)
     app.connect("source-read", titled)
     for name, directive in {"results": Results, "families": Families, "gallery": Gallery}.items():
         app.add_directive(name, directive)
