@@ -73,7 +73,7 @@ def test_guided_backprop_of_grad_cam_reads_the_first_picture_and_exchanges_modul
 
 @pytest.mark.parametrize("module", COLUMNS.values(), ids=list(COLUMNS))
 def test_none_explains_a_caption_or_an_answer_or_names_units(module):
-    """No module of the packages defines a public function or class of such a name; captum's talk of captions is of data."""
+    """No module of the packages defines a public function or class of such a name."""
     root = Path(inspect.getfile(module)).parents[0 if module is pytorch_grad_cam else 1]
     names = [
         node.name

@@ -1,6 +1,6 @@
 """Every Python block of the README and of the pages of the site runs, in order, in one namespace a page.
 
-The pages of `docs/howto` are run by `test_howto.py`, CONTRIBUTING by `test_contributing.py`, research by `test_face.py`.
+`test_howto.py` runs the pages of `docs/howto`, `test_contributing.py` CONTRIBUTING, `test_face.py` research.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, without a network, and holds every public name, table and photograph."""
+"""The documentation site builds without a warning or a network, and holds every public name, table and photograph."""
 
 import json
 import os

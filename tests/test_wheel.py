@@ -1,4 +1,4 @@
-"""The wheel alone, without the checkout: the demo and what the README and its first pages show run from it. And the editable install."""
+"""The wheel alone, without the checkout: the demo and what README and first pages show run from it. And the editable one."""
 
 import os
 import re

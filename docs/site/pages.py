@@ -1,9 +1,10 @@
-"""What the site draws up itself when it is built: tables of results, of families and of photographs, never copied by hand.
+"""What the site draws up itself when it is built: tables of results, of families, of photographs; none is copied.
 
 Three directives, each of which writes Markdown that is read as the page around it is:
 
-* ``{results}`` lists the tables of `experiments/results` whose names match its patterns and no earlier ones of the page;
-* ``{families}`` lists what is explained of transformers (``adapters``, ``languages``), or the models that ship (``models``);
+* ``{results}`` lists the tables of `experiments/results` whose names match its patterns and none before on the page;
+* ``{families}`` lists what is explained of transformers (``adapters``, ``languages``) and what is not (``refused``), or
+  the models that ship (``models``);
 * ``{gallery}`` shows a photograph with whose it is.
 """
 
@@ -27,7 +28,7 @@ def table(head, rows):
 
 
 def about(name):
-    """What `experiments/README.md` says of a table, in the row of the command that makes it or of the paper's section."""
+    """What `experiments/README.md` says of a table, in its command's row or that of the paper's section."""
     for line in (ROOT / "experiments" / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("| ") and f"(results/{name}.md)" in line:
             cell = line.split(" | ")[1]
