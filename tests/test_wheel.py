@@ -1,4 +1,4 @@
-"""The wheel alone, without the checkout: the demo and what README and first pages show run from it. And the editable one."""
+"""The wheel alone, without the checkout: demo, README and first pages run from it. And the editable install."""
 
 import os
 import re
