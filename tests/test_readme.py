@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import mmcam
 from mmcam.datasets import vignettes
@@ -83,7 +82,6 @@ def test_the_page_of_jobs_runs(folder):
     (folder / "my-labels.csv").write_text("picture,label\nred/01.png,a\nred/02.png,b\n")
     command = ["class", "--images", "photos", "--model", "vignette-classifier", "--out", "out/photos"]
     subprocess.run([sys.executable, "-m", "mmcam", "run", *command], check=True, capture_output=True)
-    Image.init()
     names = run("docs/jobs.md")
     assert len(names["frame"]) == 3
 
