@@ -47,6 +47,7 @@ def main(
 
 def version_of(root: Path) -> str:
     """The version in mmcam/version.py."""
+    version: str
     (version,) = re.findall(r'__version__ = "(.+)"', (root / "mmcam" / "version.py").read_text(encoding="utf-8"))
     return version
 

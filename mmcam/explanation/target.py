@@ -309,7 +309,8 @@ class Explanation:
         return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        np.savez_compressed(file, **packed("explanation", self.summary(), [self]))
+        arrays: dict[str, Any] = packed("explanation", self.summary(), [self])
+        np.savez_compressed(file, **arrays)
 
     @property
     def plain_options(self) -> dict[str, object]:
