@@ -5,7 +5,7 @@ SEED   ?= 20000123
 PHOTO  ?=
 BIN    := $(VENV)/bin
 
-.PHONY: demo app test test-fast test-long lint clean
+.PHONY: demo app docs test test-fast test-long lint clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.core: pyproject.toml
@@ -31,6 +31,10 @@ $(VENV)/.app: $(VENV)/.core
 app: $(VENV)/.app
 	$(BIN)/mmcam app $(ARGS)
 
+# The documentation, into site/index.html; whatever Sphinx warns of is an error, and nothing is fetched.
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . site
+
 demo: $(VENV)/.core
 	$(BIN)/mmcam demo $(if $(PHOTO),--photo "$(PHOTO)") --seed $(SEED) --out out
 
@@ -51,4 +55,4 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info
+	rm -rf $(VENV) out site build dist *.egg-info

@@ -45,7 +45,7 @@ def pictures_preparation(module: nn.Module, preprocess: Any = None) -> tuple[Pre
         PictureError: a number of channels whose scale is not known.
     """
     made, assumed = preparation_of(module, preprocess)
-    return (_by_channels(module, made) if preprocess is None else made), assumed
+    return (by_channels(module, made) if preprocess is None else made), assumed
 
 
 def as_assumed(batch: Batch, assumed: bool) -> Batch:
@@ -80,7 +80,7 @@ def _like(module: nn.Module) -> Tensor:
     return next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
 
 
-def _by_channels(module: nn.Module, preprocess: Preprocess) -> Preprocess:
+def by_channels(module: nn.Module, preprocess: Preprocess) -> Preprocess:
     """The preparation for as many channels as a model takes.
 
     The first convolution may see less than the model: one that makes colours grey itself takes colours. So it decides

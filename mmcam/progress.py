@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -20,7 +21,7 @@ def with_progress(items: Sequence[Item], what: str) -> Iterator[Item]:
     """The items one after the other, with a bar on standard error; none for a single item or inside another bar."""
     global _showing
     console = Console(stderr=True)
-    if _showing or len(items) < 2 or not (console.is_terminal or console.is_jupyter):
+    if _showing or len(items) < 2 or not _shows(console):
         yield from items
         return
     _showing = True
@@ -28,6 +29,11 @@ def with_progress(items: Sequence[Item], what: str) -> Iterator[Item]:
         yield from track(items, what, console=console, transient=True)
     finally:
         _showing = False
+
+
+def _shows(console: Console) -> bool:
+    """Whether a bar can be shown: on a terminal, and in a notebook that has the widgets rich draws it with."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 class Meter:
@@ -48,7 +54,7 @@ class Meter:
 
     def __enter__(self) -> Meter:
         global _showing
-        if (self._console.is_terminal or self._console.is_jupyter) and not _showing:
+        if _shows(self._console) and not _showing:
             _showing = True
             rate = TextColumn("{task.fields[rate]}")
             left = TimeRemainingColumn(compact=True)

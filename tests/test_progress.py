@@ -71,3 +71,10 @@ def test_a_meter_in_a_log_writes_a_line_now_and_then(capsys, monkeypatch):
         "Explaining: 600 of 1,000, 10.0/s, 0.7 min left",
         "Explaining: 900 of 1,000, 10.0/s, 0.2 min left",
     ]
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_bar_in_a_notebook_needs_the_widgets_it_is_drawn_with(monkeypatch, widgets):
+    """Without them rich warns in the reader's notebook, and shows nothing."""
+    monkeypatch.setattr(progress, "find_spec", lambda name: object() if widgets else None)
+    assert progress._shows(Console(force_terminal=False, force_jupyter=True, file=io.StringIO())) is widgets

@@ -1,4 +1,4 @@
-"""The wheel alone, without the checkout: the demo and what the README shows run from it. And the editable install."""
+"""The wheel alone, without the checkout: demo, README and first pages run from it. And the editable install."""
 
 import os
 import re
@@ -14,12 +14,13 @@ import pytest
 from mmcam.datasets.photographs import shipped
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+START = (ROOT / "docs" / "start.md").read_text()
+PAGES = START + (ROOT / "docs" / "own.md").read_text() + (ROOT / "README.md").read_text()
+PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", PAGES, flags=re.DOTALL))
 COMMANDS = [
-    # As the README has it, but of fewer pictures.
+    # As the first page has it, but of fewer pictures.
     line.partition("#")[0].replace("--n 1000", "--n 4").replace("vignettes:300", "vignettes:8")
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", START, flags=re.DOTALL)
     for line in block.splitlines()
     # Networks for photographs are the user's, and the hub is not here.
     if line.startswith("mmcam ") and not ("photo.jpg" in line and "--model" in line)

@@ -1,7 +1,9 @@
 """How long the web demo takes: to answer another word, and from a click to the changed picture.
 
-The handler is timed in this process. In Chromium a click is timed until the viewer has drawn what came back, and beside
-it one on a control whose handler does nothing: what is left of the difference is mmcam's.
+The handler is timed in this process. In Chromium the page is opened by a browser that has not seen it before, and timed
+until it has drawn the first map; samples are chosen that this visitor has not asked about, and that he has. A click is
+timed until the viewer has drawn what came back, and beside it one on a control whose handler does nothing: what is left
+of the difference is mmcam's.
 
     python -m experiments.checks.app_speed
 """
@@ -22,6 +24,7 @@ from experiments.lib.stamp import stamp
 from experiments.lib.tables import show
 from mmcam.app.asking import answer
 from mmcam.app.models import Studio
+from mmcam.app.samples import samples
 from mmcam.app.session import Session
 from mmcam.app.settings import Settings
 from mmcam.app.shown import shown
@@ -60,7 +63,7 @@ def main(repeats: int = 3, browser: bool = True, out: Path = Path("experiments/r
     ]
     for row in clicks:
         times = [f"{row[name]:.0f}" for name in ("median", "worst")]
-        cells.append([row["asked"], "click to picture, Chromium", *times, "", str(row["n"])])
+        cells.append([row["asked"], "shown in Chromium", *times, "", str(row["n"])])
     columns = ("asked", "picture", "median, ms", "worst, ms", "CPU median, ms", "n")
     show(out / "app-speed", report, columns, cells, [f"`{command}`"])
 
@@ -102,11 +105,22 @@ def _timed(do: Callable[[], None]) -> tuple[float, float]:
 
 
 def _clicks(repeats: int) -> list[dict[str, Any]]:
-    """From a click to the changed picture, and to the answer of a handler that does nothing."""
+    """From the opened page to its first map, from a click to the changed picture, and to an empty handler's answer."""
     with _page() as page:
+        opened = [_opened(page) for _ in range(4 * repeats)]
+        names = [name for name in samples() if not samples()[name].drawn][1:4]
+        fresh, again = ([_chosen(page, name) for name in names] for _ in range(2))
+        page.click(f'#samples button[data-sample="{next(iter(samples()))}"]')
+        page.wait_for_timeout(2000)
         first = _until(page, "#target-class", ["cat", "dog", "goldfish", "bus"] * repeats)
         empty = page.evaluate(_EMPTY, 4 * repeats)
-    each = {"another class, typed": first, "an empty handler": empty}
+    each = {
+        "the page, opened to its first map": opened,
+        "a sample that is new to the visitor": fresh,
+        "a sample asked about before": again,
+        "another class, typed": first,
+        "an empty handler": empty,
+    }
     return [{"asked": told, "n": len(took), "median": statistics.median(took), "worst": max(took)}
             for told, took in each.items()]  # fmt: skip
 
@@ -122,6 +136,27 @@ _EMPTY = """async (n) => {
   }
   return took;
 }"""
+
+
+def _opened(page: Any) -> float:
+    """Milliseconds from the request for the page to its first map, in a browser that has kept nothing of it."""
+    with page.context.browser.new_context() as context:
+        fresh = context.new_page()
+        fresh.goto(page.url)
+        fresh.wait_for_selector(".mm-viewer[data-at]")
+        fresh.wait_for_selector(".frame canvas")
+        return float(fresh.get_attribute(".mm-viewer", "data-at"))
+
+
+def _chosen(page: Any, sample: str) -> float:
+    """Milliseconds from a click on a sample to its map."""
+    before = page.get_attribute(".mm-viewer", "data-key")
+    began = page.evaluate("() => performance.now()")
+    page.click(f'#samples button[data-sample="{sample}"]')
+    page.wait_for_function("before => document.querySelector('.mm-viewer').dataset.key !== before", arg=before)
+    took = float(page.get_attribute(".mm-viewer", "data-at")) - began
+    page.wait_for_timeout(1500)  # until what may be chosen has been filled in
+    return took
 
 
 def _until(page: Any, field: str, texts: list[str]) -> list[float]:

@@ -53,10 +53,11 @@ def _words(own: Any, count: int) -> dict[str, tuple[int, ...]]:
     """A model's attribute as words with the classes they mean; empty if it means something else."""
     if not isinstance(own, Mapping):
         return {}
-    read = {}
+    read, known = {}, set(range(count))
     for word, indices in own.items():
-        each = tuple(indices) if isinstance(indices, (Sequence, set)) and not isinstance(indices, str) else ()
-        if not isinstance(word, str) or not each or any(i not in range(count) for i in each):
+        many = isinstance(indices, (tuple, list, set, Sequence)) and not isinstance(indices, str)
+        each = tuple(indices) if many else ()
+        if not isinstance(word, str) or not each or any(i not in known for i in each):
             return {}
         read[word] = each
     return read

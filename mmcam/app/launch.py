@@ -12,11 +12,6 @@ from mmcam.app.limits import FILE_BYTES
 from mmcam.errors import ExplainError
 
 FOLDER = Path(__file__).parent
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; form-action 'self'; object-src 'none'"
-)
-"""What the browser may open: nothing but this server. Gradio's own scripts make functions of texts."""
 
 
 def serve(
@@ -50,8 +45,10 @@ def serve(
         raise ExplainError('The web demo needs Gradio; install it with pip install "mmcam[app]".')
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
+    from starlette.middleware import Middleware
     from starlette.routing import Route
 
+    from mmcam.app.addresses import Addresses
     from mmcam.app.models import Studio
     from mmcam.app.page import build
     from mmcam.app.taken_route import take
@@ -65,7 +62,7 @@ def serve(
             theme=theme(gr), css=(FOLDER / "app.css").read_text(encoding="utf-8") + _maps_css(),
             app_kwargs={
                 "routes": [Route("/mmcam/take/{visitor}/{key}/{name}", take(desk))],
-                "middleware": [_policy()],
+                "middleware": [Middleware(Addresses)],
                 "docs_url": None, "redoc_url": None, "openapi_url": None,
             },
         )  # fmt: skip
@@ -94,23 +91,3 @@ def theme(gr: Any) -> Any:
 def _maps_css() -> str:
     """How maps lie over their picture, as on mmcam's own pages."""
     return (FOLDER.parent / "report" / "maps.css.jinja").read_text(encoding="utf-8")
-
-
-def _policy() -> Any:
-    """Says with every answer what the browser may open."""
-    from starlette.middleware import Middleware
-
-    class Policy:
-        def __init__(self, app: Any) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            async def said(message: Any) -> None:
-                if message["type"] == "http.response.start":
-                    headers = ((b"content-security-policy", POLICY), (b"x-content-type-options", "nosniff"))
-                    message["headers"] = [*message["headers"], *((name, text.encode()) for name, text in headers)]
-                await send(message)
-
-            await self.app(scope, receive, said if scope["type"] == "http" else send)
-
-    return Middleware(Policy)

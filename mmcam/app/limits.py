@@ -17,6 +17,9 @@ AT_ONCE = 2
 WAITING = 24
 """Questions that may wait; more are refused with a sentence."""
 
+UPLOAD_SECONDS = 3600
+"""How long an uploaded file stays on the disk; all are gone when the server stops."""
+
 SESSIONS = 16
 """Visitors whose pictures are kept; the one who has asked nothing for longest is forgotten first."""
 

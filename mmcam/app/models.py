@@ -78,7 +78,7 @@ class Studio:
 
     Args:
         more: specifications of further ones, as `mmcam.models.specification.load_model` takes them.
-        weights: their state dicts, in their order; of none or of all.
+        weights: state dicts of those that take one (`takes_weights`), in their order; of none or of all.
         device: where all run.
 
     Raises:
@@ -86,19 +86,27 @@ class Studio:
     """
 
     def __init__(self, more: Sequence[str] = (), weights: Sequence[Path] = (), device: str = "cpu") -> None:
-        if weights and len(weights) != len(more):
-            raise ExplainError(f"There are {len(more)} models and {len(weights)} files of weights; give one a model.")
+        twice = next((spec for spec in more if list(more).count(spec) > 1), None)
+        if twice is not None:
+            raise ExplainError(f"{twice} is named twice, and the page tells models by their names; name it once.")
+        taking = [spec for spec in more if takes_weights(spec)]
+        if weights and len(weights) != len(taking):
+            raise ExplainError(
+                f"There are {len(taking)} models that take weights, and {len(weights)} files of them; give one a model."
+            )
+        files = dict(zip(taking, weights, strict=False))
         found = [Model(name, (task(name),), device=device) for name in names()]
         for place, spec in enumerate(more):
-            model = Model(spec, (), weights[place] if weights else None, device, bundled=False)
+            model = Model(spec, (), files.get(spec), device, bundled=False)
             model.tasks = _tasks(spec, model.module)
             found.insert(place, model)
         self.models = {model.name: model for model in found}
+        self._defaults = {kind: default(kind) for each in TASKS for kind in (each, f"{DRAWN}{each}")}
 
     def of(self, of_task: str) -> list[str]:
         """The names of those that can be asked a task; those of the command line first, then the default ones."""
         own = [model for model in self.models.values() if of_task in model.tasks]
-        usual = {default(of_task): 0, default(f"{DRAWN}{of_task}"): 1}
+        usual = {self._defaults[of_task]: 0, self._defaults[f"{DRAWN}{of_task}"]: 1}
         return [model.name for model in sorted(own, key=lambda one: (one.bundled, usual.get(one.name, 2)))]
 
     def bundled(self) -> list[str]:
@@ -109,17 +117,23 @@ class Studio:
         """The model that is asked where none is named: one of the command line, else the one for such pictures.
 
         Args:
-            of_task: or a page; neurons are a classifier's first.
+            of_task: or a page; the page of neurons has those that ship, and of them a classifier first.
             drawn: the picture is a vignette.
         """
+        own = [name for name in self.of(of_task) if not self.models[name].bundled] if of_task in TASKS else []
         of_task = of_task if of_task in TASKS else "class"
-        own = [name for name in self.of(of_task) if not self.models[name].bundled]
-        return own[0] if own else default(f"{DRAWN}{of_task}" if drawn else of_task)
+        return own[0] if own else self._defaults[f"{DRAWN}{of_task}" if drawn else of_task]
 
     def __getitem__(self, name: str) -> Model:
         if name not in self.models:
             raise ExplainError(f"There is no model {name[:60]!r} here; there are {', '.join(self.models)}.")
         return self.models[name]
+
+
+def takes_weights(spec: str) -> bool:
+    """Whether a model takes a state dict: bundled ones, folders and models of the hub bring their own."""
+    kind, _, name = spec.partition(":")
+    return bool(name) and kind != "hf"
 
 
 def _tasks(spec: str, module: Any) -> tuple[str, ...]:

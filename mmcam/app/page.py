@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from mmcam.app import limits
+from mmcam.app.addresses import fetch_nothing
 from mmcam.app.choices import layers_of, methods_of, targets_of
 from mmcam.app.desk import Desk
 from mmcam.app.forms import WORDING, Form, How, form, how, settings_of
@@ -21,12 +22,16 @@ from mmcam.app.viewer import sample_strip, viewer
 FIELDS = 3 * len(PAGES) + 5
 """Of all forms: each page's model, text and target, and five that they share."""
 
+QUESTIONS = "questions"
+"""Of handlers that run a model: together they are worked on `limits.AT_ONCE` at a time."""
+
 
 def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
     """The page and who answers it; the first sample is explained before it is opened."""
     desk = Desk(studio)
     first = next(iter(samples()))
-    with gr.Blocks(title="mmcam", analytics_enabled=False, fill_width=True) as page:
+    kept = (limits.UPLOAD_SECONDS // 6, limits.UPLOAD_SECONDS)
+    with gr.Blocks(title="mmcam", analytics_enabled=False, fill_width=True, delete_cache=kept) as page:
         gr.HTML(
             "<header class='mm-head'><h1>mmcam</h1><p>Which part of the picture made it say that?</p></header>",
             apply_default_css=False,
@@ -46,6 +51,7 @@ def build(studio: Studio) -> tuple[gr.Blocks, Desk]:
                 shared = how()
                 look = viewer(desk.start(), desk.why, desk.exemplars)
         _wire(desk, page, tabs, forms, shared, asked, chosen, strip, upload, look)
+    fetch_nothing(page.blocks.values())
     page.queue(default_concurrency_limit=limits.AT_ONCE, max_size=limits.WAITING, api_open=False)
     return page, desk
 
@@ -84,7 +90,7 @@ def _wire(
     def then(event: Any, changes: bool = False, do: Any = ask, first: Sequence[gr.State] = ()) -> None:
         """Explain, and where the model may have changed offer what it can do."""
         made = event(do, [*first, asked, chosen, upload, *fields], look, show_progress="minimal", show_progress_on=look,
-                     trigger_mode="always_last", api_visibility="private")  # fmt: skip
+                     trigger_mode="always_last", api_visibility="private", concurrency_id=QUESTIONS)  # fmt: skip
         if changes:
             offer(made)
 
@@ -177,5 +183,6 @@ def _restore(
         return [gr.update(selected=settings.page), settings.page, settings.sample, settings.sample, value, *each]
 
     return page.load(
-        restore, None, [tabs, asked, chosen, strip, look, *fields], api_visibility="private", show_progress="hidden"
-    )
+        restore, None, [tabs, asked, chosen, strip, look, *fields], api_visibility="private", show_progress="hidden",
+        concurrency_id=QUESTIONS,
+    )  # fmt: skip

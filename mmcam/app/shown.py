@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from mmcam.datasets.concepts.vignettes import VignetteConcepts
 from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.exemplars import patches
 from mmcam.report.explained import fixed, how_of, scored
-from mmcam.report.maps import drawn
+from mmcam.report.maps import drawn, seen_together
 from mmcam.report.shown import Line
 from mmcam.report.spotlight import data_uri
 
@@ -98,15 +99,16 @@ def _panel(panel: Panel, size: tuple[int, int]) -> dict[str, Any]:
     return {
         "method": panel.method,
         "how": how_of(panel.items[0]),
-        "maps": [_map(exp, size) for exp in panel.items],
+        "maps": _maps_of(panel.items, size),
     }
 
 
-def _map(exp: Explanation, size: tuple[int, int]) -> dict[str, Any]:
-    """A map as the viewer draws it; worked out once."""
-    if exp not in _maps:
-        _maps[exp] = {**drawn(exp, size), "note": exp.note}
-    return _maps[exp]
+def _maps_of(items: Sequence[Explanation], size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Maps as the viewer draws them; each is worked out once."""
+    new = [exp for exp in items if exp not in _maps]
+    for exp, seen in zip(new, seen_together(new, size), strict=True):
+        _maps[exp] = {**drawn(exp, size, seen), "note": exp.note}
+    return [_maps[exp] for exp in items]
 
 
 def why(answered: Answered, panel: int, item: int) -> dict[str, Any]:
@@ -121,7 +123,11 @@ def why(answered: Answered, panel: int, item: int) -> dict[str, Any]:
     with answered.model.lock:
         told = exp.why(units)
     assert exp.activations is not None
-    place = {name: value for name, value in _map(exp, answered.picture.small[0]).items() if name in ("x", "y", "seen")}
+    place = {
+        name: value
+        for name, value in _maps_of([exp], answered.picture.small[0])[0].items()
+        if name in ("x", "y", "seen")
+    }
     named = [reason for reason in told.table if reason.name]
     return {
         "pieces": pieces(told.text),

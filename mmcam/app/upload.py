@@ -23,5 +23,9 @@ def uploaded_file(payload: Any) -> str | None:
     """Where an uploaded file lies; None for anything that was not uploaded."""
     if payload is None or payload.path is None:
         return None
-    path, folder = Path(payload.path).resolve(), Path(get_upload_folder()).resolve()
+    folder = Path(get_upload_folder()).resolve()
+    try:
+        path = Path(payload.path).resolve()  # of a link, where it leads
+    except (ValueError, OSError):  # a zero byte, a loop of links
+        return None
     return str(path) if folder in path.parents else None

@@ -24,10 +24,11 @@ class Asking:
     """What is asked of every picture; of what may be given several times, all.
 
     Attributes:
-        task: "class", "caption", "answer" or "similarity".
+        task: "class", "caption", "answer", "similarity", "region" or "box".
         classes, words, questions, answers, texts: of the task; without one, the model's own.
         top: in place of classes, so many of the best.
         names: of the classes.
+        places: regions or boxes, of their tasks, with one class for all or one each.
         caption, position, beam, by_word: see the explain functions.
     """
 
@@ -43,6 +44,7 @@ class Asking:
     position: int | None = None
     beam: int | None = None
     by_word: bool = False
+    places: Sequence[Any] = ()
 
     def of(self, model: Any, picture: Path | mmcam.Looked, **how: Any) -> list[tuple[str, Result]]:
         """The results of a picture, each with what its files are called after besides the picture and the target.
@@ -52,12 +54,15 @@ class Asking:
             picture: a file, or one that the model has looked at.
             how: further arguments of the explain function.
         """
-        if self.task == "class":
+        if self.task in ("class", "region", "box"):
             if how.get("contrast") is not None:
                 how["contrast"] = index_or_name(how["contrast"])
             target = one_or_all([index_or_name(text) for text in self.classes])
             if self.top is not None:
                 target = self._best(model, picture, how["preprocess"])
+            if self.task != "class":
+                ask: Any = mmcam.explain_region if self.task == "region" else mmcam.explain_box
+                return _told(ask(model, picture, one_or_all(self.places), target, names=self.names, **how))
             return _told(mmcam.explain_class(model, picture, target, names=self.names, **how))
         if self.task == "similarity":
             return _told(mmcam.explain_similarity(model, picture, one_or_all(self.texts), **how))
@@ -105,6 +110,15 @@ def names_in(file: Path | None) -> Any:
     while names and not names[-1]:
         names.pop()
     return names
+
+
+def place_of(text: str) -> Any:
+    """A region or box as it is typed: numbers between commas, the path of a mask, or best, which is None."""
+    parts = text.split(",")
+    try:
+        return None if text == "best" else tuple(map(float, parts)) if len(parts) > 1 else text
+    except ValueError:
+        return text
 
 
 def one_or_all(given: Sequence[Any]) -> Any:

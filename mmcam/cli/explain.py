@@ -11,12 +11,13 @@ import typer
 from rich.markup import escape
 
 import mmcam
-from mmcam.cli.asking import Asking, names_in
+from mmcam.cli.asking import Asking, names_in, place_of
 from mmcam.cli.pictures import pictures_of
 from mmcam.cli.schema import SCHEMA
 from mmcam.cli.shared import (
     FAILURES,
     Answer,
+    Box,
     ByWord,
     Class,
     Contrast,
@@ -30,6 +31,7 @@ from mmcam.cli.shared import (
     SimilarTo,
     Text,
     Weights,
+    Where,
     Word,
     app,
     check_task,
@@ -68,6 +70,8 @@ def explain(
     question: Question = None,
     answer: Answer = None,
     similar_to: SimilarTo = None,
+    region: Where = None,
+    box: Box = None,
     contrast: Contrast = None,
     position: Position = None,
     beam: Annotated[int | None, typer.Option(help="Every word of the likeliest so many captions found.")] = None,
@@ -102,17 +106,19 @@ def explain(
         ),
     ] = False,
 ) -> None:
-    """Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz."""
+    """Explain a class, word, caption, answer, similarity, region or box; write PICTURE-TARGET.png and .npz."""
     about_caption = bool(caption or word or text is not None or beam is not None or grounding)
     about_class = bool(class_) or top is not None or names is not None
-    task = task_of(about_class, about_caption, bool(question), bool(answer), bool(similar_to))
+    place = "region" if region else "box" if box else ""
+    task = task_of(about_class, about_caption, bool(question), bool(answer), bool(similar_to), place)
     check_task(task, model, by_word)
     _check_extras(task, score, bool(grounding and (word or beam is not None)), bool(class_) and top is not None)
+    _check_places(bool(region), bool(box), top)
     with one_sentence():
         files_of = pictures_of(pictures)
         asking = Asking(
             task, class_ or (), word or (), question or (), answer or (), similar_to or (), top, names_in(names), text,
-            position, beam, by_word,
+            position, beam, by_word, [place_of(text) for text in region or box or ()],
         )  # fmt: skip
         loaded, preprocess = load_model(default(task) if model is None else model, weights, device)
         ways = {name: _options(name, method or ["gradcam"], option or []) for name in method or ["gradcam"]}
@@ -126,7 +132,7 @@ def explain(
 
     def one(picture: Path) -> list[Report]:
         reports = []
-        seen = looked_at(loaded, picture, layer or None, preprocess) if passes > 1 else picture
+        seen = looked_at(loaded, picture, layer or None, preprocess) if passes > 1 and not place else picture
         for name, options in ways.items():
             for part, exp in asking.of(loaded, seen, method=name, **shared, **options):
                 files = write(exp, out, f"{picture.stem}-{slug(part)}" if part else picture.stem)
@@ -164,6 +170,14 @@ def _check_extras(task: str, score: str | None, clash: bool, both: bool) -> None
         raise typer.BadParameter("--score is of words and answers; ask with --word, --caption or --question")
     if clash:
         raise typer.BadParameter("--grounding is of every word of one caption; leave --word and --beam out")
+
+
+def _check_places(region: bool, box: bool, top: int | None) -> None:
+    """Raise typer.BadParameter for regions and boxes at once, or the best classes of the whole picture there."""
+    if region and box:
+        raise typer.BadParameter("--region is of models that segment and --box of detectors; leave one out")
+    if (region or box) and top is not None:
+        raise typer.BadParameter("--top is of the whole picture's classes; name them with --class")
 
 
 def _each(pictures: list[Path], one: Callable[[Path], list[Report]], several: bool) -> tuple[list[Report], int]:

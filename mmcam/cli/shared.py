@@ -36,6 +36,17 @@ SimilarTo = Annotated[
     list[str] | None,
     typer.Option(help="A text, for models that compare pictures and texts, such as CLIP. May be repeated."),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="Why a model that segments says a class here: X,Y, X0,Y0,X1,Y1 or a mask's file. May be repeated.",
+    ),
+]
+Box = Annotated[
+    list[str] | None,
+    typer.Option("--box", help="Why a detector gave this box its class: X0,Y0,X1,Y1, or best. May be repeated."),
+]
 Contrast = Annotated[str | None, typer.Option(help="Rather than this class, word, answer or text.")]
 Position = Annotated[int | None, typer.Option(help="Position of the word in the caption, from 0.")]
 ByWord = Annotated[bool, typer.Option("--by-word", help="Every word of the question, too.")]
@@ -84,17 +95,24 @@ def check_new(*paths: Path | None) -> None:
 
 
 def task_of(
-    of_class: bool, of_caption: bool, of_question: bool, of_answer: bool = False, of_similarity: bool = False
+    of_class: bool,
+    of_caption: bool,
+    of_question: bool,
+    of_answer: bool = False,
+    of_similarity: bool = False,
+    of_place: str = "",
 ) -> str:
-    """The task that the given options are about: "class", "caption", "answer" or "similarity".
+    """The task that the given options are about: "class", "caption", "answer", "similarity", "region" or "box".
 
     Raises:
         typer.BadParameter: they are about several, or about an answer without its question.
     """
-    if of_class + of_caption + of_question + of_similarity > 1:
+    if bool(of_class or of_place) + of_caption + of_question + of_similarity > 1:
         raise typer.BadParameter("choose one of --class, --word/--caption/--text, --question and --similar-to")
     if of_answer and not of_question:
         raise typer.BadParameter("--answer needs its --question")
+    if of_place:
+        return of_place
     return "caption" if of_caption else "answer" if of_question else "similarity" if of_similarity else "class"
 
 
@@ -102,6 +120,9 @@ def check_task(task: str, model: str | None, by_word: bool) -> None:
     """Raise typer.BadParameter for a task without its model, and words of a question without a question."""
     if task == "similarity" and model is None:
         raise typer.BadParameter("--similar-to needs a --model that compares pictures and texts; none is bundled")
+    if task in ("region", "box") and model is None:
+        kind = "segments" if task == "region" else "detects"
+        raise typer.BadParameter(f"--{task} needs a --model that {kind}; none is bundled")
     if by_word and task != "answer":
         raise typer.BadParameter("--by-word needs its --question")
 

@@ -62,7 +62,8 @@ def build(
         command = shlex.join(["mmcam", *sys.argv[1:]])
         order = Order(kind, loaded, images, method, items, per_rater, training, paragraphs, contact, seed, command)
         design = build_study(order, out, _tell)
-    _tell(f"{out}: {design.items} items, {len(design.methods)} methods; a rater answers {design.per_rater} of them.")
+    count = len(design.methods)
+    _tell(f"{out}: {design.items} items, {count} method{'s' * (count != 1)}; a rater answers {design.per_rater} items.")
     _tell("Left out will be those " + "; ".join(design.rules.sentences()) + ".")
     _tell(f"Look at {out / 'design.json'}, then: mmcam study serve {out}")
 
@@ -162,6 +163,9 @@ def analyse(
         ):
             if rows:
                 shown = Table(*map(escape, head), title=escape(title))
+                for column in shown.columns:
+                    column.overflow = "fold"  # in a narrow window, too, names are whole
+                shown.columns[0].min_width = max(len(word) for row in rows for word in row[0].split())
                 for row in rows:
                     shown.add_row(*map(escape, row))
                 console.print(shown)

@@ -16,7 +16,9 @@ def web(
     model: Annotated[
         list[str] | None, typer.Option("--model", help=f"A further model. May be repeated. {MODELS}")
     ] = None,
-    weights: Annotated[list[Path] | None, typer.Option(help="State dicts, of all further models in order.")] = None,
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="State dicts, in order, of those further models that take one.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Whom to listen to; 0.0.0.0 is everybody.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Default the first free one from 7860.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmcam.datasets.captioned import brief, read_text
+from mmcam.datasets.captioned import brief, read_text, shown, text_of
 from mmcam.files import is_file, is_folder, parsed
 
 FOLDERS = ("", "train2014", "val2014", "images")  # below a folder of COCO's pictures
@@ -65,7 +65,12 @@ def vqa(
     try:
         content = parsed(questions_text)
         asked = [
-            (int(entry["question_id"]), int(entry["image_id"]), entry["question"].strip(), entry.get("split", ""))
+            (
+                int(entry["question_id"]),
+                int(entry["image_id"]),
+                text_of(entry["question"]).strip(),
+                text_of(entry.get("split", "")),
+            )
             for entry in content["questions"]
         ]
         named = {int(entry["id"]): pictures / entry["file_name"] for entry in content.get("images", [])}
@@ -73,7 +78,10 @@ def vqa(
         raise ValueError(f"{questions} is not one of VQA's question files ({brief(error)}).") from error
     try:
         answered = {
-            int(entry["question_id"]): (entry[type_of], tuple(each["answer"] for each in entry["answers"]))
+            int(entry["question_id"]): (
+                text_of(entry[type_of]),
+                tuple(text_of(each["answer"]) for each in entry["answers"]),
+            )
             for entry in parsed(annotations_text)["annotations"]
         }
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -81,13 +89,17 @@ def vqa(
     paths = named or _coco_pictures(pictures)
     missing = next((path for path in named.values() if not is_file(path)), None)
     if missing is not None:
-        raise ValueError(f"{questions.name} names {missing}, which is not there; point to the folder of its pictures.")
+        raise ValueError(
+            f"{questions.name} names {shown(missing)}, which is not there; point to the folder of its pictures."
+        )
     items = []
     for number, picture, question, split in asked:
         if number not in answered:
-            raise ValueError(f"{annotations.name} has no question {number} of {questions.name}; use a pair of files.")
+            raise ValueError(
+                f"{annotations.name} has no question {shown(number)} of {questions.name}; use a pair of files."
+            )
         if picture not in paths:
-            raise ValueError(f"{questions.name} asks about COCO picture {picture}, which is not in {pictures}.")
+            raise ValueError(f"{questions.name} asks about COCO picture {shown(picture)}, which is not in {pictures}.")
         items.append(Asked(paths[picture], question, *answered[number], number, split))
     return items
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmcam.errors import one_line
 from mmcam.files import is_file, is_folder, parsed
 
 SPLITS = ("train", "val", "test")
@@ -87,15 +88,20 @@ def karpathy(file: Path, pictures: Path) -> dict[str, list[Captioned]]:
     missing = next((item.path for split in splits.values() for item in split if not is_file(item.path)), None)
     if missing is not None:
         raise ValueError(
-            f"{file.name} names {str(missing)[:200]}, which is not there; point to the folder of the pictures."
+            f"{file.name} names {shown(missing)}, which is not there; point to the folder of the pictures."
         )
     return splits
 
 
 def brief(error: Exception) -> str:
     """What is wrong with a file's content, for the end of a sentence; values that fill pages are cut."""
-    text = repr(error)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    return shown(repr(error))
+
+
+def shown(name: object) -> str:
+    """A name out of a file, as a sentence may hold it: on one line, and not longer than one would read."""
+    line = one_line(str(name))
+    return line if len(line) <= 200 else f"{line[:200]}…"
 
 
 def text_of(value: Any) -> str:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from mmcam.datasets.captioned import brief, read_text
 from mmcam.files import is_file, parsed
 from mmcam.image import open_raster
@@ -96,7 +94,7 @@ def _size(path: Path) -> tuple[int, int]:
     try:
         with open_raster(path) as picture:
             orientation, size = picture.getexif().get(_ORIENTATION, 1), picture.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as in mmcam.image.open: Pillow trips in many ways
         raise ValueError(f"{path} cannot be read as a picture ({error}); save it again as PNG or JPEG.") from error
     if orientation != 1:
         # DenseCap takes the pixels as stored, everything else here turns them upright: boxes would lie elsewhere.

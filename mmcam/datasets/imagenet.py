@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mmcam.datasets.captioned import read_text
+from mmcam.datasets.captioned import read_text, shown
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels of the original picture from 0, right and bottom inclusive, as in the files."""
@@ -220,5 +220,7 @@ def _box(sides: tuple[int, ...]) -> Box:
 
 def _one_class(name: str, boxes: Mapping[str, tuple[Box, ...]]) -> str:
     if len(boxes) != 1:
-        raise ValueError(f"{name} has boxes of {len(boxes)} classes ({', '.join(boxes) or 'none'}); it has to be one.")
+        raise ValueError(
+            f"{shown(name)} has boxes of {len(boxes)} classes ({shown(', '.join(boxes)) or 'none'}); it has to be one."
+        )
     return next(iter(boxes))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from mmcam.errors import ExplainError
 
@@ -19,6 +19,9 @@ ALPHA = 0.7
 
 BAND = 2**19
 """Pixels of a picture that are coloured at a time."""
+
+REGION = "#39ff14"
+"""The colour of a region's edge, which the colour map of maps lacks."""
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive."""
@@ -157,6 +160,56 @@ def mark(picture: Image.Image, box: Box | None = None, peak: tuple[int, int] | N
             pen.line((x - arm, y, x + arm, y), colour, width)
             pen.line((x, y - arm, x, y + arm), colour, width)
     return drawn
+
+
+def outline(picture: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
+    """A picture with the edge of a region.
+
+    Args:
+        picture: RGB; it is not changed.
+        mask: bool (H,W), over the picture at any size.
+    """
+    drawn, line = picture.copy(), edge(mask, picture.size)
+    drawn.paste(line, mask=line)
+    return drawn
+
+
+def edge(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
+    """The edge of a region bool (H,W) on nothing, RGBA of `size` (width, height): green between black lines.
+
+    Of a single pixel, and of a region that is none at that size, it is a ring around the middle.
+    """
+    line = max(1, round(max(size) / 250))
+    rows, columns = np.nonzero(mask)
+    scale = size[0] / mask.shape[1], size[1] / mask.shape[0]
+    mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    if len(rows) == 1 or not mask.any():
+        drawn = Image.new("RGBA", size)
+        x, y = (int((at.mean() + 0.5) * by) for at, by in zip((columns, rows), scale, strict=True))
+        pen = ImageDraw.Draw(drawn)
+        for radius, width, colour in ((6 * line, 3 * line, "black"), (5 * line, line, REGION)):
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+        return drawn
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    # Shrunk again and again, it leaves its edge: black, green, black.
+    for colour in ("black", REGION, "black"):
+        inner = _shrunk(mask, line)
+        pixels[mask & ~inner] = (*ImageColor.getrgb(colour), 255)
+        mask = inner
+    return Image.fromarray(pixels)
+
+
+def _shrunk(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """A mask (H,W) without the pixels nearer than so many to what is outside of it; so is what is outside the picture.
+
+    A pixel stays where the square around it is all inside, as the sum over it tells.
+    """
+    side = 2 * by + 1
+    sums = np.pad(np.pad(mask, by).astype(np.int32).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    inside: NDArray[np.bool_] = (
+        sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side] == side**2
+    )
+    return inside
 
 
 def _bands(shape: tuple[int, ...]) -> list[slice]:

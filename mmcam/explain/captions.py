@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each, in_groups, per_owner
+from mmcam.explain.context import check_context, explained_minus_context
 from mmcam.explain.explained import How, Layers, as_list, explanations
 from mmcam.explanation import CaptionExplanation, Explanation, Explanations
 from mmcam.image import Batch
@@ -33,6 +34,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -53,6 +55,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -73,6 +76,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -93,6 +97,7 @@ def explain_caption(
     position: int | None = None,
     beam: int,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -113,6 +118,7 @@ def explain_caption(
     position: int | None = None,
     beam: int | None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -133,6 +139,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -153,6 +160,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -173,6 +181,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -193,6 +202,7 @@ def explain_caption(
     position: int | None = None,
     beam: int,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -213,6 +223,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -233,6 +244,7 @@ def explain_caption(
     position: int | None = None,
     beam: None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -253,6 +265,7 @@ def explain_caption(
     position: int | None = None,
     beam: int | None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -272,6 +285,7 @@ def explain_caption(
     position: int | None = None,
     beam: int | None = None,
     score: str = "log_prob",
+    minus_context: bool = False,
     layer: Layers = None,
     fuse: Fusion = "max",
     method: str = "gradcam",
@@ -299,6 +313,8 @@ def explain_caption(
             captioner with `beams`, which says how wide it searches.
         score: what of a word is explained: "log_prob", "logit", "prob", "entropy" or one that was registered with
             `mmcam.register_score`; all but the first need a captioner with `token_logits`.
+        minus_context: take off each map the least-squares share of those of the words before, and smooth it, as TAM
+            does (see `mmcam.methods.token_maps`); needs a captioner with `token_logits`. Has no weights, so no `why`.
         layer, fuse, method, call, options: as in `attribute`.
         preprocess, batch_size, errors: as in `explain_class`.
 
@@ -314,18 +330,21 @@ def explain_caption(
     """
     module: Any = unwrap(model)
     captioning.check_captioner(module)
-    if word is None and (contrast is not None or position is not None):
-        raise ExplainError("contrast= and position= belong to one word; name it with word=.")
-    if beam is not None and (word is not None or caption is not None):
-        raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
+    _check_together(word, caption, contrast, position, beam)
     if word is not None:
         position, contrast = check_where(position, contrast, alone=not is_list(word))
     how = How(layer, method, call, options, fuse)
+    if minus_context:
+        check_context(module, how, contrast)
+
+    def made_of(batch: Batch, captions: Sequence[Caption]) -> list[list[Explanation]]:
+        if minus_context:
+            return explained_minus_context(module, batch, captions, score, how)
+        return explanations(captioning.ask(module, batch, captions, contrast, score), how).rows
 
     def rows_of(batch: Batch, captions: Sequence[Caption]) -> list[list[Explanation]]:
         def of(some: Batch, members: list[int]) -> list[list[Explanation]]:
-            asked = captioning.ask(module, some, [captions[n] for n in members], contrast, score)
-            return explanations(asked, how).rows
+            return made_of(some, [captions[n] for n in members])
 
         # Inside a block of the user's `asked`, the model has a question for each picture of the batch as it is.
         whole = hasattr(module, "asked") and getattr(module, "_questions", ()) is not None
@@ -333,10 +352,11 @@ def explain_caption(
         return in_groups(module, batch, [(0, 0) if together else caption.size for caption in captions], of)
 
     def explain(batch: Batch, words: Sequence[Any], texts: Sequence[Any]) -> list[Any]:
-        if caption is None or contrast is not None or method == "attention":  # there are several passes
+        several_passes = contrast is not None or minus_context or method == "attention"
+        if caption is None or several_passes:
             batch = with_kept(module, batch, layer, module.generate)
         if beam is not None:
-            return _beams(module, batch, beam, score, how)
+            return _beams(module, batch, beam, made_of)
         given = None if caption is None else [one_text(text, "caption") for text in texts]
         tokens = captioning.caption_tokens(module, batch.x, given, batch.kept)
         if word is None:
@@ -356,12 +376,20 @@ def explain_caption(
     return explain_each(images, {"word": word, "caption": caption}, way)
 
 
-def _beams(module: Any, batch: Batch, beam: int, score: str, how: How) -> list[Any]:
+def _check_together(word: Any, caption: Any, contrast: Any, position: Any, beam: Any) -> None:
+    """Raise ExplainError for arguments of which one leaves no room for the other."""
+    if word is None and (contrast is not None or position is not None):
+        raise ExplainError("contrast= and position= belong to one word; name it with word=.")
+    if beam is not None and (word is not None or caption is not None):
+        raise ExplainError("beam= explains every word of the captions it finds; leave word= and caption= out.")
+
+
+def _beams(module: Any, batch: Batch, beam: int, made_of: Callable[..., list[list[Explanation]]]) -> list[Any]:
     """Every word of the captions of a beam search, a list of them for each picture."""
     found = captioning.beam_tokens(module, batch.x, beam, batch.kept)
     owners = [n for n, rows in enumerate(found) for _ in rows]
     captions = [captioning.every_word(module, row) for rows in found for row in rows]
-    rows = explanations(captioning.ask(module, batch.rows(owners), captions, None, score), how).rows
+    rows = made_of(batch.rows(owners), captions)
     return [as_list(own) for own in per_owner([_caption_explanation(row) for row in rows], owners, len(found))]
 
 

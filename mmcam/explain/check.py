@@ -73,7 +73,7 @@ class Check:
             mark = "" if finding.right else "[red]refused[/]: "
             table.add_row(finding.what, escape(finding.found), mark + escape(finding.proof))
         text = io.StringIO()
-        Console(file=text, width=110).print(table)
+        Console(file=text, width=110, force_jupyter=False).print(table)  # a notebook's own would show it at once
         return text.getvalue()
 
 

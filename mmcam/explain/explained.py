@@ -82,8 +82,8 @@ class Where:
     """What maps were computed at.
 
     Attributes:
-        layer: the layer's name, those of several, or "pixels" or "attention" for a method that reads none.
-        cells: how it is known where the layer's cells lie; "" for pixels and attention.
+        layer: the layer's name, those of several, or "pixels", "attention" or "tokens" for a method that reads none.
+        cells: how it is known where the layer's cells lie; "" for a method that reads none.
         each: the names of several layers whose maps are fused.
     """
 
@@ -94,7 +94,11 @@ class Where:
 
 def explanations(asked: Asked, how: How) -> Explained:
     """Everything that is asked, explained."""
-    maps, where = maps_of(asked, how)
+    return explanations_of(asked, how, *maps_of(asked, how))
+
+
+def explanations_of(asked: Asked, how: How, maps: Maps, where: Where) -> Explained:
+    """The explanations of maps that were made (see `maps_of`)."""
     rows = [[_explanation(asked, how, maps, where, t, n) for t in own] for n, own in enumerate(asked.targets)]
     return Explained(rows, asked.listed or [False] * len(rows), asked.batch.single)
 
@@ -138,7 +142,7 @@ def maps_of(asked: Asked, how: How) -> tuple[Maps, Where]:
             return maps_of(asked, replace(how, layer=common))
     if len(wanted) > 1 and not read:
         raise ExplainError(f"Method {how.method!r} reads no layer, so there is nothing to fuse; leave layer= out.")
-    nowhere = "attention" if method.family == "attention" else "pixels"
+    nowhere = method.family if method.family in ("attention", "tokens") else "pixels"
     names = {"max": " + ", "product": " × "}[how.fuse].join(layer.name for layer in read) or nowhere
     cells = " + ".join(dict.fromkeys(layer.cells for layer in read))
     each = [layer.name for layer in read] if len(wanted) > 1 else []
@@ -166,7 +170,8 @@ def _question(asked: Asked, how: How, where: Callable[[], Layer], *others: Calla
     return Question(
         c.model, c.forward, c.x, c.targets, c.texts,
         kept=asked.batch.kept, where=where, others=others, fuse=how.fuse,
-        language=asked.language, attention=asked.attention,
+        language=asked.language, attention=asked.attention, token_activations=asked.token_activations,
+        head_attention=asked.head_attention,
     )  # fmt: skip
 
 
@@ -200,6 +205,8 @@ def _explanation(asked: Asked, how: How, maps: Maps, where: Where, t: int, n: in
         cells=where.cells,
         prediction=label.prediction,
         preparation="".join(asked.batch.preparations[n : n + 1]),
+        region=label.region,
+        candidate=label.candidate,
     )
 
 

@@ -18,6 +18,7 @@ from mmcam.drawing.overlay import (
     draw_overlay,
     draw_signed,
     mute_outside,
+    outline,
     signed_top,
 )
 from mmcam.drawing.sheet import Bar, Block, Key, Panel, fit, fitted_size, in_rows
@@ -118,9 +119,12 @@ class Pen:
             drawn = draw_overlay(background, values, alpha=view.alpha, cmap=view.cmap, top=top)
         height, width = values.shape[-2:]
         shown = exp.geometry if exp.image.size == (width, height) else exp.geometry.resized(height, width)
+        drawn = mute_outside(drawn, shown.shown())
+        if exp.region is not None:
+            drawn = outline(drawn, exp.region.mask(*exp.image.size))
         note = " · ".join([told(exp.score)] * scored + ["empty"] * exp.empty)
         return Panel(
-            mute_outside(drawn, shown.shown()),
+            drawn,
             title,
             note,
             exp.image.size,

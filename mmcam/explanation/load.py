@@ -26,6 +26,7 @@ from mmcam.image import Geometry
 from mmcam.image.open import MAX_PIXELS, open_raster
 from mmcam.neurons.fingerprint import Origin
 from mmcam.tasks.prediction import Prediction, Ranked
+from mmcam.tasks.region import Candidate, Region, read_regions
 
 Result = Explanation | CaptionExplanation | QuestionExplanation
 
@@ -136,7 +137,32 @@ def _explanation(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], p
         activations=activations,
         origin=origin,
         prediction=None if entry["prediction"] is None else prediction_of(entry["prediction"]),
+        region=_region(entry.get("region"), arrays, picture),
+        candidate=_candidate(entry.get("candidate")),
     )
+
+
+def _region(given: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]], picture: Image.Image) -> Region | None:
+    """The region of a file; those of earlier ones have none."""
+    if given is None:
+        return None
+    if given["kind"] == "mask":
+        pixels = arrays[given["pixels"]]
+        if pixels.dtype != bool or pixels.shape != picture.size[::-1]:
+            raise TypeError("its region is none")
+        return Region("mask", pixels=pixels)
+    region: Region = read_regions([_number(value) for value in given["at"]])
+    return region
+
+
+def _candidate(given: Mapping[str, Any] | None) -> Candidate | None:
+    if given is None:
+        return None
+    box = None if given["box"] is None else tuple(_number(side) for side in given["box"])
+    if box is not None and len(box) != 4:
+        raise ValueError("its box is none")
+    index = _whole(given["index"])
+    return Candidate(-1 if index is None else index, box, _number(given["overlap"]), _number(given["probability"]))
 
 
 def _tensor(arrays: Mapping[str, NDArray[Any]], name: Any) -> Tensor | None:
@@ -174,6 +200,8 @@ def prediction_of(given: Mapping[str, Any]) -> Prediction:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
+    if not given["best"]:
+        raise ValueError("it ranks no class")
     return Prediction(
         index=_whole(given["class"]),
         asked=_text(given["asked"]),

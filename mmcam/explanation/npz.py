@@ -69,6 +69,11 @@ def packed(kind: str, head: dict[str, object], every: Sequence[Explanation]) -> 
         entry |= {"score": exp.score, "sense": exp.sense, "options": exp.summary()["options"]}
         entry["prediction"] = None if exp.prediction is None else exp.prediction.summary()
         entry["geometry"] = asdict(exp.geometry)
+        entry["candidate"] = None if exp.candidate is None else exp.candidate.summary()
+        entry["region"] = None if exp.region is None else exp.region.summary()
+        if exp.region is not None and exp.region.pixels is not None:
+            arrays[f"region{number}"] = exp.region.pixels
+            entry["region"]["pixels"] = f"region{number}"
         if exp.origin is not None and exp.origin.of not in origins:
             origins[exp.origin.of] = exp.origin.fingerprint
         entry["origin"] = None if exp.origin is None else origins[exp.origin.of]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mmcam.drawing.overlay import ALPHA, COLOUR_MAP, Box, draw_overlay, draw_signed, mark, mute_outside
+from mmcam.drawing.overlay import ALPHA, COLOUR_MAP, Box, draw_overlay, draw_signed, mark, mute_outside, outline
 from mmcam.drawing.png import png_bytes
 from mmcam.drawing.saving import figure_writers, picture_writers, save_as
 from mmcam.drawing.sheet import DPI, Block, Sheet
@@ -30,6 +30,7 @@ from mmcam.neurons.narration import Why, narrate
 from mmcam.report.explained import write_page
 from mmcam.report.shown import Line
 from mmcam.tasks.prediction import Prediction
+from mmcam.tasks.region import Candidate, Region
 from mmcam.version import __version__
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Explanation:
             them), "declared" by the model, or "measured"; "" for pixels and attention.
         prediction: of a classifier, the class that is explained with its probability, and the five best; else None.
         preparation: how the model's input was made of the picture, in words; "" where that is not known.
+        region: where in the picture the target is, which drawings outline; None where it is the whole picture's.
+        candidate: of a model with many answers for a picture, as a detector's boxes, which was explained; else None.
         version: of mmcam.
     """
 
@@ -85,6 +88,8 @@ class Explanation:
     cells: str = ""
     prediction: Prediction | None = None
     preparation: str = ""
+    region: Region | None = None
+    candidate: Candidate | None = None
     version: str = field(default=__version__)
 
     @property
@@ -179,7 +184,9 @@ class Explanation:
         peak: bool = False,
         threshold: float = segments.SHARE,
     ) -> Image.Image:
-        """The map over the picture, at the picture's own size; what a crop never showed to the model is hatched.
+        """The map over the picture, at the picture's own size.
+
+        What a crop never showed to the model is hatched, and a region that was asked about is outlined.
 
         Args:
             alpha: opacity (0..1) where the map is at its maximum; it fades with the map. Pixel maps are drawn alone,
@@ -198,6 +205,8 @@ class Explanation:
         else:
             picture = draw_overlay(self.image, self.heatmap, alpha=alpha, cmap=cmap)
         picture = mute_outside(picture, self.geometry.shown())
+        if self.region is not None:
+            picture = outline(picture, self.region.mask(*self.image.size))
         return mark(picture, self.box(threshold) if box else None, self.peak() if peak else None)
 
     def figure(
@@ -300,7 +309,8 @@ class Explanation:
         return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        np.savez_compressed(file, allow_pickle=False, **packed("explanation", self.summary(), [self]))
+        arrays: dict[str, Any] = packed("explanation", self.summary(), [self])
+        np.savez_compressed(file, **arrays)
 
     @property
     def plain_options(self) -> dict[str, object]:
@@ -326,6 +336,8 @@ class Explanation:
             "preparation": self.preparation,
             "note": self.note,
             "prediction": None if self.prediction is None else self.prediction.summary(),
+            "region": None if self.region is None else self.region.summary(),
+            "candidate": None if self.candidate is None else self.candidate.summary(),
             "version": self.version,
         }
 

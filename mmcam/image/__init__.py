@@ -3,7 +3,7 @@
 from mmcam.image.batch import Batch, joined, prepare, prepared
 from mmcam.image.geometry import Geometry
 from mmcam.image.open import MAX_PIXELS, PictureLike, load_image, open_raster
-from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, preprocess_of
+from mmcam.image.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Proportional, preprocess_of
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -13,6 +13,7 @@ __all__ = [
     "Geometry",
     "PictureLike",
     "Preprocess",
+    "Proportional",
     "joined",
     "load_image",
     "open_raster",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,6 +50,50 @@ class Geometry:
             seen = ((part >= 0) & (part <= 1))[:, None] & ((xs >= 0) & (xs <= 1))
             torch.mul(sampled, seen, out=band)
         return whole.reshape(*maps.shape[:-2], *self.original)
+
+    def cells_of(self, mask: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
+        """How much each cell of maps over the input has to say in their mean over a mask of the picture.
+
+        The sum of these weights times a map is the mean of `to_original` of it over those pixels of the mask that the
+        model was shown: its adjoint, in one go and for any number of channels.
+
+        Args:
+            mask: bool (H,W) over the original picture.
+            size: (h, w) of the maps, spanning the whole input.
+
+        Returns:
+            (h, w) float64, summing to 1; all 0 where the model was shown no pixel of the mask.
+        """
+        rows, columns = np.nonzero(mask)
+        weights = torch.zeros(size, dtype=torch.float64).flatten()
+        sides = [self._input_positions(axis, torch.device("cpu")).double() for axis in (0, 1)]
+        ys, xs = (positions[torch.from_numpy(at)] for positions, at in zip(sides, (rows, columns), strict=True))
+        seen = (ys >= 0) & (ys <= 1) & (xs >= 0) & (xs <= 1)
+        # Between the centres of cells, and at the border the outermost ones, as `grid_sample` has it.
+        ys, xs = ((at[seen] * side - 0.5).clamp(0, side - 1) for at, side in zip((ys, xs), size, strict=True))
+        for low_y in (True, False):
+            y = ys.floor() if low_y else (ys.floor() + 1).clamp(max=size[0] - 1)
+            share_y = 1 - (ys - ys.floor()) if low_y else ys - ys.floor()
+            for low_x in (True, False):
+                x = xs.floor() if low_x else (xs.floor() + 1).clamp(max=size[1] - 1)
+                share_x = 1 - (xs - xs.floor()) if low_x else xs - xs.floor()
+                weights.index_add_(0, (y * size[1] + x).long(), share_y * share_x)
+        return weights.view(size) / max(1, len(ys))
+
+    def at_pixels(self, maps: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+        """`to_original` at some pixels alone.
+
+        Args:
+            maps: (C, h, w), spanning the whole input.
+            ys, xs: (P,) rows and columns of the original picture.
+
+        Returns:
+            (C, P) float32.
+        """
+        down, across = (self._input_positions(axis, maps.device)[at.to(maps.device)] for axis, at in ((0, ys), (1, xs)))
+        grid = torch.stack([2 * across - 1, 2 * down - 1], -1)[None, None].float()
+        sampled = F.grid_sample(maps.detach().float()[None], grid, padding_mode="border", align_corners=False)[0, :, 0]
+        return sampled * ((down >= 0) & (down <= 1) & (across >= 0) & (across <= 1))
 
     def shown(self) -> tuple[int, int, int, int]:
         """What the model was shown: (left, top, right, bottom) in the picture's pixels, right and bottom exclusive.

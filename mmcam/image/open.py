@@ -99,7 +99,7 @@ def upright(picture: Image.Image, name: str = "The picture") -> Image.Image:
     """
     try:
         picture = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds for a broken file
         raise _unreadable(name, error) from error
     if min(picture.size) == 0:
         raise PictureError("The picture has no pixels; pass one of at least 1×1.")
@@ -131,7 +131,7 @@ def _open(path: Path) -> Image.Image:
         raise PictureError(
             f"{shown} has more than {MAX_PIXELS:,} pixels; make it smaller before it is explained."
         ) from error
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds for a broken file
         raise _unreadable(shown, error) from error
 
 
@@ -156,7 +156,7 @@ def _to_rgb(picture: Image.Image, name: str = "The picture") -> tuple[Image.Imag
         return picture.convert("RGB"), ""
     except PictureError:  # a ValueError, too
         raise
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds for a broken file
         raise _unreadable(name, error) from error
 
 

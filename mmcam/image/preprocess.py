@@ -134,6 +134,49 @@ class Preprocess:
         return max(1, round(h * ratio)), max(1, round(w * ratio))
 
 
+@dataclass(frozen=True)
+class Proportional(Preprocess):
+    """The shorter side becomes `resize`, the longer one along with it, and nothing is cut: of networks of any size.
+
+    Attributes:
+        multiple: both sides are rounded to multiples of it, as strides and skips may need.
+        enlarge: pictures whose shorter side is less than `resize` are enlarged; else they keep their size.
+    """
+
+    multiple: int = 1
+    enlarge: bool = True
+
+    def __call__(self, picture: Image.Image) -> tuple[Tensor, Geometry]:
+        """As `Preprocess`, with an input as large as the picture makes it."""
+        return self._squash(picture.height, picture.width)(picture)
+
+    def planes(self, values: NDArray[np.float32]) -> tuple[Tensor, Geometry]:
+        """As `Preprocess`, with an input as large as the picture makes it."""
+        return self._squash(*values.shape[1:]).planes(values)
+
+    def geometry(self, h: int, w: int) -> Geometry:
+        """Where the pixels of a picture of h×w lie in the input."""
+        return self._squash(h, w).geometry(h, w)
+
+    def _squash(self, h: int, w: int) -> Preprocess:
+        return Preprocess(self._resized(h, w), "squash", None, self.mean, self.std, self.resample)
+
+    @property
+    def _told_places(self) -> str:
+        side = f"{'' if self.enlarge else 'at most '}{self.resize or max(self.size)}"
+        return f"shorter side {side}" + (f", multiples of {self.multiple}" if self.multiple > 1 else "")
+
+    def _resized(self, h: int, w: int) -> tuple[int, int]:
+        short = self.resize or max(self.size)
+        short = short if self.enlarge else min(short, h, w)
+        # torchvision's rule: the longer side is truncated, not rounded.
+        sides = (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+        if sides[0] * sides[1] > MAX_PIXELS:
+            raise PictureError(f"A picture of {w}×{h} pixels is too elongated to keep its proportions; cut it first.")
+        height, width = (max(self.multiple, round(side / self.multiple) * self.multiple) for side in sides)
+        return height, width
+
+
 def preprocess_of(transform: Any) -> Preprocess:
     """The `Preprocess` that equals a torchvision ``weights.transforms()`` preset (or is one already).
 
@@ -143,22 +186,19 @@ def preprocess_of(transform: Any) -> Preprocess:
     if isinstance(transform, Preprocess):
         _check(transform)
         return transform
-    fields = ("crop_size", "resize_size", "mean", "std", "interpolation")
-    if not all(hasattr(transform, name) for name in fields):
+    fields = ("resize_size", "mean", "std", "interpolation")
+    if not all(getattr(transform, name, None) for name in fields):
         raise ExplainError(
             f"Cannot read where {type(transform).__name__} puts the pixels, so maps could not be brought back; pass "
             "mmcam.Preprocess(size=…, mode=…, mean=…, std=…), torchvision's weights.transforms(), or a prepared tensor."
         )
     filters = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4, "hamming": 5}
+    resample, short = Image.Resampling(filters[transform.interpolation.value]), transform.resize_size[0]
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    if not hasattr(transform, "crop_size"):  # of segmentation
+        return Proportional((short, short), resize=short, mean=mean, std=std, resample=resample)
     crop = transform.crop_size[0]
-    return Preprocess(
-        size=(crop, crop),
-        mode="crop",
-        resize=transform.resize_size[0],
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-        resample=Image.Resampling(filters[transform.interpolation.value]),
-    )
+    return Preprocess((crop, crop), "crop", short, mean, std, resample)
 
 
 def _check(made: Preprocess) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmcam.errors import ExplainError
+from mmcam.errors import ExplainError, PictureError
 from mmcam.explanation import Explanations
 from mmcam.jobs import manifest, shards
 from mmcam.jobs.decode import picture_at
@@ -70,7 +70,8 @@ class Job:
 
     def errors(self) -> DataFrame:
         """What could not be explained: "id", "picture", "method", "asked", "error"; a row each."""
-        return self._tables(shards.ERRORS, error_schema()).to_table().to_pandas()
+        with shards.readable(self._store):
+            return self._tables(shards.ERRORS, error_schema()).to_table().to_pandas()
 
     def to_pandas(self, columns: Sequence[str] | None = None, filter: Any = None) -> DataFrame:
         """The table, or some columns of it; "peak" is told as "x" and "y", "box" as "left", "top", "right", "bottom".
@@ -88,7 +89,8 @@ class Job:
             wanted = list(columns)
             if strange := [name for name in wanted if name not in known]:
                 raise ExplainError(f"The results have no column {strange[0]!r}; they have {', '.join(known)}.")
-        frame = _flat(self.dataset.to_table(columns=wanted, filter=filter)).to_pandas()
+        with shards.readable(self._store):
+            frame = _flat(self.dataset.to_table(columns=wanted, filter=filter)).to_pandas()
         whole = [name for name in ("asked", "position", *_FLAT.values()) if name in frame]
         return frame.astype(dict.fromkeys(whole, "Int64"))
 
@@ -118,7 +120,8 @@ class Job:
 
     def __len__(self) -> int:
         """Rows."""
-        return int(self.dataset.count_rows())
+        with shards.readable(self._store):
+            return int(self.dataset.count_rows())
 
     def __getitem__(self, id: str) -> Explanations[Result]:
         """The results of a picture: of every method and target one, in the order in which they were asked for.
@@ -129,13 +132,15 @@ class Job:
         """
         import pyarrow.dataset as ds
 
-        rows = self.dataset.to_table(filter=ds.field("id") == id).to_pylist()
+        with shards.readable(self._store):
+            rows = self.dataset.to_table(filter=ds.field("id") == id).to_pylist()
         if rows:
             return self._explanations(rows)
-        failed = self._tables(shards.ERRORS, error_schema()).to_table(filter=ds.field("id") == id).to_pylist()
+        with shards.readable(self._store):
+            failed = self._tables(shards.ERRORS, error_schema()).to_table(filter=ds.field("id") == id).to_pylist()
+            some = self.dataset.head(_SEVERAL, columns=["id"])["id"].to_pylist()
         if failed:
             raise ExplainError(f"{id} was not explained: {failed[0]['error']}")
-        some = self.dataset.head(_SEVERAL, columns=["id"])["id"].to_pylist()
         raise ExplainError(f"The job has no picture {id!r}; its ids are like {', '.join(dict.fromkeys(some))}.")
 
     def __iter__(self) -> Iterator[Result]:
@@ -147,7 +152,7 @@ class Job:
         """Every picture that was explained, with its results, a part in memory at a time."""
         for part in sorted(shards.done_names(self._store)):
             own: list[Row] = []
-            for row in self._read(part).to_pylist():
+            for row in self._read(part):
                 if own and own[0]["id"] != row["id"]:
                     yield own[0]["id"], self._explanations(own)
                     own = []
@@ -156,13 +161,22 @@ class Job:
                 yield own[0]["id"], self._explanations(own)
 
     def _explanations(self, rows: Sequence[Row]) -> Explanations[Result]:
-        return Explanations(results_of(rows, picture_at(self.root, rows[0]["picture"])))
+        try:
+            return Explanations(results_of(rows, picture_at(self.root, rows[0]["picture"])))
+        except PictureError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
+            raise ExplainError(
+                f"The rows of {rows[0]['id']} in {self._store.root} are of no explanation ({error}); make the job anew."
+            ) from error
 
-    def _read(self, part: int) -> pa.Table:
+    def _read(self, part: int) -> list[Row]:
         import pyarrow.parquet as pq
 
         filesystem, path = shards.located(self._store.path(f"{shards.RESULTS}/{shards.name(part)}"))
-        return pq.read_table(path, filesystem=filesystem, schema=schema())
+        with shards.readable(self._store):
+            rows: list[Row] = pq.read_table(path, filesystem=filesystem, schema=schema()).to_pylist()
+            return rows
 
     def _tables(self, folder: str, columns: pa.Schema) -> pyarrow.dataset.Dataset:
         import pyarrow.dataset as ds

@@ -7,11 +7,13 @@ the names of the results alone, and a part that was lost half way is made again 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmcam.errors import ExplainError
 from mmcam.jobs.rows import Row, error_schema, schema
 from mmcam.jobs.store import Store, remote
 
@@ -73,9 +75,26 @@ def pictures_in(store: Store, part: int) -> int | None:
         content = store.path(f"{RESULTS}/{name(part)}")
         filesystem, path = located(content)
         metadata: Mapping[bytes, bytes] = pq.read_metadata(path, filesystem=filesystem).metadata or {}
-    except (pa.ArrowException, OSError):
+        return int(metadata[_PICTURES]) if _PICTURES in metadata else None
+    except (pa.ArrowException, OSError, ValueError):
         return None
-    return int(metadata[_PICTURES]) if _PICTURES in metadata else None
+
+
+@contextlib.contextmanager
+def readable(store: Store) -> Iterator[None]:
+    """Say of a broken table that it is one, as after a loss of power or a copy that was cut off.
+
+    Raises:
+        ExplainError: what is read within is no Parquet, or has other columns.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ExplainError(
+            f"A table of the job in {store.root} cannot be read ({error}); remove it, and `mmcam run` makes it again."
+        ) from error
 
 
 def located(path: str) -> tuple[Any, str]:

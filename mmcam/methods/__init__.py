@@ -10,10 +10,13 @@ from mmcam.methods import (  # noqa: F401  (they register)
     gap_cam,
     grad_eclip,
     legrad,
+    libragrad,
+    localisation_heads,
     perturbation,
     pixels,
     score_cam,
     smooth,
+    tam,
 )
 from mmcam.methods.cam_family import register_cam
 from mmcam.methods.registry import METHODS, Maps, Method, Question, get, register

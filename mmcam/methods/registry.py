@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mmcam.engine.computation import Computation
 from mmcam.engine.layer import Layer
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 
-Family = Literal["cam", "pixels", "excitation", "perturbation", "attention"]
+Family = Literal["cam", "pixels", "excitation", "perturbation", "attention", "tokens"]
 Fusion = Literal["max", "product"]
 """How the maps of several layers become one (see `mmcam.methods.fusion.fuse`)."""
 
@@ -50,6 +51,9 @@ class Question(Computation):
         language: a language side follows the part of the model that sees the picture.
         attention: the model's own attention for the targets, (T,N,h,w) by the name of its level, the last level last;
             None where the model has none or the task does not ask it.
+        token_activations: of each picture how high the tokens of its text score at its places, and which of the text's
+            last tokens each target is about (T,L); None where the model does not tell.
+        head_attention: the same of what each attention head pays these places.
     """
 
     where: Callable[[], Layer]
@@ -57,6 +61,8 @@ class Question(Computation):
     fuse: Fusion = "max"
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
+    token_activations: Callable[[], Sequence[tuple[TokenActivations, Tensor]]] | None = None
+    head_attention: Callable[[], Sequence[tuple[HeadAttention, Tensor]]] | None = None
 
     @property
     def layer(self) -> Layer:

@@ -139,7 +139,7 @@ def load(name: str, *, device: str | torch.device = "cpu", folder: Path = Path()
             Image.Resampling[made["resample"]],
         )  # fmt: skip
         spec, classes, layer = str(card["backbone"]), [str(each) for each in card["classes"]], card.get("layer")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ExplainError(f"The card {name}.json describes no finetuned model ({error!r}); train anew.") from error
     library, _, network = spec.partition(":")
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Classifiers of torchvision and timm, with published weights or a person's own."""
+"""Networks of torchvision and timm, with published weights or a person's own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from mmcam.adapters.torchvision import torchvision_preprocess
 from mmcam.errors import ExplainError
 from mmcam.image import Preprocess, preprocess_of
+from mmcam.models.dense import dense_from_torchvision, is_dense, no_download
 from mmcam.models.state import fill, read_state
 
 _AUXILIARY = ("googlenet", "inception_v3")
@@ -27,7 +28,7 @@ _PUBLISHED: dict[str, Any] = {"aux_logits": False, "init_weights": False, "trans
 
 
 def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Preprocess | None]:
-    """A classifier of torchvision, and how its pictures are made if a file's name or torchvision's records tell.
+    """A network of torchvision, and how its pictures are made if a file's name or torchvision's records tell.
 
     Args:
         name: as torchvision has it.
@@ -36,6 +37,8 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
     Raises:
         ExplainError: no such network, weights that do not fit it, or no download.
     """
+    if is_dense(name):
+        return dense_from_torchvision(name, weights)
     zoo = _torchvision_zoo(name)
     presets = zoo.get_model_weights(name)
     preset = presets["DEFAULT"]
@@ -55,10 +58,7 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
     try:
         return zoo.get_model(name, weights=preset), preprocess_of(preset.transforms())
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a bad hash is a RuntimeError
-        raise ExplainError(
-            f"The weights of torchvision:{name} could not be downloaded ({error}); on a machine with a network save "
-            f"{preset.url.rsplit('/', 1)[-1]}, copy it here and pass it with --weights."
-        ) from error
+        raise no_download(name, preset, error) from error
 
 
 def from_timm(name: str, weights: Path | None) -> nn.Module:

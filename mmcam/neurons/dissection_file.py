@@ -31,6 +31,9 @@ ALWAYS = tuple(_SHAPES)
 
 _SELECTIVITY = {"selectivity.concept": "K", "selectivity.index": "K", "selectivity.p": "K"}
 
+_MOST = 2**48
+"""Pictures, cells or shuffles; whoever claims more has counted nothing."""
+
 _FLOATS = ("thresholds", "spots", "peaks", "selectivity.index", "selectivity.p")
 
 
@@ -122,7 +125,11 @@ def _fields(rest: Mapping[str, Any]) -> dict[str, Any]:
     texts += [*fields["casts"], *(why for _, why in fields["skipped"])]
     if not fields["concepts"] or not all(isinstance(text, str) for text in texts):
         raise TypeError("a text is none, or there are no concepts")
-    if any(type(count) is not int or count < 0 for count in (rest["pictures"], height, width, fields["shuffles"])):
+    "".join(texts).encode()  # a lone surrogate, which no file can hold, is no text
+    if any(
+        type(count) is not int or not 0 <= count < _MOST
+        for count in (rest["pictures"], height, width, fields["shuffles"])
+    ):
         raise TypeError("a count is none")
     shares = rest["quantile"], rest["sampled"]
     if any(type(share) not in (int, float) or not 0 < share <= 1 for share in shares):

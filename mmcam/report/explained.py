@@ -129,7 +129,7 @@ def scored(exp: Shown, line: Line) -> str:
 
 def how_of(exp: Shown) -> str:
     """By what method a map was made, where, and from what."""
-    where = "" if exp.layer in ("pixels", "attention") else f" at {exp.layer}"
+    where = "" if exp.layer in ("pixels", "attention", "tokens") else f" at {exp.layer}"
     return f"{exp.method}{where} of {exp.model}" + (f"; picture: {exp.preparation}" if exp.preparation else "")
 
 

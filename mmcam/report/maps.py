@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcam.drawing.overlay import draw_signed
+from mmcam.drawing.overlay import draw_signed, edge
 from mmcam.image import Geometry
 from mmcam.report.shown import Shown
 from mmcam.report.spotlight import data_uri
@@ -23,15 +24,38 @@ CELLS = 64
 """Of a map's longer side, at most; finer ones, as those of RISE, are averaged down."""
 
 
-def drawn(exp: Shown, size: tuple[int, int]) -> dict[str, Any]:
-    """What the browser draws of an explanation over its picture, reduced to `size` (width, height)."""
+def seen_together(explanations: Sequence[Shown], size: tuple[int, int]) -> list[Tensor]:
+    """The maps of explanations over their picture, reduced to `size`: where each pixel lies is worked out once for all
+    that share geometry and resolution.
+    """
+    groups: dict[Any, list[int]] = {}
+    for place, exp in enumerate(explanations):
+        groups.setdefault((exp.geometry, exp.values.shape, exp.values.device), []).append(place)
+    found: dict[int, Tensor] = {}
+    for (geometry, *_), places in groups.items():
+        values = torch.stack([explanations[place].values for place in places])
+        found.update(zip(places, geometry.resized(size[1], size[0]).to_original(values), strict=True))
+    return [found[place] for place in range(len(explanations))]
+
+
+def drawn(exp: Shown, size: tuple[int, int], seen: Tensor | None = None) -> dict[str, Any]:
+    """What the browser draws of an explanation over its picture, reduced to `size` (width, height).
+
+    Args:
+        exp: the explanation.
+        size: of the picture.
+        seen: its map over that picture, if it has been worked out (see `seen_together`).
+    """
     geometry = exp.geometry.resized(size[1], size[0])
-    place = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    seen = geometry.to_original(exp.values) if seen is None else seen
+    place: dict[str, Any] = {"x": _line(geometry, 1), "y": _line(geometry, 0), "seen": shown_part(geometry)}
+    if exp.region is not None:
+        height, width = exp.geometry.original
+        place["region"] = data_uri(edge(exp.region.mask(width, height), size))
     if exp.values.ndim == 3:
-        values = geometry.to_original(exp.values).cpu()
+        values = seen.cpu()
         image = data_uri(draw_signed(values.numpy())) if bool((values.abs() > 0).any()) else None
         return {**place, "image": image, "peak": _peak(values.abs().amax(0))}
-    seen = geometry.to_original(exp.values)
     top = float(seen.max())
     if not 0 < top < math.inf:
         return {**place, "cells": None, "peak": None}

@@ -12,6 +12,7 @@ from mmcam.neurons.dissection import Dissection
 from mmcam.neurons.explanation_like import ExplanationLike
 from mmcam.neurons.names import Names
 from mmcam.tasks.prediction import Prediction
+from mmcam.tasks.region import Region
 
 
 class Shown(ExplanationLike, Protocol):
@@ -40,6 +41,10 @@ class Shown(ExplanationLike, Protocol):
     @property
     def prediction(self) -> Prediction | None:
         """Of a classifier, what it makes of the picture."""
+
+    @property
+    def region(self) -> Region | None:
+        """Where in the picture the target is; None where it is the whole picture's."""
 
     def why(self, names: Names | Dissection) -> Any:
         """Its units, in words."""

@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from mmcam.engine.computation import Computation
+from mmcam.engine.shown import HeadAttention, TokenActivations
 from mmcam.errors import ExplainError
 from mmcam.image import Batch
 from mmcam.tasks.names import short
 from mmcam.tasks.prediction import Prediction
+from mmcam.tasks.region import Candidate, Region
 from mmcam.tasks.targets import is_list, spread
 
 
@@ -27,6 +29,8 @@ class Label:
         scored: what the score is; "" for a function of the user's.
         sense: 1 if what raises the score speaks for the claim, -1 if it speaks against it.
         prediction: what a classifier makes of the picture; None for other tasks.
+        region: where in the picture the target is; None for all of it.
+        candidate: which of a model's many answers is explained; None where it has one.
     """
 
     target: str
@@ -35,6 +39,8 @@ class Label:
     scored: str = ""
     sense: int = 1
     prediction: Prediction | None = None
+    region: Region | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Asked:
         targets: the numbers of the targets that were asked of each picture.
         listed: whether the targets of each picture were given as a list, so that a list is the answer.
         language: a language side follows the part of the model that sees the picture.
-        attention: see `mmcam.methods.Question`.
+        attention, token_activations, head_attention: see `mmcam.methods.Question`.
     """
 
     batch: Batch
@@ -58,6 +64,8 @@ class Asked:
     listed: Sequence[bool] = ()
     language: bool = False
     attention: Callable[[], Mapping[str, Tensor]] | None = None
+    token_activations: Callable[[], Sequence[tuple[TokenActivations, Tensor]]] | None = None
+    head_attention: Callable[[], Sequence[tuple[HeadAttention, Tensor]]] | None = None
 
 
 def quoted(text: str, rather_than: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +37,8 @@ class Captioner(Protocol):
     ``encode_run(phrase)`` those behind words of a script without blanks; ``longest`` is how many tokens of a caption
     the model can read;
     ``attention(x, tokens)`` its own attention to the regions of the picture before each token, {level: (R,L,h,w)};
+    ``token_activations(x, tokens)`` how high the tokens of a text score at the picture's places, for language models
+    that read these among the words, and ``head_attention(x, tokens)`` who attends to them (`mmcam.engine.shown`);
     ``token_logits(x, tokens)`` the scores (R,L,V) of all V tokens, before the softmax, at the place of each token, for
     scores of words other than their log-probability.
     """
@@ -192,6 +194,10 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
     def attention() -> dict[str, Tensor]:
         return word_attention(model.attention(batch.x.clone(), tokens[:n]), masks)
 
+    def shown(what: str) -> Callable[[], list[tuple[Any, Tensor]]] | None:
+        read = getattr(model, what, None)
+        return read and (lambda: list(zip(read(batch.x.clone(), tokens[:n]), torch.stack(masks, 1), strict=True)))
+
     rival = None if minus is None else minus[:, :end]
     targets = [word_target(scores.score_of_tokens(score), read, chosen[:, :end], rival) for chosen in masks]
     return Asked(
@@ -201,6 +207,8 @@ def ask(model: Any, batch: Batch, captions: Sequence[Caption], contrast: str | N
         [range(len(caption.spans)) for caption in captions],
         language=True,
         attention=attention if hasattr(model, "attention") else None,
+        token_activations=shown("token_activations"),
+        head_attention=shown("head_attention"),
     )
 
 

@@ -6,6 +6,9 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+"""The latter two: Chromium's own camera, green with a clock that runs, and nobody who is asked for leave."""
+
 
 @pytest.fixture(scope="session")
 def studio():
@@ -37,6 +40,6 @@ def chromium():
         pytest.skip("needs Chromium to open the page")
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright to drive Chromium")
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()

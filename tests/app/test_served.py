@@ -4,43 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
+from app.web import config, get, upload
 
 from mmcam.app.limits import FILE_BYTES
 
 ROOT = Path(__file__).parents[2]
-
-
-def get(served, path, data=None, kind="application/json"):
-    request = urllib.request.Request(f"{served.local_url.rstrip('/')}{path}", data, {"content-type": kind})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read(), answer.headers
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(), error.headers
-
-
-def config(served):
-    return json.loads(get(served, "/config")[1])
-
-
-def asked(served, name, data):
-    """What the queue answers to an event, asked as a browser does: the last message."""
-    event = next(one for one in config(served)["dependencies"] if one["api_name"] == name)
-    body = {"fn_index": event["id"], "data": data, "session_hash": "tester", "trigger_id": event["targets"][0][0]}
-    status, text, _ = get(served, "/gradio_api/queue/join?", json.dumps(body).encode())
-    if status != 200:
-        return {"status": status, "text": text.decode()}
-    with urllib.request.urlopen(f"{served.local_url}gradio_api/queue/data?session_hash=tester", timeout=120) as stream:
-        for line in stream:
-            if line.startswith(b"data:") and b"process_completed" in line:
-                return json.loads(line[5:])
-    return None
 
 
 def test_it_listens_to_this_machine_alone(served):
@@ -68,19 +40,6 @@ def test_no_file_of_the_server_is_handed_out(served, tmp_path):
             assert b"whispered" not in text
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", str(ROOT / "mmcam/datasets/photographs/dog-and-cat.png")])
-def test_a_path_in_the_place_of_an_upload_is_refused(served, path):
-    events = [one for one in config(served)["dependencies"] if one["api_name"].startswith("ask")]
-    fields = len(events[0]["inputs"])
-    data = [None, None, {"path": path, "meta": {"_type": "gradio.FileData"}}, *[None] * (fields - 3)]
-    told = asked(served, events[0]["api_name"], data)
-    assert told is not None
-    text = json.dumps(told)
-    assert "root:" not in text
-    assert "data:image" not in text
-    assert told.get("success") is False or "error" in text
-
-
 def test_no_event_is_offered_to_programs(served):
     info = json.loads(get(served, "/gradio_api/info")[1])
     assert info["named_endpoints"] == {}
@@ -89,10 +48,7 @@ def test_no_event_is_offered_to_programs(served):
 
 
 def test_too_large_an_upload_is_refused(served):
-    edge = "xxEDGExx"
-    head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    body = head.encode() + b"\0" * (FILE_BYTES + 2**20) + f"\r\n--{edge}--\r\n".encode()
-    status, _, _ = get(served, "/gradio_api/upload", body, f"multipart/form-data; boundary={edge}")
+    status, _ = upload(served, b"\0" * (FILE_BYTES + 2**20))
     assert status == 413
 
 
@@ -105,7 +61,9 @@ def test_files_that_there_are_not_are_refused_in_a_sentence(served, name):
 
 
 def test_it_opens_no_connection(tmp_path):
-    """Started where every connection but to this machine is refused and noted: there is none."""
+    """Where every connection but to this machine is refused and noted, it is started, and told addresses in the place
+    of files: there is none.
+    """
     code = """
 import socket
 gone = []
@@ -123,15 +81,22 @@ def look(host, *rest, **more):
     return looked(host, *rest, **more)
 socket.getaddrinfo = look
 import time, urllib.request
+from app.web import asked, config, file_data, get
 from mmcam.app.launch import serve
 page = serve(wait=False)
 assert b"gradio" in urllib.request.urlopen(page.local_url).read()
+for path in ("file=http://198.51.100.1/a.png", "file=http://example.org/a.png", "proxy=http://example.org/a.png"):
+    assert get(page, f"/gradio_api/{path}")[0] == 404
+for event in config(page)["dependencies"]:
+    for url in ("http://198.51.100.1/a.png", "https://example.org/a.png"):
+        asked(page, event, [file_data(url)] * len(event["inputs"]), f"visitor-{event['id']}")
 time.sleep(2)
 print("REACHED FOR", gone, names)
 page.close(verbose=False)
 """
     pytest.importorskip("gradio", reason="needs Gradio, of the extra app")
     own = {name: value for name, value in os.environ.items() if name != "GRADIO_ANALYTICS_ENABLED"}
+    own["PYTHONPATH"] = os.pathsep.join([*filter(None, [own.get("PYTHONPATH")]), str(ROOT / "tests")])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own, timeout=300)
     assert "REACHED FOR [] []" in done.stdout, done.stderr[-2000:]
 

@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mmcam.app.asking import answer
 from mmcam.app.desk import Desk
 from mmcam.app.settings import Settings
 from mmcam.models import dissection
+from mmcam.report import maps
 
 SCENE = "vignette-20000123"
 
@@ -68,3 +70,16 @@ def test_what_is_not_kept_or_no_number_is_one_sentence(studio):
     }
     for asked in (None, {}, {"visitor": {}, "key": []}, "…", {"visitor": "start", "key": "k", "unit": "1; drop"}):
         assert set(desk.exemplars(asked)) == {"error"}
+
+
+def test_maps_that_are_worked_out_together_are_what_each_is_alone(answered):
+    size = answered.picture.small[0]
+    items = answered.panels[0].items
+    assert len(items) > 2
+    for exp, seen in zip(items, maps.seen_together(items, size), strict=True):
+        assert torch.equal(seen, exp.geometry.resized(size[1], size[0]).to_original(exp.values))
+        assert maps.drawn(exp, size, seen) == maps.drawn(exp, size)
+    other = items[0].geometry.resized(30, 40)
+    two = [items[0], replace(items[1], geometry=other), replace(items[2], values=items[2].values[:5, :7])]
+    for exp, seen in zip(two, maps.seen_together(two, (50, 60)), strict=True):
+        assert torch.equal(seen, exp.geometry.resized(60, 50).to_original(exp.values))

@@ -175,7 +175,7 @@ def tampered(path, change):
     meta = json.loads(str(arrays["meta"]))
     change(meta, arrays)
     arrays["meta"] = np.array(json.dumps(meta))
-    np.savez(path, allow_pickle=True, **arrays)
+    np.savez(path, **arrays)
 
 
 def entry(**changed):

@@ -21,9 +21,11 @@ LAYERLESS = {
     "deconvnet": {},
     "smoothgrad": {"n": 3},
     "fullgrad": {},
+    "libragrad": {},
     "extremal": {"steps": 40, "step": 4},
 }
-READING = [name for name, method in METHODS.items() if name not in LAYERLESS and method.family != "attention"]
+INSIDE = ("attention", "tokens")  # what goes on in the model, not at a layer
+READING = [name for name, method in METHODS.items() if name not in LAYERLESS and method.family not in INSIDE]
 
 
 class Bare(nn.Module):

@@ -13,19 +13,28 @@ from torch import nn
 
 from mmcam.adapters.transformers.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from mmcam.adapters.transformers.classifier import Classifier
+from mmcam.adapters.transformers.detection import QueryDetector
 from mmcam.adapters.transformers.encoder_decoder import EncoderDecoder
 from mmcam.adapters.transformers.generative import Blip2, Llava, PaliGemma
 from mmcam.adapters.transformers.git import GitCaptioner
 from mmcam.adapters.transformers.pix2struct import Pix2Struct
 from mmcam.adapters.transformers.qwen import Qwen
+from mmcam.adapters.transformers.segmentation import DepthEstimator, Segmenter
 from mmcam.adapters.transformers.similarity import Similarity
 from mmcam.adapters.transformers.structure.adapter import Structural
 from mmcam.adapters.transformers.vilt import Vilt
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
 
-CLASSIFIERS = "ForImageClassification"
-"""How the names of image classifiers end."""
+KINDS: dict[str, Callable[[Any, Any], nn.Module]] = {
+    "ForImageClassification": Classifier,
+    "ForSemanticSegmentation": Segmenter,
+    "ForInstanceSegmentation": Segmenter,
+    "ForUniversalSegmentation": Segmenter,
+    "ForObjectDetection": QueryDetector,
+    "ForDepthEstimation": DepthEstimator,
+}
+"""The adapter of a task, by how the names of its classes end."""
 
 FAMILIES: dict[str, Callable[[Any, Any], nn.Module]] = {
     "DeiTForImageClassificationWithTeacher": Classifier,
@@ -73,7 +82,8 @@ def wrap(model: Any, processor: Any = None) -> nn.Module:
     adapter = _adapter_of(type(model)) or (Structural if _writes_of_pictures(model, processor) else None)
     if adapter is None:
         raise ExplainError(
-            f"There is no adapter for {type(model).__name__}; there are some for image classifiers, "
+            f"There is no adapter for {type(model).__name__}; there are some for image classifiers, networks "
+            f"that segment, detect or estimate depth, "
             f"{', '.join(_known())}. Any module can be explained with explain_class, a target function and layer=."
         )
     adapted = adapter(model, processor)
@@ -107,8 +117,9 @@ def _adapter_of(kind: type) -> Callable[[Any, Any], nn.Module] | None:
     for base in kind.__mro__:
         if base.__name__ in FAMILIES:
             return FAMILIES[base.__name__]
-        if base.__name__.endswith(CLASSIFIERS):
-            return Classifier
+        for ending, adapter in KINDS.items():
+            if base.__name__.endswith(ending):
+                return adapter
         if base.__module__.startswith("transformers."):
             return None
     return None

@@ -115,7 +115,7 @@ def preprocess_from(processor: Any) -> Processed:
     elif cuts:
         squashed = size
     assert isinstance(final, tuple)
-    mean, std = _normalisation(maker)
+    mean, std = normalisation(maker)
     return Processed(final, mode, short, mean, std, processor=maker, squashed=squashed)
 
 
@@ -142,7 +142,7 @@ def checked(preprocess: Processed) -> Processed:
     return preprocess
 
 
-def _normalisation(maker: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(maker: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation that a processor's input has of values in 0..1, whatever steps lead there."""
     mean, std = [0.0] * 3, [1.0] * 3
     if getattr(maker, "do_normalize", True):

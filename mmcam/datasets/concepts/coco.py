@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmcam.datasets.captioned import brief, read_text, text_of
+from mmcam.datasets.captioned import brief, read_text, shown, text_of
 from mmcam.datasets.concepts import Concept, Labels
 from mmcam.datasets.concepts.folder import SIDE, Mask, check_side, reduced, stacked
 from mmcam.errors import PictureError
@@ -80,8 +80,8 @@ class CocoConcepts:
         for picture, category, segmentation in regions:
             if picture not in photographs or category not in numbers:
                 raise ValueError(
-                    f"An annotation of {file} has picture {picture} and category {category}, which it does not both "
-                    "list; get the official file again."
+                    f"An annotation of {file} has picture {shown(picture)} and category {shown(category)}, which it "
+                    "does not both list; get the official file again."
                 )
             photographs[picture].regions.append((numbers[category], segmentation))
         self._photographs = list(photographs.values())

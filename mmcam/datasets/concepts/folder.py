@@ -177,7 +177,7 @@ def stored(path: Path) -> NDArray[Any]:
             return np.asarray(picture)
     except PictureError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as in mmcam.image.open: Pillow trips in many ways
         raise PictureError(f"{path} cannot be read as a label map ({error}); save it again as PNG.") from error
 
 
@@ -215,5 +215,5 @@ def _upright_size(path: Path) -> tuple[int, int]:
         with open_raster(path) as picture:
             turned = picture.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return picture.size[::-1] if turned else picture.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as in mmcam.image.open: Pillow trips in many ways
         raise PictureError(f"{path} cannot be read as a picture ({error}); save it again as PNG or JPEG.") from error

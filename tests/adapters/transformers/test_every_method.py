@@ -19,10 +19,11 @@ from mmcam import ExplainError
 PICTURE = tiny_similarity.photo(64, 96)
 NEEDY = {
     *("cam", "attention", "excitation_backprop", "c_mwp"),
-    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad", "grad_eclip"),
+    *("guided_backprop", "guided_gradcam", "deconvnet", "deconv_gradcam", "fullgrad", "legrad", "grad_eclip", "tam"),
+    "localisation_heads",
 }
 """They need what not every model has: a global pool, attention that is shown, ReLUs, operations with a rule, biases in
-layers, blocks in a list."""
+layers, blocks in a list, places among the words."""
 CHEAP = {"occlusion": {"patch": 16, "stride": 16}, "rise": {"n": 40}, "extremal": {"steps": 2}}
 """Enough to feel every line; the other methods as they come."""
 

@@ -20,6 +20,7 @@ from mmcam.adapters.transformers.structure.declared import DECLARED, Declared
 from mmcam.adapters.transformers.structure.guard import check_adapter
 from mmcam.adapters.transformers.structure.handover import Handover, Memo, find_handover, given_instead, handed_over
 from mmcam.adapters.transformers.structure.inputs import Original, answered, made_of, to_x
+from mmcam.adapters.transformers.structure.inside import InsideLanguage
 from mmcam.adapters.transformers.structure.layers import HANDED_OVER, HandedOver, MeasuredLayers
 from mmcam.adapters.transformers.structure.routes import Routes, find_routes
 from mmcam.adapters.transformers.text import with_end
@@ -38,7 +39,7 @@ class _Seen:
     memo: Memo
 
 
-class Structural(MeasuredLayers, Generative):
+class Structural(MeasuredLayers, InsideLanguage, Generative):
     """A captioner that also writes answers, of any model that hands vectors of a picture over to a language model.
 
     Its input x is the original picture; the processor is part of the forward. So whatever that does with it, as tiles,

@@ -62,6 +62,11 @@ class Routes:
         tensors = dict(_tensors(call))
         return torch.cat([tensors[r.path].flatten(0, -2)[_at(r, ids)] for r in self.each], dim=-1)
 
+    def among_words(self, ids: Tensor) -> Tensor | None:
+        """Where the picture's vectors stand among the tokens (L,) of a prompt; None if they come on another way."""
+        route = next((r for r in self.each if r.marks and r.path[0] == "inputs_embeds"), None)
+        return None if route is None else _at(route, ids)
+
     def put(self, call: Call, ids: Tensor, rows: Tensor) -> Call:
         """The same call for several rows (R, P, K) of vectors; everything else is repeated."""
         parts = dict(zip([r.path for r in self.each], rows.split([r.width for r in self.each], -1), strict=True))
