@@ -29,6 +29,7 @@ def test_energy_and_pointing_by_hand():
     assert region_maps.middle(mask) == (1, 0)
 
 
+@pytest.mark.long
 def test_the_command_on_two_pictures(tmp_path):
     region_maps.main(pictures=2, scenes=40, epochs=3, out=tmp_path)
     report = json.loads((tmp_path / "region-maps.json").read_text())
