@@ -20,7 +20,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages"]
 root_doc = "docs/index"
 include_patterns = [
-    *("docs/**.md", "experiments/README.md", "experiments/results/*.md"),
+    *("docs/**.md", "experiments/README.md", "experiments/notebooks/README.md", "experiments/results/*.md"),
     *("data/README.md", "deploy/README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 ]
 # Folders that hold no pages are not looked through.
