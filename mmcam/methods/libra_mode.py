@@ -90,8 +90,8 @@ def _product(func: Callable[..., Tensor], a: Any, b: Any, **more: Any) -> Tensor
         return func(a, b, **more)
     for gate, gated in ((a, b), (b, a)):
         if gate.grad_fn is not None and gate.grad_fn.name() == "SigmoidBackward0":
-            product: Tensor = gate.detach() * gated
-            return product
+            pruned: Tensor = gate.detach() * gated
+            return pruned
     return _seen_as(func(a, b), (a * b.detach() + a.detach() * b) / 2)
 
 
