@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -83,15 +84,14 @@ def disturbed(place: Path, after: float | None) -> tuple[int, str]:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.dup2(write, 1)
-        os.dup2(write, 2)
+        sys.stdout = sys.stderr = os.fdopen(write, "w", buffering=1)  # what was a file may be sought in, a pipe not
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             app([*ARGUMENTS, "--out", str(place)])
         except SystemExit as ending:
             os._exit(ending.code if isinstance(ending.code, int) else int(bool(ending.code)))
         except BaseException as error:  # what an interpreter would print
-            os.write(2, f"Traceback: {error!r}".encode())
+            os.write(write, f"Traceback: {error!r}".encode())
             os._exit(130 if isinstance(error, KeyboardInterrupt) else 1)
         os._exit(0)
     os.close(write)
