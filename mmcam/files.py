@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import math
 import os
@@ -37,14 +36,6 @@ def write_all(files: Mapping[Path, Callable[[IO[bytes]], object]]) -> list[Path]
     return list(files)
 
 
-class _Unnumbered(io.BufferedWriter):
-    """A file that hides its descriptor: Pillow's encoders would write to it past Python, and what a full disk takes of
-    the last block they take for all of it."""
-
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation("fileno")
-
-
 def _written(path: Path, write: Callable[[IO[bytes]], object], unfinished: contextlib.ExitStack) -> Path:
     """The complete file under another name, beside its place; taken away at the end if it still has that name."""
     with _named(path):
@@ -54,7 +45,7 @@ def _written(path: Path, write: Callable[[IO[bytes]], object], unfinished: conte
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         temporary = Path(name)
         unfinished.callback(temporary.unlink, missing_ok=True)
-        with _Unnumbered(io.FileIO(handle, "wb")) as file:
+        with os.fdopen(handle, "wb") as file:
             write(file)
         # mkstemp makes private files; the result gets the rights any new file would have.
         umask = os.umask(0)

@@ -2,9 +2,9 @@
 
 import csv
 import hashlib
-import io
 import json
 import math
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -179,19 +179,18 @@ def test_a_file_appears_whole_or_not_at_all(dissection, tmp_path, monkeypatch, w
     dissection.save(tmp_path / "it")
     dissection.write_tally(tmp_path / "it.csv")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    left = iter([True] * writes)
+    opened, left = os.fdopen, iter([True] * writes)
 
-    class Full(io.FileIO):
-        def __init__(self, *args):
-            super().__init__(*args)
-            self.room = next(left, False)
+    def full(*args, **kwargs):
+        file = opened(*args, **kwargs)
+        if not next(left, False):
+            monkeypatch.setattr(file, "write", fail)
+        return file
 
-        def write(self, content):
-            if not self.room:
-                raise OSError("No space left on device")
-            return super().write(content)
+    def fail(content):
+        raise OSError("No space left on device")
 
-    monkeypatch.setattr(io, "FileIO", Full)
+    monkeypatch.setattr(os, "fdopen", full)
     other = replace(dissection, both=dissection.both + 1, layer="features.4")
     with pytest.raises(OSError, match="No space"):
         other.save(tmp_path / "it")
