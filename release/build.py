@@ -48,7 +48,7 @@ def main(
 def version_of(root: Path) -> str:
     """The version in mmcam/version.py."""
     (version,) = re.findall(r'__version__ = "(.+)"', (root / "mmcam" / "version.py").read_text(encoding="utf-8"))
-    return version
+    return str(version)
 
 
 def unready(root: Path, version: str) -> list[str]:

@@ -63,7 +63,7 @@ def main(
     seconds, after = time.process_time() - begun, counts(net)
     late = marks[len(marks) // 2 :]
     slope = float(np.polyfit([at for at, _ in late], [memory * 1e6 for _, memory in late], 1)[0])
-    rows = [{"what": what, "before": before[what], "after": after[what]} for what in before]
+    rows: list[dict[str, Any]] = [{"what": what, "before": before[what], "after": after[what]} for what in before]
     command = f"python -m experiments.checks.flat --number {number}"
     show(
         out / "flat",

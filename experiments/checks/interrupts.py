@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -39,7 +39,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         app([*ARGUMENTS, "--out", folder], standalone_mode=False)  # loads what is loaded
     moments = random.Random(seed)
-    rows, bad = [], 0
+    rows: list[dict[str, Any]] = []
+    bad = 0
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
         code, said = disturbed(Path(folder) / "whole", None)
@@ -56,7 +57,13 @@ def main(
             wrong = code not in (0, 130) or "Traceback" in said or bool(broken)
             bad += wrong
             rows.append(
-                {"at": at, "code": code, "files": len(there), "broken": broken, "said": said[-300:] if wrong else ""}
+                {
+                    "at": at,
+                    "code": code,
+                    "files": len(there),
+                    "broken": broken,
+                    "said": said[max(said.find("Traceback") - 200, 0) :][:1500] if wrong else "",
+                }
             )
     codes = Counter(str(row["code"]) for row in rows)
     command = f"python -m experiments.checks.interrupts --number {number}"

@@ -300,7 +300,8 @@ class Explanation:
         return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        np.savez_compressed(file, **packed("explanation", self.summary(), [self]))
+        arrays = packed("explanation", self.summary(), [self])
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
     @property
     def plain_options(self) -> dict[str, object]:

@@ -198,7 +198,7 @@ class _Words(Sequence[Explanation]):
 
     def _write_data(self, file: IO[bytes]) -> None:
         arrays = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())
