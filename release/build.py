@@ -49,7 +49,7 @@ def version_of(root: Path) -> str:
     """The version in mmcam/version.py."""
     version: str
     (version,) = re.findall(r'__version__ = "(.+)"', (root / "mmcam" / "version.py").read_text(encoding="utf-8"))
-    return version
+    return str(version)
 
 
 def unready(root: Path, version: str) -> list[str]:
