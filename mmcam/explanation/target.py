@@ -309,13 +309,8 @@ class Explanation:
         return Line("target", (), self, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-<<<<<<< HEAD
         arrays: dict[str, Any] = packed("explanation", self.summary(), [self])
         np.savez_compressed(file, **arrays)
-=======
-        arrays = packed("explanation", self.summary(), [self])
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
->>>>>>> release
 
     @property
     def plain_options(self) -> dict[str, object]:

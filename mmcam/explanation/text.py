@@ -197,8 +197,8 @@ class _Words(Sequence[Explanation]):
         return Line(self._kind, self.words, self.all, name)
 
     def _write_data(self, file: IO[bytes]) -> None:
-        arrays = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
+        arrays: dict[str, Any] = packed(self._kind, {self._kind: self.text}, [*self.words, self.all])
+        np.savez_compressed(file, **arrays)
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.strip())
