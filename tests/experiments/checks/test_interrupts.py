@@ -42,7 +42,7 @@ def test_disturbed(slow, tmp_path):
 
 @pytest.mark.long
 def test_a_few_moments(tmp_path):
-    """No file is broken, also where Python drops the interrupt in a callback of a weak reference, as the table tells."""
+    """No file is broken, also where Python drops the interrupt in a weak reference’s callback, as the table tells."""
     with pytest.raises(typer.Exit):
         interrupts.main(10, 0, tmp_path)
     rows = json.loads((tmp_path / "interrupts.json").read_text())["rows"]
