@@ -1,5 +1,6 @@
 """A fork is interrupted when it is asked to, its end is told, and its files are read."""
 
+import json
 import os
 import signal
 
@@ -41,7 +42,8 @@ def test_disturbed(slow, tmp_path):
 
 @pytest.mark.long
 def test_a_few_moments(tmp_path):
-    with pytest.raises(typer.Exit) as end:
+    """No file is broken, also where Python drops the interrupt in a weak reference’s callback, as the table tells."""
+    with pytest.raises(typer.Exit):
         interrupts.main(10, 0, tmp_path)
-    assert end.value.exit_code == 0
-    assert "10 runs" in (tmp_path / "interrupts.md").read_text()
+    rows = json.loads((tmp_path / "interrupts.json").read_text())["rows"]
+    assert [row["broken"] for row in rows] == [[]] * 10
