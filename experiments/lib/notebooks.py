@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,7 @@ def run(path: Path) -> Any:
     notebook = nbformat.read(path, as_version=4)
     held = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "editable"), held.get("PYTHONPATH", "")])
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), held.get("PATH", "")])  # of `!mmcam`
     os.environ["COLUMNS"] = "110"
     try:
         with tempfile.TemporaryDirectory() as folder:
