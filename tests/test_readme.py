@@ -1,6 +1,7 @@
 """Every Python block of the README and of the pages of the site runs, in order, in one namespace a page.
 
-`test_howto.py` runs the pages of `docs/howto`, `test_contributing.py` CONTRIBUTING, `test_face.py` research.
+`test_howto.py` runs the pages of `docs/howto`, `test_contributing.py` CONTRIBUTING, `test_face.py` research,
+`test_regions_page.py` regions and boxes.
 """
 
 import re
@@ -15,7 +16,7 @@ from mmcam.datasets import vignettes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-QUICK = ["docs/concepts.md", "docs/own.md", "docs/methods/cam.md", "docs/methods/rules.md"]
+QUICK = ["docs/concepts.md", "docs/own.md", "docs/methods/cam.md", "docs/methods/rules.md", "docs/methods/factors.md"]
 LONG = [
     "docs/start.md",
     "docs/which.md",
@@ -25,7 +26,8 @@ LONG = [
     "docs/models.md",
 ]
 QUESTIONS = {"docs/captions-and-answers.md": 15, "docs/neurons.md": 8, "docs/evaluation.md": 14}
-ELSEWHERE = ["CONTRIBUTING.md", "docs/research.md", *(f"docs/howto/{p.name}" for p in ROOT.glob("docs/howto/*.md"))]
+ELSEWHERE = ["CONTRIBUTING.md", "docs/research.md", "docs/regions-and-boxes.md"]
+ELSEWHERE += [f"docs/howto/{p.name}" for p in ROOT.glob("docs/howto/*.md")]
 
 
 def blocks(page):

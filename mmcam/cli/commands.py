@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 COMMANDS = {
     "explain": (
         "mmcam.cli.explain",
-        "Explain a class, a word, a caption, an answer or a similarity; write PICTURE-TARGET.png and .npz.",
+        "Explain a class, word, caption, answer, similarity, region or box; write PICTURE-TARGET.png and .npz.",
     ),
     "run": (
         "mmcam.cli.run",
