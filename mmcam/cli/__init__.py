@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mmcam.cli.interrupts import keep_interrupts
 from mmcam.cli.shared import app
 from mmcam.version import __version__
 
@@ -28,6 +29,7 @@ def main(
     ] = False,
 ) -> None:
     """Which part of a picture made a model choose a class, say a word, or answer a question."""
+    keep_interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # the names of some files cannot be written as they are
             stream.reconfigure(errors="backslashreplace")
