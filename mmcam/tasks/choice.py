@@ -64,7 +64,7 @@ class Similar:
             ExplainError: the target is none; there is no other.
         """
         if (own < 0).any():
-            raise ExplainError(f"A function of the output has no similar {what}es; name a {what}, or the contrast.")
+            raise ExplainError(f"A function of the output is similar to no {what}; name a {what}, or the contrast.")
         others = min(self.count, scores.shape[1] - 1)
         if others < 1:
             raise ExplainError(f"The model has no other {what} that could be similar; leave contrast= out.")

@@ -55,7 +55,7 @@ def test_a_class_of_that_name_is_meant_where_there_is_one():
 def test_two_classes_have_one_each_and_a_function_none():
     net, x = seeded(Gap, classes=2), pictures(1)[0]
     assert explain_class(net, x, 0, contrast="similar", names=["ant", "bee"]).target == "ant rather than bee"
-    with pytest.raises(ExplainError, match="A function of the output has no similar classes"):
+    with pytest.raises(ExplainError, match="A function of the output is similar to no class"):
         explain_class(net, x, lambda out: out[:, 0], contrast="similar")
     one = seeded(lambda: nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
                                        nn.Linear(2, 1)))  # fmt: skip
