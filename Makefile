@@ -38,11 +38,11 @@ docs: $(VENV)/.dev
 demo: $(VENV)/.core
 	$(BIN)/mmcam demo $(if $(PHOTO),--photo "$(PHOTO)") --seed $(SEED) --out out
 
-# All but the long ones, and of those always the same tenth.
+# All but the long ones, and of those always the same tenth; a file stays in one process, which shares its models.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# What one runs while writing: no experiments, nothing slow; a file stays in one process, which shares its models.
+# What one runs while writing: no experiments, nothing slow.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --long none -m "not slow" --ignore tests/experiments
 

@@ -12,10 +12,8 @@ from mmcam.image import Preprocess
 from mmcam.models.state import fill, read_state
 
 
-def is_dense(name: str) -> bool:
-    """Whether torchvision has a network of this name that segments or detects."""
-    from torchvision import models as zoo
-
+def is_dense(zoo: Any, name: str) -> bool:
+    """Whether torchvision (its module of networks) has one of this name that segments or detects."""
     return name in (*zoo.list_models(module=zoo.segmentation), *zoo.list_models(module=zoo.detection))
 
 

@@ -37,9 +37,10 @@ def from_torchvision(name: str, weights: Path | None) -> tuple[nn.Module, Prepro
     Raises:
         ExplainError: no such network, weights that do not fit it, or no download.
     """
-    if is_dense(name):
+    zoo = _torchvision()
+    if is_dense(zoo, name):
         return dense_from_torchvision(name, weights)
-    zoo = _torchvision_zoo(name)
+    _check_known(name, zoo.list_models(module=zoo), "torchvision")
     presets = zoo.get_model_weights(name)
     preset = presets["DEFAULT"]
     if weights is not None:
@@ -167,16 +168,20 @@ def _torchvision_zoo(name: str) -> Any:
     Raises:
         ExplainError: it is not there, or broken, as one built for another torch is; there is no such network.
     """
+    zoo = _torchvision()
+    _check_known(name, zoo.list_models(module=zoo), "torchvision")
+    return zoo
+
+
+def _torchvision() -> Any:
+    """torchvision's networks; an `ExplainError` where it is not there or broken, as one built for another torch is."""
     try:
-        zoo = importlib.import_module("torchvision.models")
+        return importlib.import_module("torchvision.models")
     except Exception as error:  # whatever a broken one raises
         raise ExplainError(
             f"torchvision cannot be imported ({error}); install the one that belongs to torch {torch.__version__}: "
             "pip install torch torchvision, both in one command."
         ) from error
-
-    _check_known(name, zoo.list_models(module=zoo), "torchvision")
-    return zoo
 
 
 def timm_zoo(name: str) -> Any:

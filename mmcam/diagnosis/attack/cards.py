@@ -21,7 +21,7 @@ def cards_of(subject: Subject, x: Tensor, method: str) -> list[dict[str, Any]]:
     whole = Geometry((both.shape[2], both.shape[3]), (both.shape[2], both.shape[3]))
     cards = []
     for cams in subject.maps(both, method):
-        shown: list[Any] = [SimpleNamespace(values=cam, geometry=whole) for cam in cams]
+        shown: list[Any] = [SimpleNamespace(values=cam, geometry=whole, region=None) for cam in cams]
         maps = [drawn(one, size) for one, (_, size) in zip(shown, seen, strict=True)]
         cards.append({"images": [uri for uri, _ in seen], "size": list(seen[0][1]), "maps": maps})
     return cards
