@@ -1,6 +1,7 @@
 """One thread a process; GPU tests where there is a GPU; of the long tests a tenth, unless told otherwise."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -30,6 +31,23 @@ def photo(tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+"""The latter two: Chromium's own camera, green with a clock that runs, and nobody who is asked for leave."""
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser to open pages with: one for all, since Playwright's loop bears no second one in a process."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium to open the page")
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright to drive Chromium")
+    with api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 def pytest_addoption(parser):

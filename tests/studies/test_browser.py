@@ -1,24 +1,12 @@
 """Both studies of the paper in a real Chromium, from consent to analysis, without a mouse."""
 
 import os
-import shutil
 from contextlib import contextmanager
 
 import pytest
 from made_study import Served, made
 
 pytest.importorskip("fastapi", reason="needs the extra study")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to open the page")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
