@@ -307,5 +307,5 @@ def test_the_picture_on_the_page_is_the_sample(visit):
     me = visit(query=SCENE.format("class")).until_scene()
     shot = Image.open(io.BytesIO(me.page.locator(".frame img").screenshot())).convert("RGB")
     own = vignettes.draw(20000123).image.resize(shot.size)
-    corner = (3, 3)
+    corner = (16, 16)  # within its round corner
     assert max(abs(a - b) for a, b in zip(shot.getpixel(corner), own.getpixel(corner), strict=True)) < 40
