@@ -1,7 +1,7 @@
 """Networks of transformers with an answer for every place.
 
-They segment, as SegFormer, BEiT and UperNet, by queries as MaskFormer and Mask2Former, or estimate depth, as DPT,
-Depth Anything and GLPN.
+They segment, as SegFormer, BEiT and UperNet, by queries as MaskFormer and Mask2Former, or estimate depth, as DPT
+and Depth Anything.
 """
 
 from __future__ import annotations
