@@ -47,6 +47,12 @@ def test_by_the_camera(page):
     before = page.get_attribute(".mm-viewer", "data-key")
     page.locator("#upload").get_by_label("Capture from camera").click()
     page.locator("#upload").get_by_text("Click to Access Webcam").click()
+    # Before its first frame there is nothing to capture, and the click would be lost.
+    page.wait_for_function(
+        "() => { const film = document.querySelector('#upload video'); return film && film.readyState > 1; }",
+        timeout=60_000,
+    )
+    page.wait_for_timeout(500)
     page.locator("#upload").get_by_label("capture photo").click()
     red, green, blue = explained(page, before).resize((1, 1)).getpixel((0, 0))
     assert green > red + 50  # what Chromium's camera shows
