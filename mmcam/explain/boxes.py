@@ -10,18 +10,18 @@ from torch import nn
 from mmcam.adapters.detectors import detector_of, detector_preprocess
 from mmcam.engine.modules import unwrap
 from mmcam.errors import ExplainError
-from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each, in_groups
+from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each
 from mmcam.explain.explained import How, Layers
-from mmcam.explain.regions import explained_at_encoder, pairs
+from mmcam.explain.placed import Places, explain_places
 from mmcam.explanation import Explanation, Explanations
-from mmcam.image import Batch, Proportional, preprocess_of
+from mmcam.image import Batch, preprocess_of
 from mmcam.looked import Pictured, opened
 from mmcam.methods.registry import Fusion
 from mmcam.tasks import detection
+from mmcam.tasks.asked import Asked
 from mmcam.tasks.detection import Wanted
 from mmcam.tasks.names import Names, short
 from mmcam.tasks.region import RegionLike, read_regions
-from mmcam.tasks.targets import is_list
 
 
 @overload
@@ -160,18 +160,14 @@ def explain_box(
     detector, how = detector_of(module, names), How(layer, method, call, options, fuse)
     made = detector_preprocess(module) if preprocess is None else preprocess_of(preprocess)
 
-    def explain(batch: Batch, wheres: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
-        rows = [pairs(*each, "box") for each in zip(wheres, targets, strict=True)]
-        listed = [is_list(where) or is_list(target) for where, target in zip(wheres, targets, strict=True)]
+    def ask(some: Batch, rows: list[Places], listed: list[bool]) -> Asked:
+        wanted = [[Wanted(*each) for each in row] for row in rows]
+        return detection.ask(detector, some, wanted, listed, contrast, threshold)
 
-        def of(some: Batch, members: list[int]) -> list[Any]:
-            own, lists = [[Wanted(*each) for each in rows[n]] for n in members], [listed[n] for n in members]
-            asked = detection.ask(detector, some, own, lists, contrast, threshold)
-            return list(explained_at_encoder(asked, how, detector.trunk).as_listed())
-
-        return in_groups(module, batch, [(len(row), None) for row in rows], of)
-
-    # Inputs as large as their pictures are explained one by one.
-    size = 1 if batch_size is None and isinstance(made, Proportional) else at_a_time(module, batch_size)
-    way = Way(lambda picture: opened(module, picture, made), explain, size, errors)
+    way = Way(
+        lambda picture: opened(module, picture, made),
+        explain_places(module, "box", ask, how, detector.trunk or ""),
+        at_a_time(module, batch_size, made),
+        errors,
+    )
     return explain_each(images, {"box": boxes, "target": target}, way)

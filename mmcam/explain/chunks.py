@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mmcam.engine.run import ROWS
 from mmcam.errors import ExplainError, PictureError
 from mmcam.explain.explained import as_list
-from mmcam.image import Batch, joined
+from mmcam.image import Batch, Preprocess, Proportional, joined
 from mmcam.image.open import check_tensor
 from mmcam.tasks.asked import entries
 from mmcam.tasks.names import short
@@ -69,9 +69,12 @@ class Way:
             raise ExplainError(f'errors= is "raise" or "skip", and {short(self.errors)} is neither.')
 
 
-def at_a_time(model: nn.Module, batch_size: int | None) -> int | None:
-    """Pictures at a time: as many as are asked for, else as many as the model says in ``at_a_time``."""
-    own = getattr(model, "at_a_time", None)
+def at_a_time(model: nn.Module, batch_size: int | None, preprocess: Preprocess | None = None) -> int | None:
+    """Pictures at a time: as many as are asked for, else as many as the model says in ``at_a_time``.
+
+    Those that are prepared as large as they are come one by one.
+    """
+    own = 1 if isinstance(preprocess, Proportional) else getattr(model, "at_a_time", None)
     return own if batch_size is None and isinstance(own, int) else batch_size
 
 

@@ -9,21 +9,19 @@ from torch import nn
 
 from mmcam.adapters.segmenters import segmenter_classes, segmenter_preprocess
 from mmcam.engine.modules import unwrap
-from mmcam.errors import ExplainError, IndependentError
-from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each, in_groups
-from mmcam.explain.explained import Explained, How, Layers, explanations
+from mmcam.explain.chunks import Errors, Way, at_a_time, explain_each
+from mmcam.explain.explained import How, Layers
+from mmcam.explain.placed import Places, explain_places
 from mmcam.explanation import Explanation, Explanations
-from mmcam.image import Batch, Proportional, preprocess_of
+from mmcam.image import Batch, preprocess_of
 from mmcam.looked import Pictured, opened
 from mmcam.methods.registry import Fusion
-from mmcam.places.encoder import encoder_end
 from mmcam.preparation import as_assumed, by_channels
 from mmcam.tasks import segmentation
-from mmcam.tasks.asked import Asked, several
+from mmcam.tasks.asked import Asked
 from mmcam.tasks.names import Names
 from mmcam.tasks.region import RegionLike, read_regions
 from mmcam.tasks.segmentation import Wanted
-from mmcam.tasks.targets import is_list
 
 
 @overload
@@ -155,47 +153,14 @@ def explain_region(
     made, assumed = segmenter_preprocess(module) if preprocess is None else (preprocess_of(preprocess), False)
     made = by_channels(module, made) if preprocess is None else made
 
-    def explain(batch: Batch, wheres: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
-        rows = [pairs(*each, "region") for each in zip(wheres, targets, strict=True)]
-        listed = [is_list(where) or is_list(target) for where, target in zip(wheres, targets, strict=True)]
+    def ask(some: Batch, rows: list[Places], listed: list[bool]) -> Asked:
+        wanted = [[Wanted(*each) for each in row] for row in rows]
+        return segmentation.ask(module, some, wanted, listed, contrast, classes)
 
-        def of(some: Batch, members: list[int]) -> list[Any]:
-            own, lists = [[Wanted(*each) for each in rows[n]] for n in members], [listed[n] for n in members]
-            return list(
-                explained_at_encoder(segmentation.ask(module, some, own, lists, contrast, classes), how).as_listed()
-            )
-
-        return in_groups(module, batch, [(len(row), None) for row in rows], of)
-
-    # Inputs as large as their pictures are explained one by one.
-    size = 1 if batch_size is None and isinstance(made, Proportional) else at_a_time(module, batch_size)
-    way = Way(lambda picture: as_assumed(opened(module, picture, made), assumed), explain, size, errors)
+    way = Way(
+        lambda picture: as_assumed(opened(module, picture, made), assumed),
+        explain_places(module, "region", ask, how),
+        at_a_time(module, batch_size, made),
+        errors,
+    )
     return explain_each(images, {"region": regions, "target": target}, way)
-
-
-def explained_at_encoder(asked: Asked, how: How, encoder: str | None = None) -> Explained:
-    """What is asked, explained by default at the end of the model's encoder, if it has one with a say in it."""
-    c = asked.computation
-    if how.layer is not None or isinstance(getattr(c.model, "explain_layer", None), str):
-        return explanations(asked, how)
-    end = encoder_end(c.model, c.alone, c.x, encoder)
-    try:
-        return explanations(asked, How(end, how.method, how.call, how.options, how.fuse))
-    except IndependentError:
-        return explanations(asked, how)
-
-
-def pairs(where: Any, target: Any, what: str) -> list[tuple[Any, Any]]:
-    """The regions of a picture, each with its class; one of either goes with several of the other.
-
-    Raises:
-        ExplainError: several of both, and not as many.
-    """
-    places, targets = several(where, what), several(target, "class")
-    if len(places) == 1 or len(targets) == 1:
-        most = max(len(places), len(targets))
-        places, targets = places * (most // len(places)), targets * (most // len(targets))
-    if len(places) != len(targets):
-        problem = f"There are {len(places)} {what}{'es' if what == 'box' else 's'} and {len(targets)} classes"
-        raise ExplainError(f"{problem} for a picture; give one a {what}.")
-    return list(zip(places, targets, strict=True))
