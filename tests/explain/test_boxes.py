@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from scaled import scaled
 from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -82,15 +83,6 @@ class Halves(nn.Module):
         if order is not None:
             halves, boxes = halves.gather(1, order.expand(-1, -1, 2)), boxes.gather(1, order.expand(-1, -1, 4))
         return SimpleNamespace(logits=halves, pred_boxes=boxes)
-
-
-def lively(model):
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, (1 / parameter[0].numel()) ** 0.5)
-    return model.eval()
 
 
 def test_the_map_lies_on_what_the_box_was_scored_by():
@@ -265,7 +257,7 @@ def processor_of(build):
 def test_queries_of_transformers(build, photo):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = lively(build())
+        model = scaled(build())
     processor = processor_of(build)
     wrapped = mmcam.wrap(model, processor)
     with torch.no_grad():

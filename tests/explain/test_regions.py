@@ -8,6 +8,7 @@ import segmentation_models_pytorch as smp
 import torch
 import transformers
 from PIL import Image
+from scaled import scaled
 from tiny import seeded
 from torch import nn
 from torch.nn import functional as F
@@ -102,7 +103,7 @@ def test_another_patch_of_the_same_look_is_left_out(method):
 
 def test_the_score_is_the_mean_of_the_enlarged_scores(photo):
     model, processor = segformer()
-    model = lively_of(model)
+    model = scaled(model)
     wrapped = mmcam.wrap(model, processor)
     mask = np.random.default_rng(1).random((50, 70)) < 0.2
     with torch.no_grad():
@@ -120,19 +121,10 @@ def test_the_score_is_the_mean_of_the_enlarged_scores(photo):
     assert exp.layer.startswith("model.segformer.")
 
 
-def lively_of(model):
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, (1 / parameter[0].numel()) ** 0.5)
-    return model.eval()
-
-
 def test_a_query_is_explained_where_masks_are_answers(photo):
     """Its own output, and the query by hand: the highest probability times mean mask over the region."""
     model, processor = mask2former()
-    model = lively_of(model)
+    model = scaled(model)
     exp = explain_region(mmcam.wrap(model, processor), photo, (10, 5, 40, 35))
     inputs = processor(photo, return_tensors="pt")
     with torch.no_grad():
@@ -203,7 +195,7 @@ def depth_anything():
 @pytest.mark.parametrize("build", [dpt, depth_anything])
 def test_the_depth_of_a_region(build, photo):
     model, processor = build()
-    model = lively_of(model)
+    model = scaled(model)
     with torch.no_grad():
         model.head.conv3.bias.fill_(3.0) if hasattr(model.head, "conv3") else model.head.head[4].bias.fill_(3.0)
         depth = model(**processor(photo, return_tensors="pt")).predicted_depth
